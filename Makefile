@@ -1,0 +1,78 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Tools are pinned in internal/tools, a module of its own; what is built or cached from them stays in .build.
+GOLANGCI_LINT := .build/bin/golangci-lint
+PLATFORMS := linux/arm64 darwin/arm64 windows/amd64
+# How long one test package may take, and how long one fuzz target runs.
+TIMEOUT ?= 10m
+FUZZTIME ?= 10s
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: check
+check: format vet tidy generated build cross lint ## Everything short of tests: all targets from format to lint
+
+.PHONY: format
+format: ## Fail if a file is not formatted
+	@files=$$(gofmt -l .); if [[ -n $$files ]]; then printf 'not formatted, run gofmt -w:\n%s\n' "$$files"; exit 1; fi
+
+.PHONY: vet
+vet: ## Run go vet
+	go vet ./...
+	cd internal/tools && go vet ./...
+
+.PHONY: tidy
+tidy: ## Fail if go.mod or go.sum is not tidy
+	go mod tidy -diff
+	cd internal/tools && go mod tidy -diff
+
+.PHONY: generated
+generated: ## Fail if generated code is out of date
+	cd internal/tools && go run ./protogen -check ../protos
+
+# With -trimpath, so that the size test of internal/layout finds these packages compiled.
+.PHONY: build
+build: ## Build without cgo
+	CGO_ENABLED=0 go build -trimpath ./...
+
+.PHONY: cross
+cross: ## Build without cgo for the other platforms
+	@for platform in $(PLATFORMS); do \
+		echo "build for $$platform"; \
+		CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} go build ./...; \
+	done
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## Run the linters of .golangci.yml
+	GOLANGCI_LINT_CACHE=$(CURDIR)/.build/golangci-lint $(GOLANGCI_LINT) run ./...
+
+$(GOLANGCI_LINT): internal/tools/go.mod
+	cd internal/tools && go build -trimpath -o ../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
+
+.PHONY: test
+test: ## Run the tests with the race detector
+	go test -race -timeout $(TIMEOUT) ./...
+
+.PHONY: test-all
+test-all: test fuzz ## Run the tests, then the fuzz targets
+
+.PHONY: bench
+bench: ## Run the benchmarks
+	@dirs=$$(grep -rlE '^func Benchmark' --include='*_test.go' . | xargs -r -n1 dirname | sort -u); \
+	go test -run '^$$' -bench . $$dirs
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME
+	@grep -rnoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | while IFS=': ' read -r file _ _ target; do \
+		echo "$${file%/*} $$target"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$${file%/*}"; \
+	done
+
+.PHONY: generate
+generate: ## Generate the code of the .proto files
+	cd internal/tools && go run ./protogen ../protos

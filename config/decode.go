@@ -1,0 +1,428 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// report collects what is wrong or doubtful in one document.
+type report struct {
+	file     string
+	problems []Problem
+	warnings []Problem
+}
+
+func (r *report) problem(line int, key, format string, args ...any) {
+	r.problems = append(r.problems, Problem{line, key, fmt.Sprintf(format, args...)})
+}
+
+func (r *report) warning(line int, key, format string, args ...any) {
+	r.warnings = append(r.warnings, Problem{line, key, fmt.Sprintf(format, args...)})
+}
+
+// err is nil when there was no problem.
+func (r *report) err() error {
+	if len(r.problems) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(r.problems, byLine)
+	return &Error{File: r.file, Problems: r.problems}
+}
+
+// secretive matches "key=value" where the value may hold a secret.
+var secretive = regexp.MustCompile(`(?i)pass|pwd|secret|token|cred|key|@`)
+
+// unsetWarning reports a reference to a variable that is not set, within the given value. What looks like one may
+// be part of a password, as in pa$word; it is not named then.
+func (r *report) unsetWarning(ref reference, key, value string) {
+	switch braces := ref.text[1] == '{'; {
+	case !braces && ref.text != value && secretive.MatchString(key+"="+value):
+		r.warning(ref.line, key, "holds a $ before a name that is not set in the environment; it stays as it is")
+	case strings.Contains(ref.name, ":-"):
+		r.warning(ref.line, key, "environment variable %q is not set and the text stays as it is: there is no syntax for "+
+			"default values", ref.name)
+	default:
+		r.warning(ref.line, key, "environment variable %q is not set and the text stays as it is", ref.name)
+	}
+}
+
+// join is the dotted path of a key within a section. Keys that would not read as such are quoted.
+func join(section, key string) string {
+	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return !strconv.IsGraphic(r) || r == '.' || r == ' ' }) {
+		key = strconv.Quote(key)
+	}
+	if section == "" {
+		return key
+	}
+	return section + "." + key
+}
+
+func index(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }
+
+// options of a field, from its tags.
+type options struct {
+	required bool // the key must be there
+	nullable bool // null is the zero value, for types that have no null
+	strict   bool // no conversion: only a boolean is a boolean, only an integer an integer
+	literal  bool // an undefined variable stays as written
+	enum     []string
+	min      *float64
+}
+
+// field is a struct field that a key is decoded into.
+type field struct {
+	index int
+	key   string
+	options
+}
+
+// layout is how a struct is decoded.
+type layout struct {
+	fields []field
+	rest   int // index of the field for unknown keys, -1 when they are errors
+}
+
+// layoutOf reads the tags of a struct type.
+func layoutOf(t reflect.Type) layout {
+	l := layout{rest: -1}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		tag, ok := f.Tag.Lookup("yaml")
+		if !ok || tag == "-" {
+			continue
+		}
+		if tag == ",inline" {
+			l.rest = i
+			continue
+		}
+		parts := strings.Split(tag, ",")
+		out := field{index: i, key: parts[0]}
+		for _, option := range parts[1:] {
+			switch option {
+			case "required":
+				out.required = true
+			case "nullable":
+				out.nullable = true
+			case "strict":
+				out.strict = true
+			case "literal":
+				out.literal = true
+			default:
+				panic(fmt.Sprintf("config: %s.%s has the unknown tag option %q", t, f.Name, option))
+			}
+		}
+		if enum := f.Tag.Get("enum"); enum != "" {
+			out.enum = strings.Split(enum, "|")
+		}
+		if text := f.Tag.Get("min"); text != "" {
+			limit, err := strconv.ParseFloat(text, 64)
+			if err != nil {
+				panic(fmt.Sprintf("config: %s.%s: %v", t, f.Name, err))
+			}
+			out.min = &limit
+		}
+		l.fields = append(l.fields, out)
+	}
+	return l
+}
+
+// keys are the keys that the fields stand for.
+func (l layout) keys() []string {
+	out := make([]string, len(l.fields))
+	for i, f := range l.fields {
+		out[i] = f.key
+	}
+	return out
+}
+
+// sectionDecoder is implemented by types of this package that have a short form besides the map.
+type sectionDecoder interface {
+	decodeSection(r *report, s Section)
+}
+
+// defaulter is implemented by types of this package that are absent by default and have defaults when present.
+type defaulter interface {
+	setDefaults()
+}
+
+var (
+	sectionType  = reflect.TypeFor[Section]()
+	durationType = reflect.TypeFor[time.Duration]()
+)
+
+// decode stores n, which stands at the dotted path key, in out.
+func (r *report) decode(n *node, key string, out reflect.Value, o options) {
+	if out.Type() == sectionType {
+		out.Set(reflect.ValueOf(newSection(r.file, key, n)))
+		return
+	}
+	if d, ok := out.Addr().Interface().(sectionDecoder); ok {
+		d.decodeSection(r, newSection(r.file, key, n))
+		return
+	}
+	switch out.Kind() {
+	case reflect.Pointer:
+		if n.kind == kindNull {
+			out.SetZero()
+			return
+		}
+		to := reflect.New(out.Type().Elem())
+		if d, ok := to.Interface().(defaulter); ok {
+			d.setDefaults()
+		}
+		r.decode(n, key, to.Elem(), o)
+		out.Set(to)
+		return
+	case reflect.Interface:
+		if n.kind == kindOther {
+			r.mismatch(n, key, "a YAML value")
+			return
+		}
+		out.SetZero()
+		if v := n.any(); v != nil {
+			out.Set(reflect.ValueOf(v))
+		}
+		return
+	}
+	if n.undefined != "" && !o.literal {
+		r.unset(n, key)
+		return
+	}
+	if n.kind == kindNull && (o.nullable || out.Kind() == reflect.Slice || out.Kind() == reflect.Map) {
+		out.SetZero()
+		return
+	}
+	switch {
+	case out.Type() == durationType:
+		r.duration(n, key, out, o)
+		return
+	case out.CanInt():
+		r.integer(n, key, out, o)
+		return
+	}
+	switch out.Kind() {
+	case reflect.Bool:
+		if v, ok := n.asBool(o.strict); ok {
+			out.SetBool(v)
+		} else {
+			r.mismatch(n, key, "true or false")
+		}
+	case reflect.Float32, reflect.Float64:
+		if v, ok := n.asFloat(o.strict); !ok {
+			r.mismatch(n, key, "a number")
+		} else if r.inRange(n, key, v, o) {
+			out.SetFloat(v)
+		}
+	case reflect.String:
+		switch {
+		case n.kind != kindText:
+			r.mismatch(n, key, "text")
+		case o.enum != nil && !slices.Contains(o.enum, n.text):
+			r.problem(n.line, key, "must be %s, is %q", alternatives(o.enum), n.text)
+		default:
+			out.SetString(n.text)
+		}
+	case reflect.Slice:
+		if n.kind != kindList {
+			r.mismatch(n, key, "a list")
+			return
+		}
+		list := reflect.MakeSlice(out.Type(), len(n.list), len(n.list))
+		for i, item := range n.list {
+			r.decode(item, index(key, i), list.Index(i), o)
+		}
+		out.Set(list)
+	case reflect.Map:
+		if n.kind != kindMap {
+			r.mismatch(n, key, "a map")
+			return
+		}
+		m := reflect.MakeMapWithSize(out.Type(), len(n.pairs))
+		for _, p := range n.pairs {
+			r.entry(p, key, m, o)
+		}
+		out.Set(m)
+	case reflect.Struct:
+		if n.kind != kindMap {
+			r.mismatch(n, key, "a map")
+			return
+		}
+		r.fields(n, key, out, false)
+	default:
+		panic(fmt.Sprintf("config: cannot decode into %s", out.Type()))
+	}
+}
+
+// entry stores a pair of the map at the dotted path key in m.
+func (r *report) entry(p pair, key string, m reflect.Value, o options) {
+	v := reflect.New(m.Type().Elem()).Elem()
+	r.decode(p.value, join(key, p.key), v, o)
+	m.SetMapIndex(reflect.ValueOf(p.key).Convert(m.Type().Key()), v)
+}
+
+// fields stores the pairs of a map in the fields of a struct. typed allows the key type, which belongs to the
+// section and not to the driver.
+func (r *report) fields(n *node, key string, out reflect.Value, typed bool) {
+	l := layoutOf(out.Type())
+	for _, f := range l.fields {
+		if value := n.get(f.key); value != nil {
+			r.decode(value, join(key, f.key), out.Field(f.index), f.options)
+		} else if f.required {
+			r.problem(n.line, join(key, f.key), "is required")
+		}
+	}
+	known := l.keys()
+	var rest reflect.Value
+	if l.rest >= 0 && out.Type().Field(l.rest).IsExported() {
+		rest = out.Field(l.rest)
+		rest.Set(reflect.MakeMap(rest.Type()))
+	}
+	for _, p := range n.pairs {
+		switch {
+		case slices.Contains(known, p.key), typed && p.key == "type":
+		case rest.IsValid():
+			r.entry(p, key, rest, options{})
+		case l.rest < 0:
+			r.problem(p.value.line, join(key, p.key), "is not a known key%s", suggest(p.key, known, ""))
+		}
+	}
+}
+
+func (r *report) mismatch(n *node, key, want string) {
+	hint := ""
+	if want == "text" && (n.kind == kindBool || n.kind == kindInt || n.kind == kindFloat || n.kind == kindTime) {
+		hint = "; put it in quotes"
+	}
+	r.problem(n.line, key, "must be %s, is %s%s", want, n.kind, hint)
+}
+
+func (r *report) unset(n *node, key string) {
+	r.problem(n.line, key, "environment variable %q is not set", n.undefined)
+}
+
+func (r *report) inRange(n *node, key string, v float64, o options) bool {
+	if o.min != nil && !(v >= *o.min) {
+		r.problem(n.line, key, "must be at least %v, is %v", *o.min, v)
+		return false
+	}
+	return true
+}
+
+func (r *report) integer(n *node, key string, out reflect.Value, o options) {
+	v, ok := n.asInt(o.strict)
+	switch {
+	case !ok:
+		r.mismatch(n, key, "an integer")
+	case out.OverflowInt(v):
+		r.problem(n.line, key, "does not fit into %d bits", out.Type().Bits())
+	case r.inRange(n, key, float64(v), o):
+		out.SetInt(v)
+	}
+}
+
+// duration reads a number of seconds. What is longer than a time.Duration becomes the longest one.
+func (r *report) duration(n *node, key string, out reflect.Value, o options) {
+	var seconds float64
+	want := "a number of seconds"
+	ok := n.kind == kindInt
+	if seconds = float64(n.int); o.strict {
+		want = "a whole number of seconds"
+	} else {
+		seconds, ok = n.asFloat(false)
+	}
+	switch {
+	case !ok || math.IsNaN(seconds):
+		r.mismatch(n, key, want)
+	case !r.inRange(n, key, seconds, o):
+	case math.Abs(seconds) >= float64(math.MaxInt64)/float64(time.Second):
+		out.SetInt(math.MaxInt64)
+		if seconds < 0 {
+			out.SetInt(math.MinInt64)
+		}
+	default:
+		out.SetInt(int64(math.Round(seconds * float64(time.Second))))
+	}
+}
+
+// What Feast's models convert unless a field is strict: texts that read as the type, numbers without a fraction,
+// and booleans as 0 and 1.
+
+var booleanTexts = map[string]bool{
+	"1": true, "on": true, "t": true, "true": true, "y": true, "yes": true,
+	"0": false, "off": false, "f": false, "false": false, "n": false, "no": false,
+}
+
+func (n *node) asBool(strict bool) (v, ok bool) {
+	if n.kind == kindBool {
+		return n.bool, true
+	}
+	if strict {
+		return false, false
+	}
+	switch n.kind {
+	case kindInt:
+		return n.int == 1, n.int == 0 || n.int == 1
+	case kindFloat:
+		return n.float == 1, n.float == 0 || n.float == 1
+	case kindText:
+		v, ok = booleanTexts[strings.ToLower(n.text)]
+	}
+	return v, ok
+}
+
+var integerText = regexp.MustCompile(`^([-+]?[0-9]+(?:_[0-9]+)*)(?:\.0+)?$`)
+
+func (n *node) asInt(strict bool) (int64, bool) {
+	if n.kind == kindInt {
+		return n.int, true
+	}
+	if strict {
+		return 0, false
+	}
+	switch n.kind {
+	case kindBool:
+		if n.bool {
+			return 1, true
+		}
+		return 0, true
+	case kindFloat:
+		v := int64(n.float)
+		return v, n.float == math.Trunc(n.float) && math.Abs(n.float) < 1<<63
+	case kindText:
+		if m := integerText.FindStringSubmatch(strings.TrimSpace(n.text)); m != nil {
+			v, err := strconv.ParseInt(strings.ReplaceAll(m[1], "_", ""), 10, 64)
+			return v, err == nil
+		}
+	}
+	return 0, false
+}
+
+func (n *node) asFloat(strict bool) (float64, bool) {
+	switch n.kind {
+	case kindInt:
+		return float64(n.int), true
+	case kindFloat:
+		return n.float, true
+	}
+	if strict {
+		return 0, false
+	}
+	switch n.kind {
+	case kindBool:
+		if n.bool {
+			return 1, true
+		}
+		return 0, true
+	case kindText:
+		text := strings.TrimSpace(n.text)
+		v, err := strconv.ParseFloat(strings.ReplaceAll(text, "_", ""), 64)
+		return v, err == nil && !strings.ContainsAny(text, "xX")
+	}
+	return 0, false
+}

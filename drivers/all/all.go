@@ -1,0 +1,10 @@
+// Package all links every driver that is pure Go. A program that knows its stores links those alone and stays smaller.
+//
+//	import _ "github.com/feastgo/feast/drivers/all"
+package all
+
+import (
+	_ "github.com/feastgo/feast/drivers/embedded" // sqlite, memory, file registry
+	_ "github.com/feastgo/feast/online/hybrid"    // type hybrid
+	_ "github.com/feastgo/feast/online/redis"     // type redis
+)

@@ -1,0 +1,265 @@
+// Package feast reads and serves features from a Feast feature store, in process: from the registries, online stores and
+// files that Feast (Python, 0.67) writes, without a server.
+//
+//	import (
+//		"github.com/feastgo/feast"
+//		_ "github.com/feastgo/feast/drivers/embedded" // SQLite and file registry
+//	)
+//
+//	fs, err := feast.Open(ctx, "feature_repo/")
+//	defer fs.Close()
+//	resp, err := fs.GetOnlineFeatures(ctx, feast.OnlineRequest{
+//		FeatureService: "driver_activity",
+//		Entities:       feast.Columns{"driver_id": []int64{1001, 1002}},
+//	})
+//	rates, err := resp.Float32s("conv_rate")
+//
+// Stores and registries are linked by blank imports, one package each, or all with drivers/all; feature_store.yaml
+// chooses among them. On hot paths resolve a query once with [FeatureStore.PrepareOnline] and reuse a [Batch] and an
+// [OnlineResponse].
+//
+// A [FeatureStore] and what it hands out as immutable ([Prepared], snapshots) are safe for concurrent use; responses and
+// batches are not.
+package feast
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/feastgo/feast/config"
+	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/online"
+	"github.com/feastgo/feast/registry"
+	"github.com/feastgo/feast/telemetry"
+)
+
+// FeatureStore is an open feature store. Make one per program with [Open] or [New] and close it at the end.
+type FeatureStore struct {
+	cfg      *config.RepoConfig
+	opts     options
+	registry *registry.Registry
+	online   room[online.Store]
+	plans    plans
+	closed   atomic.Bool
+}
+
+// Option changes how [Open] and [New] set a feature store up.
+type Option func(*options)
+
+type options struct {
+	backend     registry.Backend
+	onlineStore online.Store
+	hooks       telemetry.Hooks
+	logger      *slog.Logger
+	now         func() time.Time
+	readOnly    bool
+	eager       []Room
+}
+
+// Room is a part of a feature store that opens on first use.
+type Room string
+
+// The rooms.
+const (
+	RoomRegistry Room = "registry"
+	RoomOnline   Room = "online store"
+)
+
+// WithOnlineStore uses s instead of opening what feature_store.yaml describes. The feature store closes it.
+func WithOnlineStore(s online.Store) Option { return func(o *options) { o.onlineStore = s } }
+
+// WithRegistry uses b instead of opening what feature_store.yaml describes. The feature store closes it.
+func WithRegistry(b registry.Backend) Option { return func(o *options) { o.backend = b } }
+
+// WithHooks calls the functions of h at the events they describe.
+func WithHooks(h telemetry.Hooks) Option { return func(o *options) { o.hooks = h } }
+
+// WithLogger logs what nobody would see otherwise: warnings of the configuration, and a registry that cannot be
+// refreshed. The default logs nothing.
+func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
+
+// WithClock replaces time.Now where a ttl is looked at.
+func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
+
+// ReadOnly forbids every write through this feature store, to the registry and to the stores.
+func ReadOnly() Option { return func(o *options) { o.readOnly = true } }
+
+// Eager opens rooms while the feature store is opened, all when none is named, so that what is wrong with them shows
+// there and not at the first request.
+func Eager(rooms ...Room) Option {
+	if len(rooms) == 0 {
+		rooms = []Room{RoomRegistry, RoomOnline}
+	}
+	return func(o *options) { o.eager = append(o.eager, rooms...) }
+}
+
+// Open opens a feature repository: a directory with a feature_store.yaml, or the file itself. Environment variables in
+// the file are substituted as Feast does. Only the registry's driver is resolved; it is read, and the online store
+// opened, on first use: see [Eager], [FeatureStore.Warm] and [FeatureStore.Check]. ctx bounds Open alone.
+func Open(ctx context.Context, path string, opts ...Option) (*FeatureStore, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	cfg, err := config.Load(path, os.LookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	return New(ctx, cfg, opts...)
+}
+
+// New is [Open] with a configuration at hand: without a file, in tests, in operators. cfg must not be changed afterwards.
+func New(ctx context.Context, cfg *config.RepoConfig, opts ...Option) (*FeatureStore, error) {
+	fs := &FeatureStore{cfg: cfg, opts: options{now: time.Now, logger: slog.New(slog.DiscardHandler)}}
+	for _, o := range opts {
+		o(&fs.opts)
+	}
+	for _, w := range cfg.Warnings {
+		fs.opts.logger.WarnContext(ctx, "feature store configuration", "file", cfg.File, "line", w.Line, "key", w.Key, "problem", w.Msg)
+	}
+	backend := fs.opts.backend
+	if backend == nil {
+		var err error
+		if backend, err = registry.Open(ctx, cfg, registry.Env{}); err != nil {
+			return nil, errors.Join(err, fs.unlinkedOnline())
+		}
+	}
+	fs.registry = registry.New(backend, cfg.Project, registry.Options{
+		CacheTTL:  cfg.Registry.CacheTTL,
+		OnRefresh: fs.refreshed,
+	})
+	for _, r := range fs.opts.eager {
+		if err := fs.open(ctx, r); err != nil {
+			return nil, errors.Join(err, fs.Close())
+		}
+	}
+	return fs, nil
+}
+
+// refreshed tells hooks and log of an attempt to load the registry.
+func (fs *FeatureStore) refreshed(e registry.RefreshEvent) {
+	if e.Err != nil {
+		fs.opts.logger.Warn("the registry could not be refreshed, the previous state serves", "error", e.Err)
+	}
+	if fs.opts.hooks.RegistryRefresh != nil {
+		fs.opts.hooks.RegistryRefresh(telemetry.RegistryRefresh{Took: e.Duration, Err: e.Err})
+	}
+}
+
+// unlinkedOnline reports an online store type that is not linked in, so that all missing imports are named together.
+func (fs *FeatureStore) unlinkedOnline() error {
+	if fs.opts.onlineStore != nil || fs.cfg.OnlineStore.IsNull() {
+		return nil
+	}
+	return online.Linked(fs.cfg.OnlineStore.Type())
+}
+
+// usable reports why no call can be made.
+func (fs *FeatureStore) usable(ctx context.Context) error {
+	if fs.closed.Load() {
+		return feasterr.ErrClosed
+	}
+	return ctx.Err()
+}
+
+// onlineStore opens the online store on first use.
+func (fs *FeatureStore) onlineStore(ctx context.Context) (online.Store, error) {
+	return fs.online.get(func() (online.Store, error) {
+		if fs.opts.onlineStore != nil {
+			return fs.opts.onlineStore, nil
+		}
+		cfg := fs.cfg.OnlineStore
+		if cfg.IsNull() {
+			return nil, feasterr.Unsupported("the repository has no online store: feature_store.yaml says online_store: null")
+		}
+		return online.Open(ctx, cfg, online.Env{
+			Project: fs.cfg.Project, RepoDir: fs.cfg.RepoPath, KeyVersion: fs.cfg.EntityKeyVersion, Now: fs.opts.now,
+		})
+	})
+}
+
+// open opens a room and sees that it can be reached.
+func (fs *FeatureStore) open(ctx context.Context, r Room) error {
+	switch r {
+	case RoomRegistry:
+		_, err := fs.registry.Snapshot(ctx)
+		return err
+	case RoomOnline:
+		store, err := fs.onlineStore(ctx)
+		if err != nil {
+			return err
+		}
+		if p, ok := online.As[online.Pinger](store); ok {
+			return storeError(store.Info().Name, "ping", p.Ping(ctx))
+		}
+		return nil
+	}
+	return feasterr.Invalid("unknown room %q", r)
+}
+
+// Check opens every room and reports all problems joined. It writes nothing.
+func (fs *FeatureStore) Check(ctx context.Context) error {
+	if err := fs.usable(ctx); err != nil {
+		return err
+	}
+	return errors.Join(fs.open(ctx, RoomRegistry), fs.open(ctx, RoomOnline))
+}
+
+// Warm makes the first request as fast as the next: it reads the registry, connects to the online store and resolves
+// every feature service. Services that cannot be resolved are left to the request that asks for them.
+func (fs *FeatureStore) Warm(ctx context.Context) error {
+	if err := fs.Check(ctx); err != nil {
+		return err
+	}
+	snap, err := fs.registry.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	for svc := range snap.FeatureServices() {
+		_, _ = fs.plans.get(fs, OnlineQuery{FeatureService: svc.Name}).compiled(ctx)
+	}
+	return ctx.Err()
+}
+
+// Refresh loads the registry now.
+func (fs *FeatureStore) Refresh(ctx context.Context) error {
+	if err := fs.usable(ctx); err != nil {
+		return err
+	}
+	_, err := fs.registry.Refresh(ctx)
+	return err
+}
+
+// Snapshot returns the current state of the registry, loading it when that has not happened yet.
+func (fs *FeatureStore) Snapshot(ctx context.Context) (*registry.Snapshot, error) {
+	if err := fs.usable(ctx); err != nil {
+		return nil, err
+	}
+	return fs.registry.Snapshot(ctx)
+}
+
+// Config returns the configuration. It must not be changed.
+func (fs *FeatureStore) Config() *config.RepoConfig { return fs.cfg }
+
+// Stats is what there is to know about a feature store's state.
+type Stats struct {
+	Registry registry.Stats // age of the state that serves, and why it is not newer
+	Plans    int            // resolved one-off queries that are kept
+}
+
+// Stats returns the current state. It does no I/O.
+func (fs *FeatureStore) Stats() Stats {
+	return Stats{Registry: fs.registry.Stats(), Plans: fs.plans.len()}
+}
+
+// Close ends background work, waits for it and closes the stores. It may be repeated; calls afterwards return
+// [ErrClosed].
+func (fs *FeatureStore) Close() error {
+	if fs.closed.Swap(true) {
+		return nil
+	}
+	return errors.Join(fs.registry.Close(), fs.online.close(func(s online.Store) error { return s.Close() }))
+}

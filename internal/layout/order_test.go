@@ -1,0 +1,182 @@
+package layout
+
+import (
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A rule names the packages of this module and the other modules that a package may import, tests apart. A name that
+// ends in /... stands for all packages below it.
+type rule struct {
+	own     []string
+	modules []string
+}
+
+var (
+	registryDriver = []string{"registry", "permissions", "config", "types", "feasterr"}
+	onlineDriver   = []string{"online", "config", "types", "feasterr"}
+	public         = []string{
+		".", "registry/...", "online/...", "permissions", "config", "types", "telemetry", "feasterr", "drivers/...",
+	}
+)
+
+// rules is the order of the rooms, bottom up. A package that no line names, itself or by the nearest /... above it,
+// fails the test.
+var rules = map[string]rule{
+	"feasterr":  {},
+	"telemetry": {},
+	"types":     {own: []string{"feasterr"}},
+	"config":    {own: []string{"feasterr"}, modules: []string{"go.yaml.in/yaml/v3"}},
+
+	"internal/sealed":     {},
+	"internal/protos/...": {own: []string{"internal/protos/..."}, modules: []string{"google.golang.org/protobuf"}},
+
+	"permissions": {own: []string{"feasterr", "internal/sealed"}},
+
+	"registry": {
+		own: []string{
+			"types", "config", "permissions", "feasterr", "internal/sealed", "internal/protos/...",
+		},
+		modules: []string{"google.golang.org/protobuf"},
+	},
+	"registry/file": {
+		own:     append([]string{"internal/protos/..."}, registryDriver...),
+		modules: []string{"google.golang.org/protobuf"},
+	},
+	"registry/memory":       {own: registryDriver},
+	"registry/registrytest": {own: registryDriver},
+
+	"online":            {own: []string{"types", "config", "feasterr"}},
+	"online/memory":     {own: onlineDriver},
+	"online/hedge":      {own: onlineDriver},
+	"online/hybrid":     {own: onlineDriver},
+	"online/onlinetest": {own: onlineDriver},
+	"online/redis": {
+		own:     onlineDriver,
+		modules: []string{"github.com/redis/go-redis/v9", "github.com/twmb/murmur3"},
+	},
+	"online/sqlite": {own: onlineDriver, modules: []string{"modernc.org/sqlite"}},
+
+	"internal/plan": {
+		own: []string{"registry", "online", "permissions", "config", "types", "telemetry", "feasterr"},
+	},
+	".": {
+		own: []string{
+			"registry", "online", "permissions", "config", "types", "telemetry", "feasterr", "internal/plan",
+		},
+	},
+
+	"drivers/...":         {own: []string{"registry/...", "online/..."}},
+	"examples/...":        {own: public},
+	"internal/layout":     {},
+	"internal/testserver": {},
+}
+
+// core lists the packages that every program links, with any driver or none.
+var core = []string{
+	"feasterr", "telemetry", "types", "config", "permissions", "registry", "online", "internal/plan", ".",
+}
+
+// heavy lists what no core package may reach, by the beginning of import paths.
+var heavy = []string{
+	// cloud SDKs
+	"cloud.google.com/",
+	"github.com/Azure/",
+	"github.com/aws/",
+	"google.golang.org/api/",
+	"k8s.io/",
+	// database clients
+	"github.com/ClickHouse/",
+	"github.com/couchbase/",
+	"github.com/elastic/",
+	"github.com/go-sql-driver/",
+	"github.com/jackc/",
+	"github.com/redis/",
+	"github.com/snowflakedb/",
+	"modernc.org/",
+	// gRPC and HTTP clients
+	"github.com/hashicorp/",
+	"google.golang.org/grpc",
+	// telemetry
+	"github.com/prometheus/",
+	"go.opentelemetry.io/",
+	// Parquet and Flight
+	"github.com/apache/arrow-go/v18/arrow/flight",
+	"github.com/apache/arrow-go/v18/parquet",
+	"github.com/parquet-go/",
+}
+
+func TestImportOrder(t *testing.T) {
+	packages := listPackages(t)
+	for _, p := range packages {
+		name, ok := p.own()
+		if !ok {
+			continue
+		}
+		r, ok := ruleOf(name)
+		if !ok {
+			t.Errorf("package %s has no rule: add one that says what it may import", name)
+			continue
+		}
+		for _, imported := range p.Imports {
+			if imported == "C" {
+				t.Errorf("package %s uses cgo: that belongs into a module of its own", name)
+				continue
+			}
+			dep := packages[imported]
+			switch {
+			case dep == nil || dep.Standard:
+			case dep.Module.Main:
+				if !matches(r.own, relative(imported)) {
+					t.Errorf("package %s may not import %s", name, relative(imported))
+				}
+			case !slices.Contains(r.modules, dep.Module.Path):
+				t.Errorf("package %s may not import module %s (package %s)", name, dep.Module.Path, imported)
+			}
+		}
+	}
+}
+
+func TestCoreIsLight(t *testing.T) {
+	packages := listPackages(t)
+	for _, name := range core {
+		p := packages[path.Join(module, name)]
+		if p == nil {
+			t.Errorf("core package %s does not exist", name)
+			continue
+		}
+		for _, imported := range p.Deps {
+			for _, prefix := range heavy {
+				if strings.HasPrefix(imported, prefix) {
+					t.Errorf("core package %s reaches %s", name, imported)
+				}
+			}
+			if dep := packages[imported]; dep != nil && !dep.Standard && len(dep.CgoFiles) > 0 {
+				t.Errorf("core package %s reaches %s, which uses cgo", name, imported)
+			}
+		}
+	}
+}
+
+// ruleOf returns the rule for a package: its own, or that of the nearest /... above it.
+func ruleOf(name string) (rule, bool) {
+	if r, ok := rules[name]; ok {
+		return r, true
+	}
+	for dir := name; dir != "."; dir = path.Dir(dir) {
+		if r, ok := rules[dir+"/..."]; ok {
+			return r, true
+		}
+	}
+	return rule{}, false
+}
+
+// matches reports whether one of the patterns names the package.
+func matches(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		dir, all := strings.CutSuffix(pattern, "/...")
+		return name == dir || all && strings.HasPrefix(name, dir+"/")
+	})
+}

@@ -1,0 +1,5 @@
+//go:build redis
+
+package main
+
+import _ "github.com/feastgo/feast/online/redis"

@@ -1,0 +1,153 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/types"
+)
+
+// Layout says which columns of a request feed which join keys, for requests whose columns have the same names in the
+// same order. It is immutable.
+type Layout struct {
+	Names   []string // the request's columns
+	Columns []EntityColumn
+	Echo    int     // the first so many of Columns are answered
+	Sets    [][]int // by key set: for each join key an index of Columns; nil: no row can be found
+}
+
+// EntityColumn is a request column as it is converted.
+type EntityColumn struct {
+	Source int        // index of Names; negative: the request has no such column
+	Name   string     // as answered
+	Type   types.Type // Invalid: inferred from the values
+}
+
+// Bind lays a request's columns out. With all, every column that names a join key of the project is answered, in the
+// request's order, as Feast does; without, the query's own keys are, in the query's order, so that positions never
+// vary. A key that is missing is an error, unless partial allows a key set of which some keys are there: its rows are
+// then not found.
+func (p *Online) Bind(names []string, all, partial bool) (*Layout, error) {
+	l := &Layout{Names: slices.Clone(names), Sets: make([][]int, len(p.Sets))}
+	if all {
+		p.echoAll(l)
+	} else {
+		p.echoKeys(l)
+	}
+	var errs []error
+	for i := range p.Sets {
+		set := &p.Sets[i]
+		var missing, found []string
+		for _, k := range set.Keys {
+			if k.Request == "" { // the dummy key
+				continue
+			}
+			source := p.source(names, k)
+			if source < 0 {
+				missing = append(missing, k.Request)
+				continue
+			}
+			found = append(found, k.Request)
+			l.Sets[i] = append(l.Sets[i], l.column(source, k))
+		}
+		switch {
+		case len(missing) == 0:
+		case partial && len(found) > 0:
+			l.Sets[i] = nil
+		default:
+			errs = append(errs, missingKeys(set.View, missing, names))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func missingKeys(view string, missing, names []string) error {
+	given := "no columns are given"
+	if len(names) > 0 {
+		given = "given are " + strings.Join(names, ", ")
+	}
+	return &feasterr.RequestError{
+		Column: missing[0], Row: -1,
+		Msg: fmt.Sprintf("feature view %q needs join key %s, and the entity rows have no such column (%s)", view, strings.Join(missing, ", "), given),
+	}
+}
+
+// echoAll adds every column that names a join key or an entity. When two columns mean the same key, the later counts.
+func (p *Online) echoAll(l *Layout) {
+	for i, name := range l.Names {
+		as, ok := p.known[name]
+		if !ok {
+			continue
+		}
+		typ := types.Invalid
+		for _, set := range p.Sets {
+			for _, k := range set.Keys {
+				if k.Request == as || k.Stored == as && k.Request != as && typ == types.Invalid {
+					typ = k.Type
+				}
+			}
+		}
+		c := EntityColumn{Source: i, Name: as, Type: typ}
+		if j := slices.IndexFunc(l.Columns, func(c EntityColumn) bool { return c.Name == as }); j >= 0 {
+			l.Columns[j] = c
+		} else {
+			l.Columns = append(l.Columns, c)
+		}
+	}
+	l.Echo = len(l.Columns)
+}
+
+// echoKeys adds the query's own keys, a column without a source for one that is missing.
+func (p *Online) echoKeys(l *Layout) {
+	for _, name := range p.keys {
+		c := EntityColumn{Source: -1, Name: name, Type: types.String}
+		for _, set := range slices.Backward(p.Sets) {
+			for _, k := range set.Keys {
+				if k.Request == name {
+					c.Source, c.Type = p.source(l.Names, k), k.Type
+				}
+			}
+		}
+		l.Columns = append(l.Columns, c)
+	}
+	l.Echo = len(l.Columns)
+}
+
+// source finds the request column for a join key: the name the projection gives it, then the stored name, then the name
+// of its entity; -1 when there is none.
+func (p *Online) source(names []string, k JoinKey) int {
+	last := -1
+	for i, n := range names {
+		if n == k.Request {
+			last = i
+		}
+	}
+	for i := 0; last < 0 && i < len(names); i++ {
+		if names[i] == k.Stored {
+			last = i
+		}
+	}
+	for i := 0; last < 0 && i < len(names); i++ {
+		if p.known[names[i]] == k.Stored {
+			last = i
+		}
+	}
+	return last
+}
+
+// column returns the converted column of a source for a key, adding it when there is none of the key's type yet.
+func (l *Layout) column(source int, k JoinKey) int {
+	for i, c := range l.Columns {
+		if c.Source == source && (c.Type == k.Type || k.Type == types.Invalid) {
+			return i
+		}
+	}
+	l.Columns = append(l.Columns, EntityColumn{Source: source, Name: k.Request, Type: k.Type})
+	return len(l.Columns) - 1
+}

@@ -1,0 +1,496 @@
+// Package plan resolves what a caller asks for against a registry snapshot, once: views, projections, join keys, output
+// columns and the read that fetches them. Plans are immutable and shared by all requests of the same shape.
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/online"
+	"github.com/feastgo/feast/registry"
+	"github.com/feastgo/feast/types"
+)
+
+// Query is what is asked for, without entity rows.
+type Query struct {
+	Features  []string // references; ignored when Service is set
+	Service   string
+	FullNames bool
+}
+
+// Options are what the repository and the store say about reading.
+type Options struct {
+	Versioning         bool // enable_online_feature_view_versioning
+	WhileMaterializing bool // serve_features_while_materializing
+	KeyVersion         int  // entity key serialization
+	Store              online.Info
+}
+
+// Online is a resolved query.
+type Online struct {
+	Service string
+	Columns []Column // feature columns in the order of the answer
+	Read    *online.ReadPlan
+	TTL     []time.Duration // by table, 0: never expires
+	Sets    []KeySet        // by group of Read
+	Views   []ViewVersion   // distinct views in order of first mention
+
+	keys  []string          // request names of all join keys that the query needs, in order of first mention
+	known map[string]string // request column to the join key it is answered as: all of the project, and renamed ones
+}
+
+// Column is a feature column of the answer.
+type Column struct {
+	Name    string // as answered
+	View    string // projection it comes from
+	Type    types.Type
+	Table   *online.Table
+	Feature int // index of Table.Features
+}
+
+// ViewVersion is a view that the query reads, and the version it reads: 0 when the view has none.
+type ViewVersion struct {
+	Name    string
+	Version int
+}
+
+// KeySet is the entity key that the tables of a group share.
+type KeySet struct {
+	Encoding *online.KeyEncoding
+	Keys     []JoinKey // in the order of Encoding; the dummy key of views without entities has no Request
+	View     string    // the first projection that uses it, for messages
+}
+
+// JoinKey is one part of an entity key.
+type JoinKey struct {
+	Stored  string
+	Request string     // how the request must spell it
+	Type    types.Type // Invalid: inferred from the request's values
+}
+
+// use is a projection of a view that the query mentions.
+type use struct {
+	name     string // projection name with version suffix, as full names show it
+	bare     string // without the suffix
+	view     registry.View
+	info     registry.ViewInfo
+	version  int               // table version
+	shown    int               // version for metadata
+	keyMap   map[string]string // stored join key to request name
+	features []string          // as asked for
+	table    *online.Table
+}
+
+// ResolveOnline resolves a query. It does no I/O. All problems of one kind are reported together.
+func ResolveOnline(snap *registry.Snapshot, q Query, o Options) (*Online, error) {
+	r := &resolver{snap: snap, opts: o, byName: map[string]*use{}}
+	var err error
+	if q.Service != "" {
+		err = r.service(q.Service)
+	} else {
+		err = r.references(q.Features)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := r.servable(); err != nil {
+		return nil, err
+	}
+	if err := r.collisions(q.FullNames); err != nil {
+		return nil, err
+	}
+	return r.plan(q)
+}
+
+type resolver struct {
+	snap   *registry.Snapshot
+	opts   Options
+	uses   []*use
+	byName map[string]*use
+	flat   []flatRef // features in request order
+}
+
+type flatRef struct {
+	use     *use
+	feature string
+}
+
+func (r *resolver) references(refs []string) error {
+	if len(refs) == 0 {
+		return feasterr.Invalid("no features asked for: name features or a feature service")
+	}
+	var errs []error
+	for _, ref := range refs {
+		p, err := parseReference(ref)
+		if err == nil {
+			err = r.reference(p)
+		}
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(dedupe(errs)...)
+}
+
+func (r *resolver) reference(p reference) error {
+	name := p.view
+	if p.version >= 0 {
+		if !r.opts.Versioning {
+			return feasterr.Invalid("reference %s@v%d:%s names a version: set enable_online_feature_view_versioning: true under registry in feature_store.yaml",
+				p.view, p.version, p.feature)
+		}
+		name += "@v" + strconv.Itoa(p.version)
+	}
+	u := r.byName[name]
+	if u == nil {
+		var err error
+		if u, err = r.use(p.view, p.version); err != nil {
+			return err
+		}
+		u.name, u.bare = name, p.view
+		r.add(u)
+	}
+	r.flat = append(r.flat, flatRef{u, p.feature})
+	return nil
+}
+
+// use looks a view up; version -1 is the current one.
+func (r *resolver) use(view string, version int) (*use, error) {
+	u := &use{}
+	var err error
+	if version >= 0 {
+		u.view, err = r.snap.ViewVersion(view, version)
+	} else {
+		u.view, err = r.snap.View(view)
+	}
+	if err != nil {
+		return nil, err
+	}
+	u.info = u.view.Info()
+	u.shown = u.info.CurrentVersion
+	if version >= 0 {
+		u.shown = version
+	}
+	if r.opts.Versioning && r.opts.Store.Versioned {
+		u.version = u.shown
+	}
+	if version >= 0 && !r.opts.Store.Versioned {
+		return nil, feasterr.Unsupported("feature view %s@v%d: online store %q keeps one version of a view; ask for %s", view, version, r.opts.Store.Name, view)
+	}
+	return u, nil
+}
+
+func (r *resolver) add(u *use) {
+	r.byName[u.name] = u
+	r.uses = append(r.uses, u)
+}
+
+func (r *resolver) service(name string) error {
+	svc, err := r.snap.FeatureService(name)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for i := range svc.Features {
+		if err := r.projection(name, &svc.Features[i]); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) == 0 && len(r.flat) == 0 {
+		return feasterr.Invalid("feature service %q has no features", name)
+	}
+	return errors.Join(dedupe(errs)...)
+}
+
+func (r *resolver) projection(service string, p *registry.FeatureViewProjection) error {
+	version := -1
+	if p.Version != nil && r.opts.Versioning {
+		version = *p.Version
+	}
+	u, err := r.use(p.Name, version)
+	if err != nil {
+		return fmt.Errorf("feature service %q: %w", service, err)
+	}
+	u.bare = p.Name
+	if p.Alias != "" {
+		u.bare = p.Alias
+	}
+	u.name = u.bare
+	if version >= 0 {
+		u.name += "@v" + strconv.Itoa(version)
+	}
+	if r.byName[u.name] != nil {
+		return feasterr.Invalid("feature service %q lists projection %q twice: give one of them an alias", service, u.name)
+	}
+	u.keyMap = p.JoinKeyMap
+	r.add(u)
+	for _, f := range p.Features {
+		r.flat = append(r.flat, flatRef{u, f.Name})
+	}
+	return nil
+}
+
+// servable refuses views that must not be read: disabled, or not materialized yet where the registry says so.
+func (r *resolver) servable() error {
+	var errs []error
+	for _, u := range r.uses {
+		switch {
+		case u.info.Disabled:
+			errs = append(errs, feasterr.Unavailable("feature view %q is disabled: enable it and apply it", u.info.Name))
+		case u.info.State == registry.StateUnspecified, u.info.State == registry.StateAvailableOnline:
+		case u.info.State == registry.StateMaterializing && r.opts.WhileMaterializing:
+		default:
+			errs = append(errs, feasterr.Unavailable("feature view %q is in state %s and does not serve yet: materialize it", u.info.Name, u.info.State))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// collisions refuses equal names in one answer.
+func (r *resolver) collisions(full bool) error {
+	seen := map[string]bool{}
+	var dup []string
+	for _, f := range r.flat {
+		name := outputName(f, full)
+		if seen[name] && !slices.Contains(dup, name) {
+			dup = append(dup, name)
+		}
+		seen[name] = true
+	}
+	if len(dup) == 0 {
+		return nil
+	}
+	hint := "ask for full feature names, or for each feature once"
+	if full {
+		hint = "ask for each feature once, or give one of the projections an alias"
+	}
+	return feasterr.Invalid("the answer would have several columns named %s: %s", strings.Join(dup, ", "), hint)
+}
+
+func outputName(f flatRef, full bool) string {
+	if full {
+		return f.use.name + "__" + f.feature
+	}
+	return f.feature
+}
+
+// plan lays out tables, key sets and columns.
+func (r *resolver) plan(q Query) (*Online, error) {
+	p := &Online{Service: q.Service, known: map[string]string{}}
+	r.knownKeys(p)
+	var groups [][]*online.Table
+	byKeys := map[string]int{}
+	var errs []error
+	for _, u := range r.uses {
+		if od, ok := u.view.(*registry.OnDemandFeatureView); ok && !od.WriteToOnlineStore {
+			errs = append(errs, r.onDemand(u))
+			continue
+		}
+		set, err := r.keySet(u)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		u.table = &online.Table{
+			Project: r.snap.ProjectName(), View: u.info.Name, Version: u.version,
+			Entities: u.info.Entities, JoinKeys: set.Encoding.JoinKeys(), Tags: u.info.Tags,
+		}
+		id := set.identity()
+		g, ok := byKeys[id]
+		if !ok {
+			g = len(groups)
+			byKeys[id] = g
+			groups = append(groups, nil)
+			p.Sets = append(p.Sets, set)
+		}
+		groups[g] = append(groups[g], u.table)
+		for _, k := range set.Keys {
+			if k.Request == "" {
+				continue
+			}
+			p.known[k.Request] = k.Request
+			if !slices.Contains(p.keys, k.Request) {
+				p.keys = append(p.keys, k.Request)
+			}
+		}
+		if !slices.ContainsFunc(p.Views, func(v ViewVersion) bool { return v.Name == u.bare }) {
+			p.Views = append(p.Views, ViewVersion{u.bare, u.shown})
+		}
+	}
+	for _, f := range r.flat {
+		if f.use.table == nil {
+			continue
+		}
+		c, err := r.column(f, q.FullNames)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		p.Columns = append(p.Columns, c)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	p.Read = online.NewReadPlan(groups...)
+	p.TTL = make([]time.Duration, 0, len(r.uses))
+	for _, t := range p.Read.Tables() {
+		for _, u := range r.uses {
+			if u.table == t {
+				p.TTL = append(p.TTL, u.info.TTL)
+			}
+		}
+	}
+	return p, nil
+}
+
+// onDemand says why an on-demand view cannot be answered.
+func (r *resolver) onDemand(u *use) error {
+	for _, f := range r.flat {
+		if f.use == u && !hasFeature(u.info.Features, f.feature) {
+			return r.noFeature(u, f.feature)
+		}
+	}
+	return feasterr.Unsupported("on-demand feature view %q is computed by a function that no Go function is registered for", u.info.Name)
+}
+
+func hasFeature(fields []registry.Field, name string) bool {
+	return slices.ContainsFunc(fields, func(f registry.Field) bool { return f.Name == name })
+}
+
+func (r *resolver) noFeature(u *use, name string) error {
+	names := func(yield func(string) bool) {
+		for _, f := range u.info.Features {
+			if !yield(f.Name) {
+				return
+			}
+		}
+	}
+	return &feasterr.NotFoundError{
+		Kind: "feature", Name: name, In: fmt.Sprintf("feature view %q", u.name), Project: r.snap.ProjectName(),
+		Near: feasterr.Near(name, names),
+	}
+}
+
+// column resolves a feature and adds it to its table.
+func (r *resolver) column(f flatRef, full bool) (Column, error) {
+	for _, field := range f.use.info.Features {
+		if field.Name == f.feature {
+			t := f.use.table
+			t.Features = append(t.Features, types.Field{Name: field.Name, Type: field.Type})
+			return Column{
+				Name: outputName(f, full), View: f.use.name, Type: field.Type,
+				Table: t, Feature: len(t.Features) - 1,
+			}, nil
+		}
+	}
+	return Column{}, r.noFeature(f.use, f.feature)
+}
+
+// keySet resolves the join keys of a view.
+func (r *resolver) keySet(u *use) (KeySet, error) {
+	set := KeySet{View: u.name}
+	if len(u.info.Entities) == 0 {
+		enc, err := online.NewKeyEncoding(r.opts.KeyVersion, []string{online.DummyJoinKey})
+		set.Encoding, set.Keys = enc, []JoinKey{{Stored: online.DummyJoinKey, Type: types.String}}
+		return set, err
+	}
+	var stored []string
+	typeOf := map[string]types.Type{}
+	for _, name := range u.info.Entities {
+		e, err := r.snap.Entity(name)
+		if err != nil {
+			return set, fmt.Errorf("feature view %q: %w", u.info.Name, err)
+		}
+		stored = append(stored, e.Key())
+		typeOf[e.Key()] = e.ValueType
+	}
+	for _, c := range u.info.EntityColumns {
+		if _, ok := typeOf[c.Name]; ok && c.Type != types.Invalid {
+			typeOf[c.Name] = c.Type
+		}
+	}
+	enc, err := online.NewKeyEncoding(r.opts.KeyVersion, stored)
+	if err != nil {
+		return set, fmt.Errorf("feature view %q: %w", u.info.Name, err)
+	}
+	set.Encoding = enc
+	for _, k := range enc.JoinKeys() {
+		request := k
+		if to, ok := u.keyMap[k]; ok {
+			request = to
+		}
+		set.Keys = append(set.Keys, JoinKey{Stored: k, Request: request, Type: typeOf[k]})
+	}
+	return set, nil
+}
+
+// identity is equal for views that share a key set.
+func (s *KeySet) identity() string {
+	var b strings.Builder
+	for _, k := range s.Keys {
+		fmt.Fprintf(&b, "%q=%q:%d,", k.Stored, k.Request, k.Type)
+	}
+	return b.String()
+}
+
+// knownKeys collects every join key and entity name of the project: such columns of a request are answered even when
+// no view asked for uses them.
+func (r *resolver) knownKeys(p *Online) {
+	names := map[string]string{}
+	for e := range r.snap.Entities() {
+		if e.Name == online.DummyEntity {
+			continue
+		}
+		p.known[e.Key()] = e.Key()
+		names[e.Name] = e.Key()
+	}
+	for name, key := range names {
+		if _, taken := p.known[name]; !taken {
+			p.known[name] = key
+		}
+	}
+}
+
+// Keys returns the request names of the join keys that the query needs, in order of first mention.
+func (p *Online) Keys() []string { return p.keys }
+
+// Index returns the position of a feature column among the feature columns.
+func (p *Online) Index(name string) (int, bool) {
+	i := slices.IndexFunc(p.Columns, func(c Column) bool { return c.Name == name })
+	return i, i >= 0
+}
+
+// Changed compares a new plan of a query with the plan that it was prepared with: nil when every column is still there
+// with its type.
+func (p *Online) Changed(now *Online) error {
+	for i, c := range p.Columns {
+		if i >= len(now.Columns) || now.Columns[i].Name != c.Name {
+			if j, ok := now.Index(c.Name); ok {
+				return &feasterr.SchemaChangedError{Column: c.Name, Was: c.Type.String(), Now: fmt.Sprintf("column %d", j)}
+			}
+			return &feasterr.SchemaChangedError{Column: c.Name, Was: c.Type.String()}
+		}
+		if now.Columns[i].Type != c.Type {
+			return &feasterr.SchemaChangedError{Column: c.Name, Was: c.Type.String(), Now: now.Columns[i].Type.String()}
+		}
+	}
+	return nil
+}
+
+// dedupe drops errors whose text was there before: several features of an unknown view are one problem.
+func dedupe(errs []error) []error {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(errs, func(err error) bool {
+		text := err.Error()
+		if seen[text] {
+			return true
+		}
+		seen[text] = true
+		return false
+	})
+}

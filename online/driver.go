@@ -1,0 +1,106 @@
+package online
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/feastgo/feast/config"
+	"github.com/feastgo/feast/feasterr"
+)
+
+// Driver opens stores of one type.
+type Driver struct {
+	// Names are the type names in feature_store.yaml that select the driver: Feast's short name first, then class
+	// paths.
+	Names []string
+	// Open makes a store from the online_store section. Connections are made on first use where the client allows
+	// it; ctx bounds Open only.
+	Open func(ctx context.Context, cfg config.Section, env Env) (Store, error)
+}
+
+// Env is what a store may need besides its own section.
+type Env struct {
+	Project    string
+	RepoDir    string                                  // what relative paths resolve against
+	KeyVersion int                                     // entity_key_serialization_version
+	Now        func() time.Time                        // never nil
+	Token      config.TokenSource                      // identity for servers, may be nil
+	Open       func(cfg config.Section) (Store, error) // opens another section's store, for wrappers
+}
+
+var (
+	driversMu sync.RWMutex
+	drivers   = map[string]Driver{}
+)
+
+// Register makes a driver known under its names. It is called from init functions and panics when a name is taken or the
+// driver is incomplete: a program wired wrongly should not start.
+func Register(d Driver) {
+	driversMu.Lock()
+	defer driversMu.Unlock()
+	if len(d.Names) == 0 || d.Open == nil {
+		panic("online: Register of a driver without names or Open")
+	}
+	for _, n := range d.Names {
+		if _, dup := drivers[n]; dup {
+			panic("online: Register called twice for " + n)
+		}
+		drivers[n] = d
+	}
+}
+
+// Drivers returns the registered names, sorted.
+func Drivers() []string {
+	driversMu.RLock()
+	defer driversMu.RUnlock()
+	return slices.Sorted(maps.Keys(drivers))
+}
+
+// Open opens the store that a section of type cfg.Type() describes. A type that is not linked in is a
+// [*feasterr.NotLinkedError] that names the import.
+func Open(ctx context.Context, cfg config.Section, env Env) (Store, error) {
+	if err := Linked(cfg.Type()); err != nil {
+		return nil, err
+	}
+	driversMu.RLock()
+	d := drivers[cfg.Type()]
+	driversMu.RUnlock()
+	if env.Now == nil {
+		env.Now = time.Now
+	}
+	env.Open = func(sub config.Section) (Store, error) { return Open(ctx, sub, env) }
+	return d.Open(ctx, cfg, env)
+}
+
+// shipped are the drivers of this module, by canonical type name.
+var shipped = map[string]string{
+	"memory": "memory", "sqlite": "sqlite", "redis": "redis", "hybrid": "hybrid",
+}
+
+// importOf returns the import path that links a type of this module in.
+func importOf(typ string) string {
+	name := config.CanonicalOnlineType(typ)
+	folder, ok := shipped[name]
+	if !ok {
+		folder, ok = shipped[strings.ToLower(name)]
+	}
+	if !ok {
+		return ""
+	}
+	return "github.com/feastgo/feast/online/" + folder
+}
+
+// Linked reports whether stores of a type can be opened: nil, or a [*feasterr.NotLinkedError].
+func Linked(typ string) error {
+	driversMu.RLock()
+	defer driversMu.RUnlock()
+	if _, ok := drivers[typ]; ok {
+		return nil
+	}
+	known := slices.Sorted(maps.Keys(drivers))
+	return &feasterr.NotLinkedError{Room: "online store", Type: typ, Import: importOf(typ), Known: known}
+}

@@ -1,0 +1,253 @@
+package online
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/feastgo/feast/types"
+)
+
+// Result receives what a [Reader] finds: for every table of the plan one typed column per feature and one event time per
+// row. Cells nobody sets are [types.NotFound]. The methods of one Result must not run concurrently; goroutines that share
+// a read write through forks of it.
+type Result struct {
+	plan   *ReadPlan
+	rows   int
+	block  types.Block
+	cols   []types.Column // of the block, or a fork's copies of them
+	tables []tableRows
+
+	event []types.Timestamp
+	found []bool
+	forks []*Result // for reuse; the first forked are in use
+	used  int
+	id    int // number of this fork, 0 for the result itself
+}
+
+// tableRows is what is known of a table's rows.
+type tableRows struct {
+	event []types.Timestamp // of each row, the newest of its features
+	found []bool
+	mixed map[int]*rowTimes // rows whose features have different times
+	err   error
+}
+
+// rowTimes are the times of a row's features.
+type rowTimes struct {
+	now     types.Timestamp // of the features being set
+	feature []types.Timestamp
+}
+
+// NewResult returns an empty result.
+func NewResult(plan *ReadPlan, rows int) *Result {
+	r := new(Result)
+	r.Reset(plan, rows)
+	return r
+}
+
+// Reset empties the result and shapes it for a read of rows rows. Memory is reused: what columns handed out earlier
+// return is overwritten.
+func (r *Result) Reset(plan *ReadPlan, rows int) {
+	plan = plan.all
+	r.plan, r.rows = plan, rows
+	r.block.Reset(plan.fields, rows)
+	r.cols = r.block.Columns()
+	n := len(plan.tables) * rows
+	if cap(r.event) < n {
+		r.event, r.found = make([]types.Timestamp, n), make([]bool, n)
+	}
+	r.event, r.found = r.event[:n], r.found[:n]
+	clear(r.event)
+	clear(r.found)
+	if cap(r.tables) < len(plan.tables) {
+		r.tables = make([]tableRows, len(plan.tables))
+	}
+	r.tables = r.tables[:len(plan.tables)]
+	for i := range r.tables {
+		r.tables[i] = tableRows{
+			event: r.event[i*rows : (i+1)*rows : (i+1)*rows],
+			found: r.found[i*rows : (i+1)*rows : (i+1)*rows],
+		}
+	}
+	r.used = 0
+}
+
+// Rows returns the number of rows of every column.
+func (r *Result) Rows() int { return r.rows }
+
+// Row says that a row of a table exists, with the event time of the features that are set next in it. When a row's
+// features have different times, as in stores that keep a time per feature, call it before each of them: the row then
+// has the newest, and each feature its own.
+func (r *Result) Row(t *Table, row int, event types.Timestamp) {
+	tr := &r.tables[t.index]
+	if !tr.found[row] {
+		tr.found[row], tr.event[row] = true, event
+		return
+	}
+	times := tr.mixed[row]
+	if times == nil {
+		if tr.event[row] == event {
+			return
+		}
+		times = &rowTimes{feature: make([]types.Timestamp, len(t.Features))}
+		for i := range times.feature {
+			times.feature[i] = tr.event[row]
+		}
+		if tr.mixed == nil {
+			tr.mixed = map[int]*rowTimes{}
+		}
+		tr.mixed[row] = times
+	}
+	times.now = event
+	if event.Compare(tr.event[row]) > 0 {
+		tr.event[row] = event
+	}
+}
+
+// Set decodes a stored feast.types.Value into a feature of a row that [Result.Row] announced; feature is an index of
+// t.Features. value is decoded now and not kept. Malformed bytes are an error, which the reader returns.
+func (r *Result) Set(t *Table, row, feature int, value []byte) error {
+	if times := r.tables[t.index].mixed; times != nil {
+		if own := times[row]; own != nil {
+			own.feature[feature] = own.now
+		}
+	}
+	if err := r.cols[t.first+feature].SetValue(row, value); err != nil {
+		return fmt.Errorf("feature %s of feature view %s, row %d: %w", t.Features[feature].Name, t.StoredView(), row, err)
+	}
+	return nil
+}
+
+// Fail says that a table could not be read while others can.
+func (r *Result) Fail(t *Table, err error) {
+	if tr := &r.tables[t.index]; tr.err == nil {
+		tr.err = err
+	}
+}
+
+// Fork returns a writer for another goroutine. The forks of a result and the result itself may be written concurrently
+// as long as no two of them write the same row of the same table. When the goroutine has ended, [Result.Join] takes
+// over what it wrote; forks that are not joined are lost, but their goroutine must have ended all the same.
+func (r *Result) Fork() *Result {
+	if r.used == len(r.forks) {
+		r.forks = append(r.forks, new(Result))
+	}
+	f := r.forks[r.used]
+	r.used++
+	f.plan, f.rows, f.id = r.plan, r.rows, r.used
+	if cap(f.cols) < len(r.cols) {
+		f.cols = make([]types.Column, len(r.cols))
+	}
+	f.cols = f.cols[:len(r.cols)]
+	for i := range f.cols {
+		r.cols[i].Fork(&f.cols[i], f.id)
+	}
+	f.tables = append(f.tables[:0], r.tables...)
+	for i := range f.tables {
+		f.tables[i].mixed, f.tables[i].err = nil, nil
+	}
+	f.used = 0
+	return f
+}
+
+// Join takes over what a fork of this result wrote. The fork must not be used afterwards.
+func (r *Result) Join(f *Result) {
+	for i := range r.cols {
+		r.cols[i].Join(&f.cols[i])
+	}
+	for i := range f.tables {
+		from, to := &f.tables[i], &r.tables[i]
+		for row, times := range from.mixed {
+			if to.mixed == nil {
+				to.mixed = map[int]*rowTimes{}
+			}
+			to.mixed[row] = times
+		}
+		if to.err == nil {
+			to.err = from.err
+		}
+	}
+}
+
+// scratch keeps results for Scratch.
+var scratch = sync.Pool{New: func() any { return new(Result) }}
+
+// Scratch returns an empty result of the same shape with memory of its own, for an attempt that may outlive the read
+// or be given up. [Result.Adopt] takes over the attempt that is wanted; others are left to the garbage collector.
+func (r *Result) Scratch() *Result {
+	s := scratch.Get().(*Result)
+	s.Reset(r.plan, r.rows)
+	return s
+}
+
+// Adopt copies every row and failure of s, a [Result.Scratch] of this result that nobody writes any more. s must not be
+// used afterwards.
+func (r *Result) Adopt(s *Result) error {
+	for _, t := range r.plan.tables {
+		from, to := &s.tables[t.index], &r.tables[t.index]
+		if from.err != nil {
+			r.Fail(t, from.err)
+		}
+		for row, found := range from.found {
+			if !found {
+				continue
+			}
+			to.found[row], to.event[row] = true, from.event[row]
+			if times := from.mixed[row]; times != nil {
+				if to.mixed == nil {
+					to.mixed = map[int]*rowTimes{}
+				}
+				to.mixed[row] = times
+			}
+			for i := range t.Features {
+				if err := r.cols[t.first+i].CopyFrom(&s.cols[t.first+i], row); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	scratch.Put(s)
+	return nil
+}
+
+// Repeat makes row dst of every table of a group equal to its row src: equal entities are read once.
+func (r *Result) Repeat(tables []*Table, dst, src int) {
+	for _, t := range tables {
+		tr := &r.tables[t.index]
+		if !tr.found[src] {
+			continue
+		}
+		tr.found[dst], tr.event[dst] = true, tr.event[src]
+		if times := tr.mixed[src]; times != nil {
+			tr.mixed[dst] = times
+		}
+		for i := range t.Features {
+			r.cols[t.first+i].CopyCell(dst, src)
+		}
+	}
+}
+
+// Column returns the column of a feature. It belongs to the result and is overwritten by Reset.
+func (r *Result) Column(t *Table, feature int) *types.Column { return &r.cols[t.first+feature] }
+
+// Found reports whether the row exists.
+func (r *Result) Found(t *Table, row int) bool { return r.tables[t.index].found[row] }
+
+// Event returns the event time of a feature of a row: its own where the row's features have different times, else the
+// row's; the zero Timestamp for a row that does not exist. A feature that is absent from the row has the row's time.
+func (r *Result) Event(t *Table, row, feature int) types.Timestamp {
+	tr := &r.tables[t.index]
+	if times := tr.mixed[row]; times != nil && r.cols[t.first+feature].Status(row) != types.NotFound {
+		return times.feature[feature]
+	}
+	return tr.event[row]
+}
+
+// Uniform reports whether all features of a row of a table have the row's time, for every row of the table.
+func (r *Result) Uniform(t *Table) bool { return len(r.tables[t.index].mixed) == 0 }
+
+// Err returns why a table failed, nil when it did not.
+func (r *Result) Err(t *Table) error { return r.tables[t.index].err }
+
+// RowEvent returns the event time of a row, the newest of its features; the zero Timestamp when it does not exist.
+func (r *Result) RowEvent(t *Table, row int) types.Timestamp { return r.tables[t.index].event[row] }

@@ -1,0 +1,281 @@
+package feast
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/plan"
+	"github.com/feastgo/feast/online"
+	"github.com/feastgo/feast/registry"
+	"github.com/feastgo/feast/telemetry"
+	"github.com/feastgo/feast/types"
+)
+
+// Expired says what an answer holds where the stored value is older than its view's ttl.
+type Expired uint8
+
+// What to do with expired values. Their status is [OutsideMaxAge] either way.
+const (
+	Keep Expired = iota // the value, as Feast (which looks at no ttl here) answers it
+	Null                // no value
+)
+
+// OnlineQuery says which features to read, without entity rows.
+type OnlineQuery struct {
+	// Features are references view:feature or view@v2:feature. Ignored when FeatureService is set.
+	Features       []string
+	FeatureService string
+	// FullFeatureNames names columns view__feature.
+	FullFeatureNames bool
+	Expired          Expired
+	// FeastCompatible reads rows whose composite key is given in part as absent, as Feast does, instead of
+	// refusing them.
+	FeastCompatible bool
+	// ViewVersions adds to the JSON form of the answer which version of each view was read.
+	ViewVersions bool
+}
+
+// Prepared is a query that is resolved: names, join keys and columns are fixed, and reading allocates nothing once its
+// memory has grown. It is safe for concurrent use.
+//
+// When the registry changes, a Prepared resolves itself again; when a column it promised is gone or has another type by
+// then, calls fail with [*SchemaChangedError] until the query is prepared anew.
+type Prepared struct {
+	fs      *FeatureStore
+	query   OnlineQuery
+	promise *plan.Online // nil for one-off queries, which follow the registry
+
+	mu  sync.Mutex // resolving
+	cur atomic.Pointer[compiled]
+}
+
+// compiled is a query resolved against one snapshot, with the store's reader.
+type compiled struct {
+	snap   *registry.Snapshot
+	plan   *plan.Online
+	reader online.Reader
+	store  string
+	ttl    bool                        // some view expires
+	layout atomic.Pointer[plan.Layout] // of the last request
+}
+
+// PrepareOnline resolves a query once, for many reads. It opens the online store and the registry when that has not
+// happened yet.
+func (fs *FeatureStore) PrepareOnline(ctx context.Context, q OnlineQuery) (*Prepared, error) {
+	p := &Prepared{fs: fs, query: cloneQuery(q)}
+	c, err := p.compiled(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.promise = c.plan
+	return p, nil
+}
+
+func cloneQuery(q OnlineQuery) OnlineQuery {
+	q.Features = append([]string(nil), q.Features...)
+	return q
+}
+
+// Columns returns the names of the answer's columns: the join keys that the query needs, then the features.
+func (p *Prepared) Columns() []string {
+	names := append([]string(nil), p.promise.Keys()...)
+	for _, c := range p.promise.Columns {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// Index returns the position of a column in the answers of this query, for [OnlineResponse.At], or -1. It never changes.
+func (p *Prepared) Index(name string) int {
+	if i, ok := p.promise.Index(name); ok {
+		return len(p.promise.Keys()) + i
+	}
+	for i, k := range p.promise.Keys() {
+		if k == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// compiled returns the query resolved against the current snapshot.
+func (p *Prepared) compiled(ctx context.Context) (*compiled, error) {
+	if err := p.fs.usable(ctx); err != nil {
+		return nil, err
+	}
+	snap, err := p.fs.registry.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c := p.cur.Load(); c != nil && c.snap == snap {
+		return c, nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c := p.cur.Load(); c != nil && c.snap == snap {
+		return c, nil
+	}
+	c, err := p.fs.compile(ctx, snap, p.query)
+	if p.promise != nil {
+		if err == nil {
+			err = p.promise.Changed(c.plan)
+		} else if errors.Is(err, feasterr.ErrNotFound) || errors.Is(err, feasterr.ErrInvalid) {
+			err = &feasterr.SchemaChangedError{Err: err}
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.cur.Store(c)
+	return c, nil
+}
+
+// compile resolves a query. A name that the snapshot does not know causes one refresh of the registry first.
+func (fs *FeatureStore) compile(ctx context.Context, snap *registry.Snapshot, q OnlineQuery) (*compiled, error) {
+	store, err := fs.onlineStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	info := store.Info()
+	opts := plan.Options{
+		Versioning:         fs.cfg.Registry.OnlineVersioning,
+		WhileMaterializing: fs.cfg.Registry.ServeWhileMaterializing,
+		KeyVersion:         fs.cfg.EntityKeyVersion,
+		Store:              info,
+	}
+	if info.KeyVersion != 0 {
+		opts.KeyVersion = info.KeyVersion
+	}
+	query := plan.Query{Features: q.Features, Service: q.FeatureService, FullNames: q.FullFeatureNames}
+	resolved, err := plan.ResolveOnline(snap, query, opts)
+	if errors.Is(err, feasterr.ErrNotFound) {
+		fresh, ferr := fs.registry.RefreshOnMiss(ctx)
+		if ferr == nil && fresh != snap {
+			snap = fresh
+			resolved, err = plan.ResolveOnline(snap, query, opts)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	reader, err := store.Prepare(resolved.Read)
+	if err != nil {
+		return nil, storeError(info.Name, "prepare", err)
+	}
+	c := &compiled{snap: snap, plan: resolved, reader: reader, store: info.Name}
+	for _, ttl := range resolved.TTL {
+		c.ttl = c.ttl || ttl > 0
+	}
+	return c, nil
+}
+
+// GetInto reads the features of the entity rows into out, whose memory is reused: what was taken from out before, but
+// copies, is overwritten. out must not be used by another call at the same time; after an error it holds nothing of use,
+// except after a [*PartialError]: then the views that failed say so in [Column.Err] and the others are answered.
+//
+// Columns of entities that the query does not need are ignored.
+func (p *Prepared) GetInto(ctx context.Context, entities Frame, out *OnlineResponse) error {
+	c, err := p.compiled(ctx)
+	if err != nil {
+		out.reset()
+		return err
+	}
+	return p.fs.read(ctx, c, p.query, entities, out, p.promise == nil)
+}
+
+// read is the way of every online request. all: echo every join key of the project, as one-off requests do.
+func (fs *FeatureStore) read(ctx context.Context, c *compiled, q OnlineQuery, entities Frame, out *OnlineResponse, all bool) error {
+	hook := fs.opts.hooks.OnlineRead
+	var start time.Time
+	if hook != nil {
+		start = time.Now()
+	}
+	err := fs.fill(ctx, c, q, entities, out, all)
+	if err != nil && !errors.Is(err, feasterr.ErrPartial) {
+		out.reset()
+	}
+	if hook != nil {
+		hook(ctx, telemetry.OnlineRead{
+			Store: c.store, Service: c.plan.Service, Rows: out.rows, Keys: out.req.keyCount(),
+			Columns: len(c.plan.Columns), Start: start, Took: time.Since(start), Err: err,
+		})
+	}
+	return err
+}
+
+func (fs *FeatureStore) fill(ctx context.Context, c *compiled, q OnlineQuery, entities Frame, out *OnlineResponse, all bool) error {
+	req := &out.req
+	rows, err := req.load(entities)
+	if err != nil {
+		return err
+	}
+	layout := c.layout.Load()
+	if layout == nil || !sameNames(layout.Names, req.names) {
+		if layout, err = c.plan.Bind(req.names, all, q.FeastCompatible); err != nil {
+			return err
+		}
+		c.layout.Store(layout)
+	}
+	if err := req.convert(layout, rows); err != nil {
+		return err
+	}
+	if err := req.encode(c.plan, layout, rows); err != nil {
+		return err
+	}
+	out.result.Reset(c.plan.Read, rows)
+	if err := req.read(ctx, c.reader, &out.result); err != nil {
+		return storeError(c.store, "read", err)
+	}
+	for g, tables := range c.plan.Read.Groups() {
+		for _, r := range req.repeats[g] {
+			out.result.Repeat(tables, r.dst, r.src)
+		}
+	}
+	if c.ttl {
+		expire(&out.result, c.plan, fs.opts.now(), q.Expired)
+	}
+	return out.finish(c.plan, layout, q.ViewVersions)
+}
+
+func sameNames(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// expire gives every stored cell that is older than its view's ttl the status for it.
+func expire(res *online.Result, p *plan.Online, now time.Time, do Expired) {
+	for i, t := range p.Read.Tables() {
+		if p.TTL[i] <= 0 {
+			continue
+		}
+		oldest := types.TimestampOf(now.Add(-p.TTL[i]))
+		uniform := res.Uniform(t)
+		for row := range res.Rows() {
+			if !res.Found(t, row) || uniform && res.RowEvent(t, row).Compare(oldest) >= 0 {
+				continue
+			}
+			for f := range t.Features {
+				c := res.Column(t, f)
+				if c.Status(row) == types.NotFound || res.Event(t, row, f).Compare(oldest) >= 0 {
+					continue
+				}
+				if do == Null {
+					c.Clear(row, types.OutsideMaxAge)
+				} else {
+					c.SetStatus(row, types.OutsideMaxAge)
+				}
+			}
+		}
+	}
+}

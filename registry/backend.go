@@ -1,0 +1,126 @@
+package registry
+
+import (
+	"context"
+	"iter"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/feastgo/feast/config"
+	"github.com/feastgo/feast/feasterr"
+)
+
+// Backend keeps records. What they mean, created times, versions, states, validation and indexes are the business of
+// those above it. Implementations are safe for concurrent use, honour ctx, and start no goroutine that outlives a
+// call unless Close waits for it.
+type Backend interface {
+	// Load returns all records, of all projects, and a token that stands for this state. When have is still current it
+	// answers (nil, have, nil) after the cheapest probe there is; an empty token is never current.
+	//
+	// A record that is garbage goes to State.Bad, and the others load. A registry that does not exist is a
+	// feasterr.ErrNotFound that names the place; reading creates nothing.
+	Load(ctx context.Context, have Token) (*State, Token, error)
+
+	// Update runs fn in one transaction on the records of project: all its writes land, or none. fn must be free of
+	// other effects, since it runs again on fresh records after a conflict; when retries are used up, the error is a
+	// feasterr.ErrConflict. An error of fn ends the transaction and is returned as it is.
+	Update(ctx context.Context, project string, fn func(Tx) error) (Token, error)
+
+	// Teardown removes the registry, of all projects. One that does not exist is no error.
+	Teardown(ctx context.Context) error
+
+	// Close releases what the backend holds. It may be called again.
+	Close() error
+}
+
+// Token stands for a state of a registry. Equal tokens of one backend mean equal states. Nobody but the backend looks
+// inside.
+type Token string
+
+// Poller is implemented by backends whose probe costs next to nothing, such as a stat of a local file, so that a
+// [Registry] may ask often in the background.
+type Poller interface {
+	PollInterval() time.Duration
+}
+
+// Tx is a transaction. It is used by one goroutine, and not after the function that was given it has returned.
+type Tx interface {
+	// Get returns one record; a feasterr.ErrNotFound when there is none.
+	Get(ctx context.Context, id ID) (Record, error)
+	// List returns the records of a kind in the transaction's project, its own writes included, in no particular
+	// order.
+	List(ctx context.Context, kind Kind) iter.Seq2[Record, error]
+	// Put inserts or replaces a record. The backend keeps r.Proto, which must not be modified afterwards.
+	Put(ctx context.Context, r Record) error
+	// Delete removes a record; a feasterr.ErrNotFound when there is none.
+	Delete(ctx context.Context, id ID) error
+}
+
+// Driver makes a kind of backend known to feature_store.yaml.
+type Driver struct {
+	// Names are what [config.Registry.Driver] calls the backend: "file", "s3", "sql", or class paths of plug-ins.
+	Names []string
+	// Open makes a backend from the registry section of cfg. Connections are made on first use where the client
+	// allows it; ctx bounds Open only.
+	Open func(ctx context.Context, cfg *config.RepoConfig, env Env) (Backend, error)
+}
+
+// Env is what a backend may need besides its configuration.
+type Env struct {
+	// Token gives the identity for backends that are servers; may be nil.
+	Token config.TokenSource
+}
+
+var (
+	driversMu sync.RWMutex
+	drivers   = map[string]Driver{}
+)
+
+// imports says which packages of this module link which drivers.
+var imports = map[string]string{
+	"file":               "file",
+	"memory":             "memory",
+	"s3":                 "s3",
+	"gcs":                "gcs",
+	"sql":                "sql",
+	"snowflake.registry": "snowflake",
+	"remote":             "remote",
+}
+
+// Register makes a driver known under its names. It is called from init functions and panics when a name is taken or
+// the driver is incomplete: a program wired wrongly should not start.
+func Register(d Driver) {
+	if len(d.Names) == 0 || d.Open == nil {
+		panic("registry: Register of a driver without names or without Open")
+	}
+	driversMu.Lock()
+	defer driversMu.Unlock()
+	for _, name := range d.Names {
+		if _, taken := drivers[name]; taken {
+			panic("registry: Register called twice for driver " + name)
+		}
+		drivers[name] = d
+	}
+}
+
+// Open makes the backend that cfg asks for. A driver that is not part of the program is a [*feasterr.NotLinkedError].
+func Open(ctx context.Context, cfg *config.RepoConfig, env Env) (Backend, error) {
+	name, err := cfg.Registry.Driver()
+	if err != nil {
+		return nil, err
+	}
+	driversMu.RLock()
+	d, ok := drivers[name]
+	known := slices.Sorted(maps.Keys(drivers))
+	driversMu.RUnlock()
+	if !ok {
+		e := &feasterr.NotLinkedError{Room: "registry", Type: name, Known: known}
+		if pkg, ours := imports[name]; ours {
+			e.Import = "github.com/feastgo/feast/registry/" + pkg
+		}
+		return nil, e
+	}
+	return d.Open(ctx, cfg, env)
+}

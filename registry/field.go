@@ -1,0 +1,97 @@
+package registry
+
+import (
+	"github.com/feastgo/feast/internal/protos/feast/core"
+	pbtypes "github.com/feastgo/feast/internal/protos/feast/types"
+	"github.com/feastgo/feast/types"
+)
+
+// Field is a named, typed column of a view or of request data.
+type Field struct {
+	Name        string
+	Type        types.Type
+	Description string
+	Tags        map[string]string
+
+	// Inner completes the types that a number cannot express, in Feast's words: for types.Struct and
+	// types.StructList a JSON object of member names and type names, {"a": "INT64"}; for types.ValueList and
+	// types.ValueSet the nested type, "Array(Array(INT64))". Empty for all other types.
+	Inner string
+
+	VectorIndex        bool
+	VectorLength       int
+	VectorSearchMetric string
+}
+
+// Feast keeps Field.Inner in these tags and hides them.
+const (
+	structSchemaTag = "feast:struct_schema"
+	nestedTypeTag   = "feast:nested_inner_type"
+)
+
+// innerTag returns the tag that keeps Inner of a field of type t, "" when such a field has none.
+func innerTag(t types.Type) string {
+	switch t {
+	case types.Struct, types.StructList:
+		return structSchemaTag
+	case types.ValueList, types.ValueSet:
+		return nestedTypeTag
+	}
+	return ""
+}
+
+func fieldName(f *Field) string { return f.Name }
+
+func moveField(c *codec, f *Field, pb *core.FeatureSpecV2) {
+	move(c, &f.Name, &pb.Name)
+	moveType(c, &f.Type, &pb.ValueType)
+	move(c, &f.Description, &pb.Description)
+	pairs(c, &f.Tags, &pb.Tags, structSchemaTag, nestedTypeTag)
+	move(c, &f.VectorIndex, &pb.VectorIndex)
+	number(c, &f.VectorLength, &pb.VectorLength)
+	move(c, &f.VectorSearchMetric, &pb.VectorSearchMetric)
+	if tag := innerTag(f.Type); tag == "" {
+		return
+	} else if !c.write {
+		f.Inner = pb.Tags[tag]
+	} else if f.Inner != pb.Tags[tag] {
+		setPair(&pb.Tags, tag, f.Inner)
+	}
+}
+
+func moveFields(c *codec, v *[]Field, pb *[]*core.FeatureSpecV2) {
+	list(c, v, pb, fieldName, moveField)
+}
+
+// moveType moves a value type. A number beyond this library's types reads as types.Invalid and stays in the message.
+func moveType(c *codec, v *types.Type, pb *pbtypes.ValueType_Enum) {
+	stored := types.Invalid
+	if t := types.Type(*pb); pbtypes.ValueType_Enum(t) == *pb && t.Valid() {
+		stored = t
+	}
+	if !c.write {
+		*v = stored
+	} else if *v != stored {
+		*pb = pbtypes.ValueType_Enum(*v)
+	}
+}
+
+// moveEntities moves entity names and entity columns. A view without entities has the placeholder in the message and
+// nothing here.
+func moveEntities(c *codec, names *[]string, columns *[]Field, pbNames *[]string, pbColumns *[]*core.FeatureSpecV2) {
+	none := len(*pbNames) == 0 || len(*pbNames) == 1 && (*pbNames)[0] == DummyEntity
+	switch {
+	case !none && !c.write, len(*names) > 0 && c.write:
+		texts(c, names, pbNames)
+		moveFields(c, columns, pbColumns)
+	case c.write && !none:
+		*pbNames, *pbColumns = []string{DummyEntity}, []*core.FeatureSpecV2{dummyColumn()}
+	case !c.write:
+		*names, *columns = nil, nil
+	}
+}
+
+func dummyColumn() *core.FeatureSpecV2 {
+	return &core.FeatureSpecV2{Name: DummyJoinKey, ValueType: pbtypes.ValueType_STRING}
+}
+

@@ -1,0 +1,350 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/feastgo/feast/feasterr"
+)
+
+// Options say how a [Registry] keeps its snapshot fresh. The zero value loads once and refreshes when the backend can
+// be polled cheaply (see [Poller]), on a miss, and on request.
+type Options struct {
+	// CacheTTL is the age from which a snapshot is refreshed in the background; 0 or less: it never expires.
+	CacheTTL time.Duration
+	// CacheMode is Feast's cache_mode. "thread" refreshes whenever CacheTTL has passed; anything else waits for the
+	// first use of an expired snapshot, which is answered from it.
+	CacheMode string
+	// OnRefresh, when set, is told about every load of the backend that found something new or failed. It is called
+	// from a background goroutine, one call at a time, and must not call the Registry's Close.
+	OnRefresh func(RefreshEvent)
+}
+
+// RefreshEvent describes one load of the backend.
+type RefreshEvent struct {
+	Snapshot *Snapshot // nil when the load failed
+	Duration time.Duration
+	Err      error
+}
+
+// Stats describes the state of a [Registry].
+type Stats struct {
+	Loaded    time.Time // when the current snapshot was loaded or last found to be current; zero before the first load
+	Refreshes int       // loads that brought a new snapshot
+	Failures  int       // loads that failed
+	LastError error     // of the last load; nil when it succeeded
+}
+
+// Age returns how long ago the current snapshot was known to be current; 0 before the first load.
+func (s Stats) Age() time.Duration {
+	if s.Loaded.IsZero() {
+		return 0
+	}
+	return time.Since(s.Loaded)
+}
+
+const (
+	// missInterval is the shortest time between two refreshes caused by names that the snapshot does not have.
+	missInterval = time.Second
+	// retryInterval is when an expired snapshot is refreshed again after a failure, unless CacheTTL is shorter.
+	retryInterval = 5 * time.Second
+)
+
+// Registry keeps a current snapshot of one project of a backend. Loading happens in the background, once for all who
+// wait: only the first load, [Registry.Refresh] and [Registry.RefreshOnMiss] make callers wait, and their ctx bounds
+// the wait, not the load. While the backend cannot be read the last snapshot keeps serving; [Registry.Stats] tells its
+// age. Safe for concurrent use.
+type Registry struct {
+	backend Backend
+	project string
+	opts    Options
+
+	current atomic.Pointer[cached]
+
+	ctx    context.Context // of background loads; ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu       sync.Mutex
+	closed   bool
+	closing  chan struct{} // closed when Close is through; nil before Close
+	closeErr error
+	running  *flight
+	next     *flight // waits for running
+	lastMiss time.Time
+	stats    Stats
+	expiry   *time.Timer // of the current snapshot, or of the next try after a failure
+	poll     *time.Timer
+}
+
+// cached is a snapshot and whether its time is up.
+type cached struct {
+	snap    *Snapshot
+	expired atomic.Bool
+}
+
+// flight is one load, which several callers may wait for.
+type flight struct {
+	force bool // ask the backend for all of its state
+	done  chan struct{}
+	err   error // set before done is closed
+}
+
+// New returns a Registry that reads project from backend. Nothing is loaded yet. The Registry owns the backend and
+// closes it.
+func New(backend Backend, project string, opts Options) *Registry {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Registry{backend: backend, project: project, opts: opts, ctx: ctx, cancel: cancel}
+}
+
+// Backend returns the backend that the Registry reads.
+func (r *Registry) Backend() Backend { return r.backend }
+
+// Snapshot returns the current snapshot. The first call loads it; a call that fails to is tried again by the next.
+// Later calls take it from memory, without a lock and without allocating.
+func (r *Registry) Snapshot(ctx context.Context) (*Snapshot, error) {
+	c := r.current.Load()
+	if c == nil {
+		return r.first(ctx)
+	}
+	if c.expired.Load() && c.expired.CompareAndSwap(true, false) {
+		r.start(false)
+	}
+	return c.snap, nil
+}
+
+func (r *Registry) first(ctx context.Context) (*Snapshot, error) {
+	f, err := r.start(false)
+	if err != nil {
+		return nil, err
+	}
+	if err := wait(ctx, f); err != nil {
+		return nil, err
+	}
+	if c := r.current.Load(); c != nil {
+		return c.snap, nil
+	}
+	return nil, r.closedErr()
+}
+
+// Refresh loads the registry anew, without asking whether it changed, and returns the new snapshot. What was written
+// before the call is in it. When the load fails, the old snapshot keeps serving and the error is returned.
+func (r *Registry) Refresh(ctx context.Context) (*Snapshot, error) {
+	f, err := r.start(true)
+	if err != nil {
+		return nil, err
+	}
+	if err := wait(ctx, f); err != nil {
+		return nil, err
+	}
+	if c := r.current.Load(); c != nil {
+		return c.snap, nil
+	}
+	return nil, r.closedErr()
+}
+
+// RefreshOnMiss is called when a name is not in the snapshot that [Registry.Snapshot] gave: somebody may just have
+// applied it. It probes the backend, together with all who miss something at the same time and at most once a second,
+// and returns the newest snapshot there is: the old one when nothing is new, the probe fails or ctx ends.
+func (r *Registry) RefreshOnMiss(ctx context.Context) (*Snapshot, error) {
+	before, err := r.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if f := r.startMiss(); f != nil {
+		_ = wait(ctx, f) // the old snapshot serves
+	}
+	if c := r.current.Load(); c != nil {
+		return c.snap, nil
+	}
+	return before, nil
+}
+
+// Stats returns counters and the age of the snapshot.
+func (r *Registry) Stats() Stats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stats
+}
+
+// Close ends background work, waits for it and closes the backend. Later calls of other methods answer
+// feasterr.ErrClosed; snapshots that were handed out stay usable. Close may be called again, with the same result.
+func (r *Registry) Close() error {
+	r.mu.Lock()
+	if closing := r.closing; closing != nil {
+		r.mu.Unlock()
+		<-closing
+		return r.closeErr
+	}
+	r.closed = true
+	r.closing = make(chan struct{})
+	for _, t := range []*time.Timer{r.expiry, r.poll} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+	r.mu.Unlock()
+
+	r.cancel()
+	r.wg.Wait()
+	r.current.Store(nil)
+	r.closeErr = r.backend.Close()
+	close(r.closing)
+	return r.closeErr
+}
+
+func (r *Registry) closedErr() error {
+	return fmt.Errorf("registry of project %q: %w", r.project, feasterr.ErrClosed)
+}
+
+// wait waits for a flight or the end of ctx.
+func wait(ctx context.Context, f *flight) error {
+	select {
+	case <-f.done:
+		return f.err
+	default:
+	}
+	select {
+	case <-f.done:
+		return f.err
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the registry: %w", context.Cause(ctx))
+	}
+}
+
+// start begins a load, or joins one. One that is under way may have read the backend before the caller's own write:
+// with force, the caller gets the one after it.
+func (r *Registry) start(force bool) (*flight, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.startLocked(force)
+}
+
+func (r *Registry) startLocked(force bool) (*flight, error) {
+	switch {
+	case r.closed:
+		return nil, r.closedErr()
+	case r.running == nil:
+		r.running = &flight{force: force, done: make(chan struct{})}
+		r.wg.Go(r.fly)
+		return r.running, nil
+	case !force:
+		return r.running, nil
+	case r.next == nil:
+		r.next = &flight{force: true, done: make(chan struct{})}
+	}
+	return r.next, nil
+}
+
+// startMiss begins or joins a load unless one was begun for a miss within missInterval.
+func (r *Registry) startMiss() *flight {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.running == nil && !r.lastMiss.IsZero() && time.Since(r.lastMiss) < missInterval {
+		return nil
+	}
+	if r.running == nil {
+		r.lastMiss = time.Now()
+	}
+	f, _ := r.startLocked(false)
+	return f
+}
+
+// fly carries out the running flight and those that wait for it.
+func (r *Registry) fly() {
+	for {
+		r.mu.Lock()
+		f := r.running
+		r.mu.Unlock()
+
+		event := r.load(f)
+		if r.opts.OnRefresh != nil && (event.Snapshot != nil || event.Err != nil) && r.ctx.Err() == nil {
+			r.opts.OnRefresh(event)
+		}
+
+		r.mu.Lock()
+		f.err = event.Err
+		if r.closed && f.err != nil {
+			f.err = r.closedErr()
+		}
+		r.running, r.next = r.next, nil
+		again := r.running != nil
+		r.mu.Unlock()
+		close(f.done)
+		if !again {
+			return
+		}
+	}
+}
+
+// load asks the backend and puts what is new in place. The event has no snapshot when nothing is new.
+func (r *Registry) load(f *flight) RefreshEvent {
+	start := time.Now()
+	var old *Snapshot
+	var have Token
+	if c := r.current.Load(); c != nil {
+		if old = c.snap; !f.force {
+			have = old.token
+		}
+	}
+	state, token, err := r.backend.Load(r.ctx, have)
+	event := RefreshEvent{Err: err}
+	if err == nil && (state != nil || old == nil) {
+		if state == nil {
+			state = new(State)
+		}
+		event.Snapshot = newSnapshot(r.project, state, token, old)
+	}
+	event.Duration = time.Since(start)
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stats.LastError = err
+	switch {
+	case err != nil:
+		r.stats.Failures++
+	case event.Snapshot != nil:
+		r.stats.Refreshes++
+		r.current.Store(&cached{snap: event.Snapshot})
+		r.stats.Loaded = start
+	default:
+		r.stats.Loaded = start
+	}
+	if !r.closed && r.current.Load() != nil {
+		r.schedule(err)
+	}
+	return event
+}
+
+// schedule sets the timers after a load. r.mu is held.
+func (r *Registry) schedule(err error) {
+	if ttl := r.opts.CacheTTL; ttl > 0 {
+		if err != nil {
+			ttl = min(ttl, retryInterval)
+		}
+		if r.expiry == nil {
+			r.expiry = time.AfterFunc(ttl, r.expire)
+		} else {
+			r.expiry.Reset(ttl)
+		}
+	}
+	if p, ok := r.backend.(Poller); ok {
+		if r.poll == nil {
+			r.poll = time.AfterFunc(p.PollInterval(), func() { r.start(false) })
+		} else {
+			r.poll.Reset(p.PollInterval())
+		}
+	}
+}
+
+// expire runs when the current snapshot is CacheTTL old.
+func (r *Registry) expire() {
+	if r.opts.CacheMode == "thread" {
+		r.start(false)
+	} else if c := r.current.Load(); c != nil {
+		c.expired.Store(true)
+	}
+}

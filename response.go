@@ -1,0 +1,346 @@
+package feast
+
+import (
+	"fmt"
+	"iter"
+	"strconv"
+	"time"
+
+	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/plan"
+	"github.com/feastgo/feast/online"
+	"github.com/feastgo/feast/types"
+)
+
+// OnlineResponse is the answer of an online read: columns of equal length, first the join keys, then the features in the
+// order in which they were asked for. The zero value is ready for [Prepared.GetInto]. It belongs to the caller, must not be
+// copied, and is not safe for concurrent use while it is being filled.
+type OnlineResponse struct {
+	_      noCopy
+	rows   int
+	cols   []Column
+	views  []plan.ViewVersion // set when asked for
+	req    request
+	result online.Result
+}
+
+// noCopy lets vet find copies.
+type noCopy struct{}
+
+func (*noCopy) Lock()   {}
+func (*noCopy) Unlock() {}
+
+// Column is a column of an [OnlineResponse] and shares its memory.
+type Column struct {
+	name    string
+	data    *types.Column
+	view    string
+	result  *online.Result // nil for join keys
+	table   *online.Table
+	feature int
+}
+
+// reset empties the response.
+func (r *OnlineResponse) reset() { r.rows, r.cols, r.views = 0, r.cols[:0], nil }
+
+// finish makes the columns of what was read, and reports the views that failed.
+func (r *OnlineResponse) finish(p *plan.Online, l *plan.Layout, views bool) error {
+	r.rows = r.result.Rows()
+	r.cols, r.views = r.cols[:0], nil
+	if views {
+		r.views = p.Views
+	}
+	entities := r.req.entities.Columns()
+	for i := range l.Echo {
+		r.cols = append(r.cols, Column{name: l.Columns[i].Name, data: &entities[i]})
+	}
+	for i := range p.Columns {
+		c := &p.Columns[i]
+		r.cols = append(r.cols, Column{
+			name: c.Name, view: c.View, data: r.result.Column(c.Table, c.Feature),
+			result: &r.result, table: c.Table, feature: c.Feature,
+		})
+	}
+	var failed map[string]error
+	for i := range r.cols {
+		if err := r.cols[i].Err(); err != nil {
+			if failed == nil {
+				failed = map[string]error{}
+			}
+			failed[r.cols[i].view] = err
+		}
+	}
+	if failed != nil {
+		return &feasterr.PartialError{Views: failed}
+	}
+	return nil
+}
+
+// Len returns the number of rows: one for each entity row, in their order.
+func (r *OnlineResponse) Len() int { return r.rows }
+
+// Columns iterates over all columns with their positions.
+func (r *OnlineResponse) Columns() iter.Seq2[int, *Column] {
+	return func(yield func(int, *Column) bool) {
+		for i := range r.cols {
+			if !yield(i, &r.cols[i]) {
+				return
+			}
+		}
+	}
+}
+
+// At returns the column at a position, as [Prepared.Index] gives it. It panics when there is none.
+func (r *OnlineResponse) At(i int) *Column { return &r.cols[i] }
+
+// Column returns a column by name; an unknown one is a [*NotFoundError].
+func (r *OnlineResponse) Column(name string) (*Column, error) {
+	for i := range r.cols {
+		if r.cols[i].name == name {
+			return &r.cols[i], nil
+		}
+	}
+	names := func(yield func(string) bool) {
+		for i := range r.cols {
+			if !yield(r.cols[i].name) {
+				return
+			}
+		}
+	}
+	return nil, &feasterr.NotFoundError{Kind: "column", Name: name, In: "the response", Near: feasterr.Near(name, names)}
+}
+
+// AppendRow sets the columns of row i in dst, by name, as [Column.Any] returns them, and returns dst; nil makes a new map.
+func (r *OnlineResponse) AppendRow(dst map[string]any, i int) map[string]any {
+	if dst == nil {
+		dst = make(map[string]any, len(r.cols))
+	}
+	for c := range r.cols {
+		dst[r.cols[c].name] = r.cols[c].Any(i)
+	}
+	return dst
+}
+
+// The following read a whole column, by name. See [Values].
+
+// Float32s returns a Float32 column.
+func (r *OnlineResponse) Float32s(name string) ([]float32, error) { return valuesOf[float32](r, name) }
+
+// Float64s returns a Float64, Float32 or Int32 column.
+func (r *OnlineResponse) Float64s(name string) ([]float64, error) { return valuesOf[float64](r, name) }
+
+// Int64s returns an Int64, Int32 or UnixTimestamp (seconds) column.
+func (r *OnlineResponse) Int64s(name string) ([]int64, error) { return valuesOf[int64](r, name) }
+
+// Int32s returns an Int32 column.
+func (r *OnlineResponse) Int32s(name string) ([]int32, error) { return valuesOf[int32](r, name) }
+
+// Bools returns a Bool column.
+func (r *OnlineResponse) Bools(name string) ([]bool, error) { return valuesOf[bool](r, name) }
+
+// Strings returns a String, JSON, Decimal or UUID column.
+func (r *OnlineResponse) Strings(name string) ([]string, error) { return valuesOf[string](r, name) }
+
+func valuesOf[T types.Native](r *OnlineResponse, name string) ([]T, error) {
+	c, err := r.Column(name)
+	if err != nil {
+		return nil, err
+	}
+	return Values[T](c)
+}
+
+// Values returns a scalar column as a Go slice with one element per row. **Rows without a value hold zeros**: look at
+// [Column.AllValid] or [Column.Status] before a model sees them. Numbers, booleans and []byte alias the response and are
+// valid until it is reused; strings are copies. A type that does not fit without loss is a [*TypeMismatchError].
+func Values[T types.Native](c *Column) ([]T, error) {
+	v, err := types.Values[T](c.data)
+	return v, c.named(err)
+}
+
+// Lists returns a column of lists or sets; see [types.List].
+func Lists[T types.Native](c *Column) (types.List[T], error) {
+	l, err := types.Lists[T](c.data)
+	return l, c.named(err)
+}
+
+// named puts the column's name in the answer into a type error.
+func (c *Column) named(err error) error {
+	if m, ok := err.(*feasterr.TypeMismatchError); ok { //nolint:errorlint // made by types just now
+		m.Column = c.name
+	}
+	return err
+}
+
+// Float32Matrix appends the rows as a dense matrix to dst, row after row: the given columns (positions for
+// [OnlineResponse.At]), or all feature columns, in float32, with missing where a value is not [Present]. float64 and
+// whole numbers are rounded. A column that is not numeric is a [*TypeMismatchError].
+func (r *OnlineResponse) Float32Matrix(dst []float32, missing float32, cols ...int) ([]float32, error) {
+	width := len(cols)
+	first := 0
+	if width == 0 {
+		for first < len(r.cols) && r.cols[first].result == nil {
+			first++
+		}
+		width = len(r.cols) - first
+	}
+	from := len(dst)
+	for range r.rows * width {
+		dst = append(dst, 0)
+	}
+	for k := range width {
+		at := first + k
+		if len(cols) > 0 {
+			at = cols[k]
+		}
+		c := &r.cols[at]
+		if !c.Type().Numeric() {
+			return dst[:from], &feasterr.TypeMismatchError{Column: c.name, Want: "float32", Have: c.Type().String(), Row: -1}
+		}
+		if r.rows > 0 {
+			c.data.Or(dst[from+k:], width, missing)
+		}
+	}
+	return dst, nil
+}
+
+// Name returns the column's name in the answer.
+func (c *Column) Name() string { return c.name }
+
+// View returns the name of the projection that the column comes from, "" for join keys.
+func (c *Column) View() string { return c.view }
+
+// Type returns the declared type.
+func (c *Column) Type() types.Type { return c.data.Type() }
+
+// Len returns the number of rows.
+func (c *Column) Len() int { return c.data.Len() }
+
+// Status returns the status of a row.
+func (c *Column) Status(i int) Status { return c.data.Status(i) }
+
+// Valid reports whether a row has a value that is no null and not too old.
+func (c *Column) Valid(i int) bool { return c.data.Valid(i) }
+
+// AllValid reports whether every row is valid.
+func (c *Column) AllValid() bool { return c.data.AllValid() }
+
+// Mixed reports whether some row holds a stored value of another type than the declared one.
+func (c *Column) Mixed() bool { return c.data.Mixed() }
+
+// EventTime returns the event time of a row's value, in UTC: the epoch where nothing is stored, and for join keys.
+func (c *Column) EventTime(i int) time.Time { return c.event(i).Time() }
+
+func (c *Column) event(i int) types.Timestamp {
+	if c.result == nil {
+		return types.Timestamp{}
+	}
+	return c.result.Event(c.table, i, c.feature)
+}
+
+// Err returns why the column's view could not be read while others were, nil when it was.
+func (c *Column) Err() error {
+	if c.result == nil {
+		return nil
+	}
+	return c.result.Err(c.table)
+}
+
+// Any returns a row's value as a Go value, nil when there is none or it is null; see [types.Column.Any] for the types.
+// It is a copy.
+func (c *Column) Any(i int) any { return c.data.Any(i) }
+
+// Bytes returns the bytes of a text, bytes or nested value without copying, valid until the response is reused; see
+// [types.Column.Bytes].
+func (c *Column) Bytes(i int) []byte { return c.data.Bytes(i) }
+
+// Or appends a numeric column to dst as float32, with missing where the value is not [Present]; a column that is not
+// numeric is all missing.
+func (c *Column) Or(dst []float32, missing float32) []float32 {
+	from := len(dst)
+	for range c.Len() {
+		dst = append(dst, missing)
+	}
+	if c.Type().Numeric() && c.Len() > 0 {
+		c.data.Or(dst[from:], 1, missing)
+	}
+	return dst
+}
+
+// String describes the column for people.
+func (c *Column) String() string { return fmt.Sprintf("%s %s[%d]", c.name, c.Type(), c.Len()) }
+
+// JSON says how [OnlineResponse.AppendJSON] writes.
+type JSON struct {
+	// FeastStatuses writes NULL_VALUE and OUTSIDE_MAX_AGE as PRESENT, as Feast's server does: its clients blank
+	// every value that is not PRESENT.
+	FeastStatuses bool
+}
+
+// AppendJSON appends the response in the form of Feast's feature server: its keys, their order, its forms of values.
+func (r *OnlineResponse) AppendJSON(dst []byte, o JSON) ([]byte, error) {
+	dst = append(dst, `{"results":[`...)
+	for i := range r.cols {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = r.cols[i].appendJSON(dst, o)
+	}
+	dst = append(dst, `],"metadata":{"feature_names":[`...)
+	for i := range r.cols {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = types.AppendJSONString(dst, []byte(r.cols[i].name))
+	}
+	dst = append(dst, ']')
+	if r.views != nil {
+		dst = append(dst, `,"feature_view_metadata":[`...)
+		for i, v := range r.views {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(dst, `{"name":`...)
+			dst = types.AppendJSONString(dst, []byte(v.Name))
+			if v.Version != 0 {
+				dst = append(dst, `,"version":`...)
+				dst = strconv.AppendInt(dst, int64(v.Version), 10)
+			}
+			dst = append(dst, '}')
+		}
+		dst = append(dst, ']')
+	}
+	return append(dst, "}}"...), nil
+}
+
+func (c *Column) appendJSON(dst []byte, o JSON) []byte {
+	dst = append(dst, `{"values":[`...)
+	n := c.Len()
+	for i := range n {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = c.data.AppendJSON(dst, i)
+	}
+	dst = append(dst, `],"statuses":[`...)
+	for i := range n {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		s := c.Status(i)
+		if o.FeastStatuses && (s == NullValue || s == OutsideMaxAge) {
+			s = Present
+		}
+		dst = append(append(append(dst, '"'), s.String()...), '"')
+	}
+	dst = append(dst, `],"event_timestamps":[`...)
+	for i := range n {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(c.event(i).AppendRFC3339(append(dst, '"')), '"')
+	}
+	return append(dst, "]}"...)
+}
+
+// MarshalJSON is [OnlineResponse.AppendJSON] with the statuses as they are.
+func (r *OnlineResponse) MarshalJSON() ([]byte, error) { return r.AppendJSON(nil, JSON{}) }

@@ -1,0 +1,36 @@
+// Package telemetry is how the library tells what it does: functions that the core calls when they are set. The core
+// itself writes no logs, metrics or spans.
+package telemetry
+
+import (
+	"context"
+	"time"
+)
+
+// Hooks are called by the core after the event they describe. Nil members cost a nil check. They are called on the
+// goroutine of the event, several at a time, and should return quickly.
+type Hooks struct {
+	// OnlineRead follows every online request that reached the store.
+	OnlineRead func(ctx context.Context, e OnlineRead)
+	// RegistryRefresh follows every load of the registry, in the background or not, that found something new or
+	// failed.
+	RegistryRefresh func(e RegistryRefresh)
+}
+
+// OnlineRead describes an online request.
+type OnlineRead struct {
+	Store   string // name of the store, "redis"
+	Service string // feature service, empty for lists of features
+	Rows    int    // entity rows asked for
+	Keys    int    // distinct entity keys looked up, over all key sets
+	Columns int    // feature columns
+	Start   time.Time
+	Took    time.Duration
+	Err     error
+}
+
+// RegistryRefresh describes a load of the registry.
+type RegistryRefresh struct {
+	Took time.Duration
+	Err  error // the previous state keeps serving; nil: a newer state serves from now on
+}

@@ -1,0 +1,540 @@
+package types
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"math"
+
+	"github.com/feastgo/feast/feasterr"
+)
+
+// Column is a typed column of cells, each with a status. Its values stand dense in Go slices; a cell without a value
+// holds the zero value. A stored value whose type is not the column's is kept as it was stored: the column is then
+// mixed, [Column.Any], JSON and [Column.AppendValue] answer it exactly, and typed access widens it where nothing is
+// lost or fails with [*feasterr.TypeMismatchError].
+//
+// A Column belongs to the [Block] that made it and shares its memory. Reading is safe from several goroutines, writing
+// is not, except that forks write disjoint rows (see [Column.Fork]).
+type Column struct {
+	state []byte // status in the low bits, see below
+	typ   Type
+	store store
+	key   [2]byte // key of the type's Value member; the second byte is 0 when it has one byte
+
+	i64   []int64
+	f32   []float32
+	f64   []float64
+	i32   []int32
+	bools []bool
+	cells []cell // variable-width cells
+
+	arena  []byte   // what cells with arena == id point into; being appended to
+	id     uint32   // number of arena
+	joined [][]byte // arenas of joined forks, by number
+
+	odd map[int][]byte // serialized Values of cells of other types; only those whose state says so count
+
+	name string
+	n    int
+}
+
+// cell is a variable-width cell: a range of an arena. For lists of fixed-width elements the range is the elements in
+// native form; for lists of text the range is the list message; for raw types it is the Value message.
+type cell struct {
+	off, len uint32
+	arena    uint32
+}
+
+// Bits of a cell's state. A cell whose state is 0 was never set.
+const (
+	statusMask = 0x0f
+	stateNull  = 0x20 // there is no value: the stored one is a null, or the cell was cleared
+	stateNaT   = 0x40 // with stateNull: the null is stored as NullUnixTimestamp
+	stateOdd   = 0x80 // the stored value is in odd
+)
+
+const maxArena = math.MaxUint32
+
+var errArena = feasterr.Invalid("a column of one response holds more than 4 GiB: ask for fewer rows at a time")
+
+// Name returns the column's name.
+func (c *Column) Name() string { return c.name }
+
+// Type returns the declared type.
+func (c *Column) Type() Type { return c.typ }
+
+// Len returns the number of rows.
+func (c *Column) Len() int { return c.n }
+
+// String describes the column for people: name, type and length.
+func (c *Column) String() string { return fmt.Sprintf("%s %s[%d]", c.name, c.typ, c.n) }
+
+// Status returns the status of a cell.
+func (c *Column) Status(row int) Status { return Status(c.state[row] & statusMask) }
+
+// Valid reports whether the cell holds a value that is neither null nor too old: its status is [Present].
+func (c *Column) Valid(row int) bool { return c.Status(row) == Present }
+
+// AllValid reports whether every cell is [Present].
+func (c *Column) AllValid() bool {
+	for _, s := range c.state {
+		if Status(s&statusMask) != Present {
+			return false
+		}
+	}
+	return true
+}
+
+// Mixed reports whether some cell holds a value of another type than the column's.
+func (c *Column) Mixed() bool { return c.firstOdd() >= 0 }
+
+// firstOdd returns the first row whose value has another type than the column's, -1 when there is none.
+func (c *Column) firstOdd() int {
+	if len(c.odd) > 0 {
+		for row, s := range c.state {
+			if s&stateOdd != 0 {
+				return row
+			}
+		}
+	}
+	return -1
+}
+
+// has reports whether a cell in state s holds a value.
+func has(s byte) bool { return s&statusMask != byte(NotFound) && s&stateNull == 0 }
+
+// SetStatus changes the status of a cell and keeps its value. It is for the front, which alone knows of age.
+func (c *Column) SetStatus(row int, s Status) { c.state[row] = c.state[row]&^statusMask | byte(s) }
+
+// Clear empties a cell: status s, no value.
+func (c *Column) Clear(row int, s Status) {
+	switch c.store {
+	case storeInt32:
+		c.i32[row] = 0
+	case storeInt64:
+		c.i64[row] = 0
+	case storeFloat32:
+		c.f32[row] = 0
+	case storeFloat64:
+		c.f64[row] = 0
+	case storeBool:
+		c.bools[row] = false
+	default:
+		c.cells[row] = cell{}
+	}
+	c.state[row] = byte(s)
+	if s != NotFound {
+		c.state[row] |= stateNull
+	}
+}
+
+// SetValue decodes a stored feast.types.Value into a cell and sets its status to [Present] or [NullValue]. b is not
+// kept. An int32 in an Int64 column and a float in a Float64 column are widened; any other foreign type makes the
+// column mixed. Malformed bytes are an error and leave the cell empty.
+func (c *Column) SetValue(row int, b []byte) error {
+	// The common case, one member of the declared type and nothing else, is decoded without a general parse.
+	if len(b) > 0 && b[0] == c.key[0] {
+		switch c.store {
+		case storeInt64:
+			if v, n := uvarint(b[1:]); n > 0 && n == len(b)-1 {
+				c.setInt64(row, int64(v))
+				return nil
+			}
+		case storeInt32:
+			if v, n := uvarint(b[1:]); n > 0 && n == len(b)-1 {
+				c.i32[row], c.state[row] = int32(v), byte(Present)
+				return nil
+			}
+		case storeFloat64:
+			if len(b) == 9 {
+				c.f64[row] = math.Float64frombits(binary.LittleEndian.Uint64(b[1:]))
+				c.state[row] = byte(Present)
+				return nil
+			}
+		case storeFloat32:
+			if len(b) == 5 {
+				c.f32[row] = math.Float32frombits(binary.LittleEndian.Uint32(b[1:]))
+				c.state[row] = byte(Present)
+				return nil
+			}
+		case storeBool:
+			if len(b) == 2 && b[1] < 0x80 {
+				c.bools[row], c.state[row] = b[1] != 0, byte(Present)
+				return nil
+			}
+		case storeBytes, storeList:
+			body := b[1:]
+			if c.key[1] != 0 {
+				if len(body) == 0 || body[0] != c.key[1] {
+					break
+				}
+				body = body[1:]
+			}
+			size, n := uvarint(body)
+			if n == 0 || uint64(len(body)-n) != size {
+				break
+			}
+			return c.emptied(row, c.setData(row, body[n:]))
+		}
+	}
+	return c.emptied(row, c.setAny(row, b))
+}
+
+// emptied clears a cell that an error left half written.
+func (c *Column) emptied(row int, err error) error {
+	if err != nil {
+		c.Clear(row, NotFound)
+	}
+	return err
+}
+
+// setInt64 stores an integer or a timestamp.
+func (c *Column) setInt64(row int, v int64) {
+	if v == NullUnixTimestamp && c.typ == UnixTimestamp {
+		c.i64[row], c.state[row] = 0, byte(NullValue)|stateNull|stateNaT
+		return
+	}
+	c.i64[row], c.state[row] = v, byte(Present)
+}
+
+// setData stores the text or bytes of a scalar, or the message of a list.
+func (c *Column) setData(row int, data []byte) error {
+	if c.store == storeList {
+		return c.setList(row, data)
+	}
+	if err := checkUTF8(c.typ, data); err != nil {
+		return err
+	}
+	return c.put(row, data)
+}
+
+// setAny is SetValue for any Value.
+func (c *Column) setAny(row int, b []byte) error {
+	if err := checkValue(b, 0); err != nil {
+		return err
+	}
+	v := parseValue(b)
+	switch {
+	case v.typ == Invalid:
+		c.Clear(row, NullValue)
+		return nil
+	case c.typ == Int64 && v.typ == Int32:
+		c.setInt64(row, int64(v.bits))
+		return nil
+	case c.typ == Float64 && v.typ == Float32:
+		c.f64[row] = float64(math.Float32frombits(uint32(v.bits)))
+		c.state[row] = byte(Present)
+		return nil
+	case v.typ != c.typ.member():
+		c.setOdd(row, append([]byte(nil), b...), v.null())
+		return nil
+	}
+	switch c.store {
+	case storeInt64:
+		c.setInt64(row, int64(v.bits))
+	case storeInt32:
+		c.i32[row], c.state[row] = int32(v.bits), byte(Present)
+	case storeFloat64:
+		c.f64[row], c.state[row] = math.Float64frombits(v.bits), byte(Present)
+	case storeFloat32:
+		c.f32[row], c.state[row] = math.Float32frombits(uint32(v.bits)), byte(Present)
+	case storeBool:
+		c.bools[row], c.state[row] = v.bits != 0, byte(Present)
+	case storeBytes, storeList:
+		return c.setData(row, v.data)
+	default:
+		if err := c.put(row, b); err != nil {
+			return err
+		}
+		if v.null() {
+			c.state[row] = byte(NullValue) | stateNull
+		}
+	}
+	return nil
+}
+
+// setOdd stores a value of another type. The column keeps b.
+func (c *Column) setOdd(row int, b []byte, null bool) {
+	c.Clear(row, NotFound)
+	if c.odd == nil {
+		c.odd = map[int][]byte{}
+	}
+	c.odd[row] = b
+	c.state[row] = byte(Present) | stateOdd
+	if null {
+		c.state[row] = byte(NullValue) | stateNull | stateOdd
+	}
+}
+
+// put appends data to the arena and points the cell to it.
+func (c *Column) put(row int, data []byte) error {
+	off := len(c.arena)
+	if uint64(off)+uint64(len(data)) > maxArena {
+		return errArena
+	}
+	c.arena = append(c.arena, data...)
+	c.cells[row] = cell{uint32(off), uint32(len(data)), c.id}
+	c.state[row] = byte(Present)
+	return nil
+}
+
+// bytes returns the range of a cell, aliasing the arena.
+func (c *Column) bytes(x cell) []byte {
+	if x.len == 0 {
+		return nil
+	}
+	return c.arenaOf(x)[x.off : x.off+x.len : x.off+x.len]
+}
+
+// arenaOf returns the arena that a cell points into.
+func (c *Column) arenaOf(x cell) []byte {
+	if x.arena == c.id {
+		return c.arena
+	}
+	return c.joined[x.arena]
+}
+
+// CopyCell makes cell dst of this column equal to its cell src. Variable-width bytes are shared, not copied.
+func (c *Column) CopyCell(dst, src int) {
+	switch c.store {
+	case storeInt32:
+		c.i32[dst] = c.i32[src]
+	case storeInt64:
+		c.i64[dst] = c.i64[src]
+	case storeFloat32:
+		c.f32[dst] = c.f32[src]
+	case storeFloat64:
+		c.f64[dst] = c.f64[src]
+	case storeBool:
+		c.bools[dst] = c.bools[src]
+	default:
+		c.cells[dst] = c.cells[src]
+	}
+	c.state[dst] = c.state[src]
+	if c.state[src]&stateOdd != 0 {
+		c.odd[dst] = c.odd[src]
+	}
+}
+
+// CopyFrom makes a cell equal to the same row's cell of other, a column of the same type. It fails, and leaves the cell
+// empty, only when the column would grow beyond 4 GiB. other may be reused afterwards.
+func (c *Column) CopyFrom(other *Column, row int) error {
+	if other.state[row]&stateOdd != 0 {
+		c.setOdd(row, other.odd[row], false) // never written again, so that both may keep it
+		c.state[row] = other.state[row]
+		return nil
+	}
+	switch c.store {
+	case storeInt32:
+		c.i32[row] = other.i32[row]
+	case storeInt64:
+		c.i64[row] = other.i64[row]
+	case storeFloat32:
+		c.f32[row] = other.f32[row]
+	case storeFloat64:
+		c.f64[row] = other.f64[row]
+	case storeBool:
+		c.bools[row] = other.bools[row]
+	default:
+		if err := c.put(row, other.bytes(other.cells[row])); err != nil {
+			return c.emptied(row, err)
+		}
+	}
+	c.state[row] = other.state[row]
+	return nil
+}
+
+// Fork makes f a writer to the same rows: the column and all its forks may be written concurrently as long as no two
+// write the same row. id numbers the fork, from 1 on and dense within the column; forks alive at the same time have
+// different ids. f's previous contents are lost. A fork reads only what it wrote itself, and what it wrote is read
+// through the column after [Column.Join].
+func (c *Column) Fork(f *Column, id int) {
+	for len(c.joined) <= id {
+		c.joined = append(c.joined, nil)
+	}
+	*f = *c
+	f.id, f.arena = uint32(id), c.joined[id]
+	f.joined, f.odd = nil, nil
+}
+
+// Join takes over what a fork of this column wrote, also when it failed half-way. Other forks may still be writing. The
+// fork must not be used afterwards.
+func (c *Column) Join(f *Column) {
+	c.joined[f.id] = f.arena
+	if c.odd == nil {
+		c.odd = f.odd
+		return
+	}
+	maps.Copy(c.odd, f.odd)
+}
+
+// AppendValue appends the cell as a serialized feast.types.Value: nothing for a cell without a value.
+func (c *Column) AppendValue(dst []byte, row int) []byte {
+	s := c.state[row]
+	switch {
+	case s&stateOdd != 0:
+		return append(dst, c.odd[row]...)
+	case s&stateNaT != 0:
+		v := int64(NullUnixTimestamp)
+		return binary.AppendUvarint(appendKey(dst, c.typ), uint64(v))
+	case c.store == storeRaw: // a stored null, too, is written as it was
+		return append(dst, c.bytes(c.cells[row])...)
+	case !has(s):
+		return dst
+	}
+	dst = appendKey(dst, c.typ)
+	switch c.store {
+	case storeInt32:
+		return binary.AppendUvarint(dst, uint64(c.i32[row]))
+	case storeInt64:
+		return binary.AppendUvarint(dst, uint64(c.i64[row]))
+	case storeFloat32:
+		return binary.LittleEndian.AppendUint32(dst, math.Float32bits(c.f32[row]))
+	case storeFloat64:
+		return binary.LittleEndian.AppendUint64(dst, math.Float64bits(c.f64[row]))
+	case storeBool:
+		if c.bools[row] {
+			return append(dst, 1)
+		}
+		return append(dst, 0)
+	case storeList:
+		return c.appendList(dst, row)
+	}
+	data := c.bytes(c.cells[row])
+	return append(binary.AppendUvarint(dst, uint64(len(data))), data...)
+}
+
+// Bytes returns the bytes of a cell without copying: text as UTF-8, bytes, JSON, decimal and UUID text as they are; for
+// maps, structs, nested collections and zoned timestamps the serialized Value; nil for numbers, lists, cells of another
+// type than the column's and cells without a value. It stays valid until the column's memory is reused.
+func (c *Column) Bytes(row int) []byte {
+	if s := c.state[row]; !has(s) || s&stateOdd != 0 || c.store != storeBytes && c.store != storeRaw {
+		return nil
+	}
+	if b := c.bytes(c.cells[row]); b != nil {
+		return b
+	}
+	return []byte{}
+}
+
+// scalar returns the value of a cell, of any type where it is odd, else of a type that is not a list or raw. ok is false
+// when there is none.
+func (c *Column) scalar(row int) (v value, ok bool) {
+	s := c.state[row]
+	switch {
+	case !has(s):
+		return value{}, false
+	case s&stateOdd != 0:
+		return parseValue(c.odd[row]), true
+	}
+	v.typ = c.typ.member()
+	switch c.store {
+	case storeInt32:
+		v.bits = uint64(c.i32[row])
+	case storeInt64:
+		v.bits = uint64(c.i64[row])
+	case storeFloat32:
+		v.bits = uint64(math.Float32bits(c.f32[row]))
+	case storeFloat64:
+		v.bits = math.Float64bits(c.f64[row])
+	case storeBool:
+		if c.bools[row] {
+			v.bits = 1
+		}
+	case storeBytes:
+		v.data = c.bytes(c.cells[row])
+	default:
+		return value{}, false
+	}
+	return v, true
+}
+
+// Block is a set of columns of equal length that share memory, reused by [Block.Reset]. Not safe for concurrent use.
+type Block struct {
+	cols  []Column
+	rows  int
+	state []byte
+	i32   []int32
+	i64   []int64
+	f32   []float32
+	f64   []float64
+	bools []bool
+	cells []cell
+}
+
+// Reset shapes the block as empty columns of the given fields and length. Nothing is allocated when the block was as
+// large before. Columns handed out earlier are reused.
+func (b *Block) Reset(fields []Field, rows int) {
+	if cap(b.cols) < len(fields) {
+		old := b.cols[:cap(b.cols)]
+		b.cols = make([]Column, len(fields))
+		copy(b.cols, old) // for their arenas
+	}
+	b.cols = b.cols[:len(fields)]
+	b.rows = rows
+	var count [storeList + 1]int
+	for i := range fields {
+		count[infos[fields[i].Type].store] += rows
+	}
+	b.state = resized(b.state, rows*len(fields))
+	b.i32 = resized(b.i32, count[storeInt32])
+	b.i64 = resized(b.i64, count[storeInt64])
+	b.f32 = resized(b.f32, count[storeFloat32])
+	b.f64 = resized(b.f64, count[storeFloat64])
+	b.bools = resized(b.bools, count[storeBool])
+	b.cells = resized(b.cells, count[storeBytes]+count[storeList]+count[storeRaw])
+
+	state, i32, i64, f32, f64, bools, cells := b.state, b.i32, b.i64, b.f32, b.f64, b.bools, b.cells
+	for i := range fields {
+		c, old, t := &b.cols[i], b.cols[i], fields[i].Type
+		*c = Column{name: fields[i].Name, typ: t, store: infos[t].store, n: rows}
+		c.arena, c.joined, c.odd = old.arena[:0], old.joined, old.odd
+		for id := range c.joined {
+			c.joined[id] = c.joined[id][:0]
+		}
+		clear(c.odd)
+		appendKey(c.key[:0], t)
+		c.state, state = cut(state, rows)
+		switch c.store {
+		case storeInt32:
+			c.i32, i32 = cut(i32, rows)
+		case storeInt64:
+			c.i64, i64 = cut(i64, rows)
+		case storeFloat32:
+			c.f32, f32 = cut(f32, rows)
+		case storeFloat64:
+			c.f64, f64 = cut(f64, rows)
+		case storeBool:
+			c.bools, bools = cut(bools, rows)
+		default:
+			c.cells, cells = cut(cells, rows)
+		}
+	}
+}
+
+// Rows returns the length of the columns.
+func (b *Block) Rows() int { return b.rows }
+
+// Columns returns the columns, valid until the next Reset.
+func (b *Block) Columns() []Column { return b.cols }
+
+// NewColumn returns an empty column of its own memory, for writers and tests.
+func NewColumn(name string, t Type, rows int) *Column {
+	var b Block
+	b.Reset([]Field{{name, t}}, rows)
+	return &b.cols[0]
+}
+
+// resized returns s with length n and all elements zero, reusing its memory when it is large enough.
+func resized[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	s = s[:n]
+	clear(s)
+	return s
+}
+
+// cut splits s after n elements.
+func cut[T any](s []T, n int) (head, rest []T) { return s[:n:n], s[n:] }
