@@ -76,6 +76,7 @@ type (
 	SchemaChangedError = feasterr.SchemaChangedError
 	StoreError         = feasterr.StoreError
 	PartialError       = feasterr.PartialError
+	NotLinkedError     = feasterr.NotLinkedError
 )
 
 // Retryable reports whether the same call may succeed a moment later.

@@ -118,7 +118,7 @@ func New(ctx context.Context, cfg *config.RepoConfig, opts ...Option) (*FeatureS
 		o(&fs.opts)
 	}
 	for _, w := range cfg.Warnings {
-		fs.opts.logger.WarnContext(ctx, "feature store configuration", "file", cfg.File, "line", w.Line, "key", w.Key, "problem", w.Msg)
+		fs.opts.logger.WarnContext(ctx, "feature store configuration", "file", cfg.File, "line", w.Line, "key", w.Key, "problem", w.Message)
 	}
 	backend := fs.opts.backend
 	if backend == nil {

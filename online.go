@@ -32,15 +32,19 @@ func (r *OnlineRequest) query() OnlineQuery {
 // [*PartialError] and the response holds the others.
 func (fs *FeatureStore) GetOnlineFeatures(ctx context.Context, r OnlineRequest) (*OnlineResponse, error) {
 	p := fs.plans.get(fs, r.query())
-	resp := new(OnlineResponse)
-	if err := p.GetInto(ctx, r.Entities, resp); err != nil {
-		if resp.rows == 0 {
-			return nil, err
-		}
-		return resp, err
+	resp := &OnlineResponse{req: requests.Get().(*request)}
+	err := p.get(ctx, r.Entities, resp)
+	resp.req.drop()
+	requests.Put(resp.req)
+	resp.req = nil
+	if err != nil && resp.rows == 0 {
+		return nil, err
 	}
-	return resp, nil
+	return resp, err
 }
+
+// requests keeps the request memory of one-off reads.
+var requests = sync.Pool{New: func() any { return new(request) }}
 
 // maxPlans bounds how many shapes of one-off queries are kept.
 const maxPlans = 1024

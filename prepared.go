@@ -179,6 +179,14 @@ func (fs *FeatureStore) compile(ctx context.Context, snap *registry.Snapshot, q 
 //
 // Columns of entities that the query does not need are ignored.
 func (p *Prepared) GetInto(ctx context.Context, entities Frame, out *OnlineResponse) error {
+	if out.req == nil {
+		out.req = new(request)
+	}
+	return p.get(ctx, entities, out)
+}
+
+// get is GetInto with out's request memory in place.
+func (p *Prepared) get(ctx context.Context, entities Frame, out *OnlineResponse) error {
 	c, err := p.compiled(ctx)
 	if err != nil {
 		out.reset()
@@ -208,7 +216,7 @@ func (fs *FeatureStore) read(ctx context.Context, c *compiled, q OnlineQuery, en
 }
 
 func (fs *FeatureStore) fill(ctx context.Context, c *compiled, q OnlineQuery, entities Frame, out *OnlineResponse, all bool) error {
-	req := &out.req
+	req := out.req
 	rows, err := req.load(entities)
 	if err != nil {
 		return err
@@ -220,10 +228,10 @@ func (fs *FeatureStore) fill(ctx context.Context, c *compiled, q OnlineQuery, en
 		}
 		c.layout.Store(layout)
 	}
-	if err := req.convert(layout, rows); err != nil {
+	if err := req.convert(&out.entities, layout, rows); err != nil {
 		return err
 	}
-	if err := req.encode(c.plan, layout, rows); err != nil {
+	if err := req.encode(c.plan, layout, &out.entities); err != nil {
 		return err
 	}
 	out.result.Reset(c.plan.Read, rows)

@@ -18,20 +18,19 @@ import (
 // enormous command nor keeps a connection for long.
 const chunkKeys = 10_000
 
-// request is the memory that reading reuses from call to call. It lives in the response.
+// request is the memory that reading needs besides the answer's, reused from call to call.
 type request struct {
-	frame    []frameColumn
-	names    []string
-	fields   []types.Field
-	entities types.Block
-	columns  []*types.Column // of one key set
-	keys     online.Keys
-	groups   [][]online.Key
-	chunk    [][]online.Key
-	buf      []byte // serialized keys
-	ends     []int  // of the keys in buf
-	repeats  [][]repeat
-	seen     keyTable
+	frame   []frameColumn
+	names   []string
+	fields  []types.Field
+	columns []*types.Column // of one key set
+	keys    online.Keys
+	groups  [][]online.Key
+	chunk   [][]online.Key
+	buf     []byte // serialized keys
+	ends    []int  // of the keys in buf
+	repeats [][]repeat
+	seen    keyTable
 }
 
 // repeat says that a row asks for the same entity as an earlier one.
@@ -63,7 +62,7 @@ func (q *request) load(f Frame) (rows int, err error) {
 }
 
 // convert makes typed columns of the frame's, as the layout says.
-func (q *request) convert(l *plan.Layout, rows int) error {
+func (q *request) convert(entities *types.Block, l *plan.Layout, rows int) error {
 	q.fields = q.fields[:0]
 	for _, c := range l.Columns {
 		typ := c.Type
@@ -72,8 +71,8 @@ func (q *request) convert(l *plan.Layout, rows int) error {
 		}
 		q.fields = append(q.fields, types.Field{Name: c.Name, Type: typ})
 	}
-	q.entities.Reset(q.fields, rows)
-	cols := q.entities.Columns()
+	entities.Reset(q.fields, rows)
+	cols := entities.Columns()
 	for i, c := range l.Columns {
 		if c.Source < 0 {
 			continue
@@ -175,13 +174,14 @@ func fillEach[T any](dst *types.Column, src []T, native func(T) any) error {
 }
 
 // encode serializes the distinct keys of every key set, and notes the rows that repeat one.
-func (q *request) encode(p *plan.Online, l *plan.Layout, rows int) error {
+func (q *request) encode(p *plan.Online, l *plan.Layout, entities *types.Block) error {
+	rows := entities.Rows()
 	for len(q.groups) < len(p.Sets) {
 		q.groups, q.repeats = append(q.groups, nil), append(q.repeats, nil)
 	}
 	q.groups, q.repeats = q.groups[:len(p.Sets)], q.repeats[:len(p.Sets)]
 	q.buf = q.buf[:0]
-	cols := q.entities.Columns()
+	cols := entities.Columns()
 	// buf may move while it grows: keys are cut from it at the end.
 	q.ends = q.ends[:0]
 	for s := range p.Sets {
@@ -230,6 +230,13 @@ func (q *request) encode(p *plan.Online, l *plan.Layout, rows int) error {
 		}
 	}
 	return nil
+}
+
+// drop forgets what belongs to callers, so that a kept request does not keep it alive.
+func (q *request) drop() {
+	clear(q.frame)
+	clear(q.names)
+	q.frame, q.names = q.frame[:0], q.names[:0]
 }
 
 // dummy is the column of the key of views without entities.

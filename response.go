@@ -16,12 +16,15 @@ import (
 // order in which they were asked for. The zero value is ready for [Prepared.GetInto]. It belongs to the caller, must not be
 // copied, and is not safe for concurrent use while it is being filled.
 type OnlineResponse struct {
-	_      noCopy
-	rows   int
-	cols   []Column
-	views  []plan.ViewVersion // set when asked for
-	req    request
-	result online.Result
+	_        noCopy
+	rows     int
+	cols     []Column
+	plan     *plan.Online // that cols were made for
+	layout   *plan.Layout
+	views    []plan.ViewVersion // set when asked for
+	req      *request           // kept between calls of GetInto
+	entities types.Block
+	result   online.Result
 }
 
 // noCopy lets vet find copies.
@@ -32,48 +35,49 @@ func (*noCopy) Unlock() {}
 
 // Column is a column of an [OnlineResponse] and shares its memory.
 type Column struct {
-	name    string
-	data    *types.Column
-	view    string
-	result  *online.Result // nil for join keys
-	table   *online.Table
-	feature int
+	data   *types.Column
+	of     *plan.Column   // nil for join keys
+	result *online.Result // nil for join keys
 }
 
 // reset empties the response.
-func (r *OnlineResponse) reset() { r.rows, r.cols, r.views = 0, r.cols[:0], nil }
+func (r *OnlineResponse) reset() { r.rows, r.cols, r.plan, r.views = 0, r.cols[:0], nil, nil }
 
 // finish makes the columns of what was read, and reports the views that failed.
 func (r *OnlineResponse) finish(p *plan.Online, l *plan.Layout, views bool) error {
-	r.rows = r.result.Rows()
-	r.cols, r.views = r.cols[:0], nil
+	r.rows, r.views = r.result.Rows(), nil
 	if views {
 		r.views = p.Views
 	}
-	entities := r.req.entities.Columns()
+	if r.plan != p || r.layout != l {
+		r.makeColumns(p, l)
+	}
+	if !r.result.Failed() {
+		return nil
+	}
+	failed := map[string]error{}
+	for i := range r.cols {
+		if err := r.cols[i].Err(); err != nil {
+			failed[r.cols[i].View()] = err
+		}
+	}
+	return &feasterr.PartialError{Views: failed}
+}
+
+func (r *OnlineResponse) makeColumns(p *plan.Online, l *plan.Layout) {
+	r.plan, r.layout = p, l
+	if n := l.Echo + len(p.Columns); cap(r.cols) < n {
+		r.cols = make([]Column, 0, n)
+	}
+	r.cols = r.cols[:0]
+	entities := r.entities.Columns()
 	for i := range l.Echo {
-		r.cols = append(r.cols, Column{name: l.Columns[i].Name, data: &entities[i]})
+		r.cols = append(r.cols, Column{data: &entities[i]})
 	}
 	for i := range p.Columns {
 		c := &p.Columns[i]
-		r.cols = append(r.cols, Column{
-			name: c.Name, view: c.View, data: r.result.Column(c.Table, c.Feature),
-			result: &r.result, table: c.Table, feature: c.Feature,
-		})
+		r.cols = append(r.cols, Column{data: r.result.Column(c.Table, c.Feature), of: c, result: &r.result})
 	}
-	var failed map[string]error
-	for i := range r.cols {
-		if err := r.cols[i].Err(); err != nil {
-			if failed == nil {
-				failed = map[string]error{}
-			}
-			failed[r.cols[i].view] = err
-		}
-	}
-	if failed != nil {
-		return &feasterr.PartialError{Views: failed}
-	}
-	return nil
 }
 
 // Len returns the number of rows: one for each entity row, in their order.
@@ -96,13 +100,13 @@ func (r *OnlineResponse) At(i int) *Column { return &r.cols[i] }
 // Column returns a column by name; an unknown one is a [*NotFoundError].
 func (r *OnlineResponse) Column(name string) (*Column, error) {
 	for i := range r.cols {
-		if r.cols[i].name == name {
+		if r.cols[i].Name() == name {
 			return &r.cols[i], nil
 		}
 	}
 	names := func(yield func(string) bool) {
 		for i := range r.cols {
-			if !yield(r.cols[i].name) {
+			if !yield(r.cols[i].Name()) {
 				return
 			}
 		}
@@ -116,7 +120,7 @@ func (r *OnlineResponse) AppendRow(dst map[string]any, i int) map[string]any {
 		dst = make(map[string]any, len(r.cols))
 	}
 	for c := range r.cols {
-		dst[r.cols[c].name] = r.cols[c].Any(i)
+		dst[r.cols[c].Name()] = r.cols[c].Any(i)
 	}
 	return dst
 }
@@ -166,7 +170,7 @@ func Lists[T types.Native](c *Column) (types.List[T], error) {
 // named puts the column's name in the answer into a type error.
 func (c *Column) named(err error) error {
 	if m, ok := err.(*feasterr.TypeMismatchError); ok { //nolint:errorlint // made by types just now
-		m.Column = c.name
+		m.Column = c.Name()
 	}
 	return err
 }
@@ -194,7 +198,7 @@ func (r *OnlineResponse) Float32Matrix(dst []float32, missing float32, cols ...i
 		}
 		c := &r.cols[at]
 		if !c.Type().Numeric() {
-			return dst[:from], &feasterr.TypeMismatchError{Column: c.name, Want: "float32", Have: c.Type().String(), Row: -1}
+			return dst[:from], &feasterr.TypeMismatchError{Column: c.Name(), Want: "float32", Have: c.Type().String(), Row: -1}
 		}
 		if r.rows > 0 {
 			c.data.Or(dst[from+k:], width, missing)
@@ -204,10 +208,20 @@ func (r *OnlineResponse) Float32Matrix(dst []float32, missing float32, cols ...i
 }
 
 // Name returns the column's name in the answer.
-func (c *Column) Name() string { return c.name }
+func (c *Column) Name() string {
+	if c.of == nil {
+		return c.data.Name()
+	}
+	return c.of.Name
+}
 
 // View returns the name of the projection that the column comes from, "" for join keys.
-func (c *Column) View() string { return c.view }
+func (c *Column) View() string {
+	if c.of == nil {
+		return ""
+	}
+	return c.of.View
+}
 
 // Type returns the declared type.
 func (c *Column) Type() types.Type { return c.data.Type() }
@@ -234,7 +248,7 @@ func (c *Column) event(i int) types.Timestamp {
 	if c.result == nil {
 		return types.Timestamp{}
 	}
-	return c.result.Event(c.table, i, c.feature)
+	return c.result.Event(c.of.Table, i, c.of.Feature)
 }
 
 // Err returns why the column's view could not be read while others were, nil when it was.
@@ -242,7 +256,7 @@ func (c *Column) Err() error {
 	if c.result == nil {
 		return nil
 	}
-	return c.result.Err(c.table)
+	return c.result.Err(c.of.Table)
 }
 
 // Any returns a row's value as a Go value, nil when there is none or it is null; see [types.Column.Any] for the types.
@@ -267,7 +281,7 @@ func (c *Column) Or(dst []float32, missing float32) []float32 {
 }
 
 // String describes the column for people.
-func (c *Column) String() string { return fmt.Sprintf("%s %s[%d]", c.name, c.Type(), c.Len()) }
+func (c *Column) String() string { return fmt.Sprintf("%s %s[%d]", c.Name(), c.Type(), c.Len()) }
 
 // JSON says how [OnlineResponse.AppendJSON] writes.
 type JSON struct {
@@ -290,7 +304,7 @@ func (r *OnlineResponse) AppendJSON(dst []byte, o JSON) ([]byte, error) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = types.AppendJSONString(dst, []byte(r.cols[i].name))
+		dst = types.AppendJSONString(dst, []byte(r.cols[i].Name()))
 	}
 	dst = append(dst, ']')
 	if r.views != nil {
@@ -344,3 +358,13 @@ func (c *Column) appendJSON(dst []byte, o JSON) []byte {
 
 // MarshalJSON is [OnlineResponse.AppendJSON] with the statuses as they are.
 func (r *OnlineResponse) MarshalJSON() ([]byte, error) { return r.AppendJSON(nil, JSON{}) }
+
+// ViewVersion is a feature view that was read, and the version of it: 0 when it has none.
+type ViewVersion = plan.ViewVersion
+
+// ViewVersions returns the views that were read when [OnlineQuery].ViewVersions asked for them, in order of first
+// mention.
+func (r *OnlineResponse) ViewVersions() []ViewVersion { return r.views }
+
+// AppendValue appends a row's value as a serialized feast.types.Value; nothing for a null or what is not there.
+func (c *Column) AppendValue(dst []byte, i int) []byte { return c.data.AppendValue(dst, i) }

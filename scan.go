@@ -127,7 +127,7 @@ func (f *scanField) column(r *OnlineResponse) (*Column, error) {
 	}
 	for i := range r.cols {
 		c := &r.cols[i]
-		if c.view == f.view && (c.name == f.name || c.name == f.view+"__"+f.name) {
+		if c.View() == f.view && (c.Name() == f.name || c.Name() == f.view+"__"+f.name) {
 			return c, nil
 		}
 	}
@@ -150,7 +150,7 @@ func (f *scanField) scan(dst reflect.Value, c *Column, row int) error {
 	if v == nil {
 		switch {
 		case f.required:
-			return &feasterr.RequestError{Column: c.name, Row: row, Msg: fmt.Sprintf("is required and has status %s", c.Status(row))}
+			return &feasterr.RequestError{Column: c.Name(), Row: row, Msg: fmt.Sprintf("is required and has status %s", c.Status(row))}
 		case f.fallback != nil:
 			if err := setText(dst, *f.fallback); err != nil {
 				return feasterr.Invalid("default %q: %w", *f.fallback, err)
@@ -159,7 +159,7 @@ func (f *scanField) scan(dst reflect.Value, c *Column, row int) error {
 		return nil
 	}
 	if !assign(dst, v, c.Type()) {
-		return &feasterr.TypeMismatchError{Column: c.name, Want: dst.Type().String(), Have: fmt.Sprintf("%T", v), Row: row}
+		return &feasterr.TypeMismatchError{Column: c.Name(), Want: dst.Type().String(), Have: fmt.Sprintf("%T", v), Row: row}
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -114,11 +115,20 @@ func Default(project string) *RepoConfig {
 	}
 }
 
-// Load reads a feature_store.yaml. path is the file, or the directory that holds it. lookup gives the values of
-// environment variables: [os.LookupEnv], or a function over a map; nil defines none.
+// Load reads a feature_store.yaml. path is the file, or the directory that holds it; empty, it is what the variable
+// FEAST_FS_YAML_FILE_PATH says, or else the working directory. lookup gives the values of environment variables:
+// [os.LookupEnv], or a function over a map; nil defines none.
 //
 // A file that is not there is a [feasterr.ErrNotFound] and an [fs.ErrNotExist]; a wrong one is an [*Error].
 func Load(path string, lookup func(string) (string, bool)) (*RepoConfig, error) {
+	if path == "" {
+		path = "."
+		if lookup != nil {
+			if p, ok := lookup("FEAST_FS_YAML_FILE_PATH"); ok {
+				path = p
+			}
+		}
+	}
 	file := path
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		file = filepath.Join(path, FileName)
@@ -186,8 +196,8 @@ func (c *RepoConfig) ResolvePath(p string) string {
 
 // String names the project and the types of its stores, and no values: those may be secrets.
 func (c *RepoConfig) String() string {
-	return fmt.Sprintf("project %q (registry %s, online store %s, offline store %s)", c.Project, c.Registry,
-		c.OnlineStore, c.OfflineStore)
+	return fmt.Sprintf("project %q (registry %q, online store %q, offline store %q)", c.Project, c.Registry,
+		c.OnlineStore.typ, c.OfflineStore.typ)
 }
 
 // check applies the rules that go beyond the type of a value, and fills in the types of sections that name none.
@@ -212,7 +222,8 @@ func (c *RepoConfig) check(r *report, root Section) {
 	delete(c.Extra, "flags")
 	delete(c.Extra, "repo_path") // Feast overwrites it with the place of the file
 	keys := slices.Values(layoutOf(reflect.TypeFor[RepoConfig]()).keys())
-	for key, s := range c.Extra {
+	for _, key := range slices.Sorted(maps.Keys(c.Extra)) {
+		s := c.Extra[key]
 		if near := feasterr.Near(key, keys); len(near) > 0 {
 			r.warning(s.Line(), s.key, "is no key of Feast and has no effect here; did you mean %s?", alternatives(near))
 		}

@@ -191,6 +191,20 @@ func TestLoad(t *testing.T) {
 	expect(t, "repo path is absolute", filepath.IsAbs(c.RepoPath), true)
 	expect(t, "resolved", filepath.Base(filepath.Dir(c.ResolvePath(c.Registry.Path))), "feature_repo")
 
+	inWorkDir := func(path string) {
+		t.Helper()
+		c, err := Load("", lookupIn(map[string]string{"P": "shop", "FEAST_FS_YAML_FILE_PATH": path}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "file", c.File, filepath.Join("feature_repo", FileName))
+	}
+	inWorkDir("feature_repo")
+	inWorkDir(filepath.Join("feature_repo", FileName))
+	if _, err = Load("", nil); !errors.Is(err, feasterr.ErrNotFound) {
+		t.Errorf("working directory without a file: %v", err)
+	}
+
 	_, err = Load("feature_repo", nil)
 	if err == nil || err.Error() != c.File+`:1: project: environment variable "P" is not set` {
 		t.Errorf("%v", err)
@@ -249,7 +263,7 @@ flags: {alpha_features: true}
 online_stor: x
 $KEY: ${A:-b}
 secret: $WHOLE
-data: {api_key: a$b, path: a$b.db}
+acme: {api_key: a$b, path: a$b.db}
 `, nil)
 	expect(t, "warnings", warnings(c), []string{
 		`line 3: registry.path: is given twice; this one counts`,
@@ -261,12 +275,12 @@ data: {api_key: a$b, path: a$b.db}
 		`line 10: project_description: environment variable "SEVERAL" is not set and the text stays as it is`,
 		`line 11: entity_key_serialization_version: version 2 is deprecated; 3 is the current one`,
 		`line 12: flags: is deprecated and has no effect`,
-		`line 13: online_stor: is no key of Feast and has no effect here; did you mean "online_store"?`,
+		`line 13: online_stor: is no key of Feast and has no effect here; did you mean "online_store" or "offline_store"?`,
 		`line 14: $KEY: environment variable "KEY" is not set and the text stays as it is`,
 		`line 14: $KEY: environment variable "A:-b" is not set and the text stays as it is: there is no syntax for default values`,
 		`line 15: secret: environment variable "WHOLE" is not set and the text stays as it is`,
-		`line 16: data.api_key: holds a $ before a name that is not set in the environment; it stays as it is`,
-		`line 16: data.path: environment variable "b" is not set and the text stays as it is`,
+		`line 16: acme.api_key: holds a $ before a name that is not set in the environment; it stays as it is`,
+		`line 16: acme.path: environment variable "b" is not set and the text stays as it is`,
 	})
 	expect(t, "offline store", c.OfflineStore.Type(), "${OFFLINE}")
 	expect(t, "provider", c.Provider, "$PROVIDER")
@@ -291,12 +305,43 @@ offline_store: {type: trino, auth: hunter2}
 	if err == nil {
 		t.Fatal("decodes")
 	}
-	expect(t, "String", c.String(), `project "p" (registry sql, online store postgres, offline store trino)`)
-	for _, text := range []string{err.Error(), fmt.Sprint(c), fmt.Sprintf("%+v", c), fmt.Sprintf("%v", c.Registry),
+	expect(t, "String", c.String(), `project "p" (registry "sql", online store "postgres", offline store "trino")`)
+	for _, text := range []string{err.Error(), fmt.Sprint(c), fmt.Sprintf("%+v", c), fmt.Sprintf("%v", c.Registry), c.Registry.Section.String(),
 		fmt.Sprintf("%+v", c.OnlineStore), fmt.Sprint(c.OnlineStore.Invalid("password", "does not work"))} {
 		if strings.Contains(text, "hunter2") {
 			t.Errorf("shows a password: %s", text)
 		}
+	}
+}
+
+// TestNoSecretsInSyntaxErrors inserts passwords that YAML takes for something else.
+func TestNoSecretsInSyntaxErrors(t *testing.T) {
+	for _, password := range []string{"*hunter2", "!hunter2 x", "!hunter2 {}", "&hunter2 {a: *hunter2}", "@hunter2", "hunter2: x",
+		"'hunter2", "%hunter2", "{hunter2", "\x01hunter2", "!!int hunter2"} {
+		_, err := Parse([]byte("project: p\nregistry: r\nonline_store:\n  type: redis\n  password: $PW\n"), "f.yaml", "",
+			lookupIn(map[string]string{"PW": password}))
+		if err != nil && (strings.Contains(err.Error(), "hunter2") || !strings.HasPrefix(err.Error(), "f.yaml:5: ")) {
+			t.Errorf("%s: %v", password, err)
+		}
+	}
+}
+
+// TestOptionalParts reads the keys that are absent by default and have defaults when they are there.
+func TestOptionalParts(t *testing.T) {
+	c := parse(t, "project: p\nregistry: r\nembedding_model: {model: m}\ndata_quality_monitoring: {}\nmaterialization: {bogus: 1}\n", nil)
+	expect(t, "embedding model", c.EmbeddingModel, &EmbeddingModel{"sentence_transformers", "m"})
+	expect(t, "data quality", c.DataQualityMonitoring, &DataQualityMonitoring{AutoBaseline: true})
+	c = parse(t, "project: p\nregistry: r\nembedding_model: null\ndata_quality_monitoring: null\n"+
+		"materialization: {online_write_batch_size: 10, pull_latest_features: true}\nproject_description: d\ncoerce_tz_aware: null\n", nil)
+	expect(t, "embedding model", c.EmbeddingModel, nil)
+	expect(t, "data quality", c.DataQualityMonitoring, nil)
+	expect(t, "materialization", c.Materialization, Materialization{PullLatestFeatures: true, OnlineWriteBatchSize: 10})
+	expect(t, "description", c.ProjectDescription, "d")
+	expect(t, "coerce_tz_aware", c.CoerceTZAware, false)
+	_, err := Parse([]byte("project: p\nregistry: r\ndata_quality_monitoring: {bogus: 1}\nmaterialization: null\n"), "", "", nil)
+	want := "line 3: data_quality_monitoring.bogus: is not a known key; known are auto_baseline\nline 4: materialization: must be a map, is null"
+	if err == nil || err.Error() != want {
+		t.Errorf("%v", err)
 	}
 }
 

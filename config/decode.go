@@ -328,13 +328,11 @@ func (r *report) integer(n *node, key string, out reflect.Value, o options) {
 
 // duration reads a number of seconds. What is longer than a time.Duration becomes the longest one.
 func (r *report) duration(n *node, key string, out reflect.Value, o options) {
-	var seconds float64
+	seconds, ok := n.asFloat(o.strict)
 	want := "a number of seconds"
-	ok := n.kind == kindInt
-	if seconds = float64(n.int); o.strict {
+	if o.strict {
 		want = "a whole number of seconds"
-	} else {
-		seconds, ok = n.asFloat(false)
+		ok = n.kind == kindInt
 	}
 	switch {
 	case !ok || math.IsNaN(seconds):

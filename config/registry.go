@@ -111,6 +111,7 @@ func (g *Registry) decodeSection(r *report, s Section) {
 	default:
 		r.mismatch(s.node, s.key, "a path or a map")
 	}
+	g.Section.typ = g.Type // and not the path, in the short form
 	if _, wrong := g.driver(); wrong.Key != "" && len(r.problems) == before {
 		key := s.key
 		if s.node.kind == kindMap {

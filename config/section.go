@@ -64,16 +64,8 @@ func (s Section) Line() int {
 // section made by [NewSection].
 func (s Section) Key() string { return s.key }
 
-// String is the key and the type. Values are left out, since they may be secrets.
-func (s Section) String() string {
-	switch {
-	case s.IsNull():
-		return "null"
-	case s.typ == "":
-		return s.key
-	}
-	return s.typ
-}
+// String is the key. The rest is left out, since it may hold secrets.
+func (s Section) String() string { return s.key }
 
 // Invalid is the error for a value that decodes and is wrong all the same: an [*Error] that names the place of key.
 // The message must not show values that may be secrets.

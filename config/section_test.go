@@ -406,22 +406,23 @@ extra: 5
 		section Section
 		typ     string
 		line    int
-		text    string
+		key     string
 	}{
-		{c.Registry.Section, "", 2, "registry"},
-		{c.OnlineStore, "redis", 3, "redis"},
-		{c.OfflineStore, "dask", 4, "dask"},
+		{c.Registry.Section, "file", 2, "registry"},
+		{c.OnlineStore, "redis", 3, "online_store"},
+		{c.OfflineStore, "dask", 4, "offline_store"},
 		{c.BatchEngine, "", 5, "batch_engine"},
-		{c.Auth, "kubernetes", 6, "kubernetes"},
-		{c.FeatureServer, "local", 7, "local"},
-		{c.MLflow, "x", 8, "x"},
+		{c.Auth, "kubernetes", 6, "auth"},
+		{c.FeatureServer, "local", 7, "feature_server"},
+		{c.MLflow, "x", 8, "mlflow"},
 		{c.Extra["extra"], "", 9, "extra"},
-		{c.OpenLineage, "", 0, "null"},
-		{Section{}, "", 0, "null"},
+		{c.OpenLineage, "", 0, ""},
+		{Section{}, "", 0, ""},
 	} {
-		expect(t, s.section.Key()+" type", s.section.Type(), s.typ)
-		expect(t, s.section.Key()+" line", s.section.Line(), s.line)
-		expect(t, s.section.Key()+" text", s.section.String(), s.text)
+		expect(t, s.key+" type", s.section.Type(), s.typ)
+		expect(t, s.key+" line", s.section.Line(), s.line)
+		expect(t, s.key+" key", s.section.Key(), s.key)
+		expect(t, s.key+" text", s.section.String(), s.key)
 	}
 	for _, yaml := range []string{"online_store: 5", "offline_store: [a]", "batch_engine: true", "auth: 1.5", "feature_server: 2024-01-02",
 		"online_store: {type: 5}", "auth: {type: null}", "auth: basic", "feature_server: other"} {

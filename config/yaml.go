@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -134,7 +135,7 @@ func parseDocument(r *report, data []byte, lookup func(string) (string, bool)) *
 		}
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
-		line, msg := syntaxError(err)
+		line, msg := syntaxError(source.text, err)
 		r.problem(source.line(line), "", "%s", msg)
 		return nil
 	}
@@ -158,27 +159,34 @@ func parseDocument(r *report, data []byte, lookup func(string) (string, bool)) *
 }
 
 // yamlError is the text of the yaml package's errors.
-var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+var yamlError = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?((?s:.*))$`)
 
 // parserError is what distinguishes errors of the yaml package's parser from those of its scanner. The parser counts
 // lines from 0, the scanner from 1, and both leave out a 0.
 var parserError = regexp.MustCompile(`(node content|expected key|'-' indicator|',' or '[\]}]'|start>|directive|document|tag handle)$`)
 
-// syntaxError is the line, 0 when it is not known, and the text of an error of the yaml package.
-func syntaxError(err error) (int, string) {
+// syntaxError is the line in text and the message of an error of the yaml package. The name of an alias does not
+// show: it may be a password that begins with an asterisk.
+func syntaxError(text string, err error) (int, string) {
 	m := yamlError.FindStringSubmatch(err.Error())
-	if m == nil {
-		return 0, err.Error()
-	}
 	line, _ := strconv.Atoi(m[1])
+	msg := m[2]
+	at := -1
+	if name, ok := strings.CutPrefix(msg, "unknown anchor '"); ok {
+		at = strings.Index(text, "*"+strings.TrimSuffix(name, "' referenced"))
+		msg = "alias without an anchor; put a value that begins with * in quotes"
+	} else if strings.HasPrefix(msg, "control characters") {
+		at = strings.IndexFunc(text, func(c rune) bool { return unicode.IsControl(c) && !strings.ContainsRune("\t\n\r\u0085", c) })
+	}
 	switch {
-	case parserError.MatchString(m[2]):
-		line++
-	case strings.HasPrefix(m[2], "unknown anchor"), strings.HasPrefix(m[2], "control characters"):
+	case at >= 0:
+		line = 1 + strings.Count(text[:at], "\n")
 	case line == 0:
 		line = 1
+	case parserError.MatchString(msg):
+		line++
 	}
-	return line, m[2]
+	return line, msg
 }
 
 // attribute finds the scalars, keys included, in which the undefined references stand. References in comments stand
@@ -256,7 +264,7 @@ func (b *builder) build(n *yaml.Node, key string) *node {
 			// The anchor belongs to a value that another one of the same key replaced, or to a map's key.
 			target = b.build(n.Alias, key)
 		case target == nil:
-			b.problem(line, key, "alias %q stands within its own value", n.Value)
+			b.problem(line, key, "alias stands within the value that it names")
 			target = &node{size: 1}
 		}
 		return target
@@ -280,7 +288,7 @@ func (b *builder) build(n *yaml.Node, key string) *node {
 		b.mapping(out, n, key)
 	}
 	if tag := n.ShortTag(); n.Style&yaml.TaggedStyle != 0 && n.Kind != yaml.ScalarNode && tag != "!!map" && tag != "!!seq" {
-		b.problem(line, key, "tag %s is not supported", tag)
+		b.problem(line, key, unsupportedTag)
 	}
 	if n.Anchor != "" {
 		b.anchors[n] = out
@@ -389,11 +397,14 @@ func (b *builder) scalar(out *node, n *yaml.Node, key string) {
 	want, ok := tagKinds[tag]
 	switch {
 	case !ok:
-		b.problem(out.line, key, "tag %s is not supported", tag)
+		b.problem(out.line, key, unsupportedTag)
 	case out.kind != want:
 		b.problem(out.line, key, "is not %s, as its tag %s says", want, tag)
 	}
 }
+
+// unsupportedTag leaves out the tag, which may be a password that begins with an exclamation mark.
+const unsupportedTag = "has a tag that is not supported; put a value that begins with ! in quotes"
 
 var tagKinds = map[string]kind{"!!null": kindNull, "!!bool": kindBool, "!!int": kindInt, "!!float": kindFloat, "!!timestamp": kindTime}
 
@@ -422,7 +433,7 @@ func (n *node) resolve(s string) {
 	case isBool:
 		n.kind, n.bool = kindBool, b
 	case integers.MatchString(s):
-		n.integer(strings.ReplaceAll(s, "_", ""))
+		n.integer(s)
 	case fractions.MatchString(s):
 		n.kind = kindFloat
 		n.float = fraction(strings.ReplaceAll(s, "_", ""))
@@ -435,19 +446,18 @@ func (n *node) resolve(s string) {
 
 // integer sets the value of an integer. One beyond int64 becomes a fractional number, which no integer field takes.
 func (n *node) integer(s string) {
-	base := 0 // by prefix: 0x, 0b, 0 for octal
+	digits := strings.ReplaceAll(s, "_", "")
 	v := new(big.Int)
-	if strings.Contains(s, ":") {
+	if strings.Contains(digits, ":") {
 		var part big.Int
-		negative := strings.HasPrefix(s, "-")
-		for digits := range strings.SplitSeq(strings.TrimLeft(s, "+-"), ":") {
-			part.SetString(digits, 10)
+		for sixty := range strings.SplitSeq(strings.TrimLeft(digits, "+-"), ":") {
+			part.SetString(sixty, 10)
 			v.Add(v.Mul(v, big.NewInt(60)), &part)
 		}
-		if negative {
+		if strings.HasPrefix(digits, "-") {
 			v.Neg(v)
 		}
-	} else if _, ok := v.SetString(s, base); !ok { // 0x_
+	} else if _, ok := v.SetString(digits, 0); !ok { // 0x_ has no digits
 		n.kind, n.text = kindText, s
 		return
 	}

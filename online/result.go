@@ -21,7 +21,8 @@ type Result struct {
 	found []bool
 	forks []*Result // for reuse; the first forked are in use
 	used  int
-	id    int // number of this fork, 0 for the result itself
+	fails bool // some table failed
+	id    int  // number of this fork, 0 for the result itself
 }
 
 // tableRows is what is known of a table's rows.
@@ -69,7 +70,7 @@ func (r *Result) Reset(plan *ReadPlan, rows int) {
 			found: r.found[i*rows : (i+1)*rows : (i+1)*rows],
 		}
 	}
-	r.used = 0
+	r.used, r.fails = 0, false
 }
 
 // Rows returns the number of rows of every column.
@@ -121,7 +122,7 @@ func (r *Result) Set(t *Table, row, feature int, value []byte) error {
 // Fail says that a table could not be read while others can.
 func (r *Result) Fail(t *Table, err error) {
 	if tr := &r.tables[t.index]; tr.err == nil {
-		tr.err = err
+		tr.err, r.fails = err, true
 	}
 }
 
@@ -146,7 +147,7 @@ func (r *Result) Fork() *Result {
 	for i := range f.tables {
 		f.tables[i].mixed, f.tables[i].err = nil, nil
 	}
-	f.used = 0
+	f.used, f.fails = 0, false
 	return f
 }
 
@@ -167,6 +168,7 @@ func (r *Result) Join(f *Result) {
 			to.err = from.err
 		}
 	}
+	r.fails = r.fails || f.fails
 }
 
 // scratch keeps results for Scratch.
@@ -245,6 +247,9 @@ func (r *Result) Event(t *Table, row, feature int) types.Timestamp {
 
 // Uniform reports whether all features of a row of a table have the row's time, for every row of the table.
 func (r *Result) Uniform(t *Table) bool { return len(r.tables[t.index].mixed) == 0 }
+
+// Failed reports whether some table failed.
+func (r *Result) Failed() bool { return r.fails }
 
 // Err returns why a table failed, nil when it did not.
 func (r *Result) Err(t *Table) error { return r.tables[t.index].err }

@@ -245,8 +245,8 @@ func writeMember[T any, M any, P pointer[M]](c *codec, v T, stored proto.Message
 	return m
 }
 
-// list moves a list of messages. When writing, an element that was there before (the same key) starts from its stored
-// message, so that it keeps what is not modelled.
+// list moves a list of messages. When writing, an element that was there before starts from its stored message, so that
+// it keeps what is not modelled: the one with the same key or, in a list as long as before, that at the same place.
 func list[T any, M any, P pointer[M]](c *codec, v *[]T, pb *[]P, key func(*T) string, each func(*codec, *T, P)) {
 	if !c.write {
 		*v = nil
@@ -258,18 +258,26 @@ func list[T any, M any, P pointer[M]](c *codec, v *[]T, pb *[]P, key func(*T) st
 		}
 		return
 	}
-	stored := make(map[string][]P, len(*pb))
-	for _, m := range *pb {
+	stored := make(map[string][]int, len(*pb)) // places by key
+	for i, m := range *pb {
 		var t T
 		reading(&t, m, each)
-		stored[key(&t)] = append(stored[key(&t)], m)
+		stored[key(&t)] = append(stored[key(&t)], i)
 	}
 	out := make([]P, len(*v))
+	left := slices.Clone(*pb)
 	for i := range *v {
 		k := key(&(*v)[i])
-		if before := stored[k]; len(before) > 0 {
-			out[i], stored[k] = before[0], before[1:]
-		} else {
+		if places := stored[k]; len(places) > 0 {
+			out[i], left[places[0]] = left[places[0]], nil
+			stored[k] = places[1:]
+		}
+	}
+	for i := range *v {
+		if out[i] == nil && len(left) == len(out) {
+			out[i] = left[i]
+		}
+		if out[i] == nil {
 			out[i] = new(M)
 		}
 		each(c, &(*v)[i], out[i])

@@ -169,28 +169,30 @@ type TableFormat struct {
 	Type       string // "iceberg", "delta", "hudi" or "lance"
 	Properties map[string]string
 
-	Catalog, Namespace                     string // iceberg, lance
-	Version                                uint64 // lance
-	Tag                                    string // lance
-	CheckpointLocation                     string // delta
+	Catalog, Namespace                    string // iceberg, lance
+	Version                               uint64 // lance
+	Tag                                   string // lance
+	CheckpointLocation                    string // delta
 	TableType, RecordKey, PrecombineField string // hudi
 }
 
-func (FileOptions) sourceType() core.DataSource_SourceType      { return core.DataSource_BATCH_FILE }
-func (BigQueryOptions) sourceType() core.DataSource_SourceType  { return core.DataSource_BATCH_BIGQUERY }
-func (RedshiftOptions) sourceType() core.DataSource_SourceType  { return core.DataSource_BATCH_REDSHIFT }
-func (SnowflakeOptions) sourceType() core.DataSource_SourceType { return core.DataSource_BATCH_SNOWFLAKE }
-func (TrinoOptions) sourceType() core.DataSource_SourceType     { return core.DataSource_BATCH_TRINO }
-func (AthenaOptions) sourceType() core.DataSource_SourceType    { return core.DataSource_BATCH_ATHENA }
-func (SparkOptions) sourceType() core.DataSource_SourceType     { return core.DataSource_BATCH_SPARK }
-func (IcebergOptions) sourceType() core.DataSource_SourceType   { return core.DataSource_BATCH_ICEBERG }
-func (PostgresOptions) sourceType() core.DataSource_SourceType  { return core.DataSource_CUSTOM_SOURCE }
-func (MsSQLOptions) sourceType() core.DataSource_SourceType     { return core.DataSource_CUSTOM_SOURCE }
-func (CustomOptions) sourceType() core.DataSource_SourceType    { return core.DataSource_CUSTOM_SOURCE }
-func (KafkaOptions) sourceType() core.DataSource_SourceType     { return core.DataSource_STREAM_KAFKA }
-func (KinesisOptions) sourceType() core.DataSource_SourceType   { return core.DataSource_STREAM_KINESIS }
-func (PushOptions) sourceType() core.DataSource_SourceType      { return core.DataSource_PUSH_SOURCE }
-func (RequestOptions) sourceType() core.DataSource_SourceType   { return core.DataSource_REQUEST_SOURCE }
+func (FileOptions) sourceType() core.DataSource_SourceType     { return core.DataSource_BATCH_FILE }
+func (BigQueryOptions) sourceType() core.DataSource_SourceType { return core.DataSource_BATCH_BIGQUERY }
+func (RedshiftOptions) sourceType() core.DataSource_SourceType { return core.DataSource_BATCH_REDSHIFT }
+func (SnowflakeOptions) sourceType() core.DataSource_SourceType {
+	return core.DataSource_BATCH_SNOWFLAKE
+}
+func (TrinoOptions) sourceType() core.DataSource_SourceType    { return core.DataSource_BATCH_TRINO }
+func (AthenaOptions) sourceType() core.DataSource_SourceType   { return core.DataSource_BATCH_ATHENA }
+func (SparkOptions) sourceType() core.DataSource_SourceType    { return core.DataSource_BATCH_SPARK }
+func (IcebergOptions) sourceType() core.DataSource_SourceType  { return core.DataSource_BATCH_ICEBERG }
+func (PostgresOptions) sourceType() core.DataSource_SourceType { return core.DataSource_CUSTOM_SOURCE }
+func (MsSQLOptions) sourceType() core.DataSource_SourceType    { return core.DataSource_CUSTOM_SOURCE }
+func (CustomOptions) sourceType() core.DataSource_SourceType   { return core.DataSource_CUSTOM_SOURCE }
+func (KafkaOptions) sourceType() core.DataSource_SourceType    { return core.DataSource_STREAM_KAFKA }
+func (KinesisOptions) sourceType() core.DataSource_SourceType  { return core.DataSource_STREAM_KINESIS }
+func (PushOptions) sourceType() core.DataSource_SourceType     { return core.DataSource_PUSH_SOURCE }
+func (RequestOptions) sourceType() core.DataSource_SourceType  { return core.DataSource_REQUEST_SOURCE }
 
 const (
 	offlineStores  = "feast.infra.offline_stores."
@@ -203,9 +205,15 @@ func (FileOptions) class() string      { return offlineStores + "file_source.Fil
 func (BigQueryOptions) class() string  { return offlineStores + "bigquery_source.BigQuerySource" }
 func (RedshiftOptions) class() string  { return offlineStores + "redshift_source.RedshiftSource" }
 func (SnowflakeOptions) class() string { return offlineStores + "snowflake_source.SnowflakeSource" }
-func (TrinoOptions) class() string     { return contribStores + "trino_offline_store.trino_source.TrinoSource" }
-func (AthenaOptions) class() string    { return contribStores + "athena_offline_store.athena_source.AthenaSource" }
-func (SparkOptions) class() string     { return contribStores + "spark_offline_store.spark_source.SparkSource" }
+func (TrinoOptions) class() string {
+	return contribStores + "trino_offline_store.trino_source.TrinoSource"
+}
+func (AthenaOptions) class() string {
+	return contribStores + "athena_offline_store.athena_source.AthenaSource"
+}
+func (SparkOptions) class() string {
+	return contribStores + "spark_offline_store.spark_source.SparkSource"
+}
 func (IcebergOptions) class() string {
 	return "feast.infra.data_sources.contrib.iceberg_catalog.iceberg_source.IcebergSource"
 }

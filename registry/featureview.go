@@ -235,10 +235,14 @@ func moveTransformation(c *codec, v **Transformation, pb **core.FeatureTransform
 		*pb = new(core.FeatureTransformationV2)
 	}
 	t := **v
+	isPlan := len(t.SubstraitPlan) > 0 || len(t.IbisFunction) > 0
+	isFunction := t.Name != "" || len(t.Body) > 0 || t.Text != "" || t.Mode != ""
 	switch stored := oneof(*pb, "transformation"); {
-	case len(t.SubstraitPlan) > 0 || len(t.IbisFunction) > 0:
+	case isPlan && isFunction:
+		c.fail("the transformation is both a function and a Substrait plan")
+	case isPlan:
 		setOneof(*pb, "transformation", writeMember(c, t, stored, movePlan))
-	case t.Name != "" || len(t.Body) > 0 || t.Text != "" || t.Mode != "":
+	case isFunction:
 		setOneof(*pb, "transformation", writeMember(c, t, stored, moveFunction))
 	}
 }

@@ -50,11 +50,13 @@ func moveField(c *codec, f *Field, pb *core.FeatureSpecV2) {
 	move(c, &f.VectorIndex, &pb.VectorIndex)
 	number(c, &f.VectorLength, &pb.VectorLength)
 	move(c, &f.VectorSearchMetric, &pb.VectorSearchMetric)
-	if tag := innerTag(f.Type); tag == "" {
-		return
-	} else if !c.write {
+	switch tag := innerTag(f.Type); {
+	case tag == "" && f.Inner != "":
+		c.fail("field %q: a field of type %s has no inner type, so Inner must be empty", f.Name, f.Type)
+	case tag == "":
+	case !c.write:
 		f.Inner = pb.Tags[tag]
-	} else if f.Inner != pb.Tags[tag] {
+	case f.Inner != pb.Tags[tag]:
 		setPair(&pb.Tags, tag, f.Inner)
 	}
 }
@@ -84,7 +86,7 @@ func moveEntities(c *codec, names *[]string, columns *[]Field, pbNames *[]string
 	case !none && !c.write, len(*names) > 0 && c.write:
 		texts(c, names, pbNames)
 		moveFields(c, columns, pbColumns)
-	case c.write && !none:
+	case c.write && (!none || c.fresh):
 		*pbNames, *pbColumns = []string{DummyEntity}, []*core.FeatureSpecV2{dummyColumn()}
 	case !c.write:
 		*names, *columns = nil, nil
@@ -94,4 +96,3 @@ func moveEntities(c *codec, names *[]string, columns *[]Field, pbNames *[]string
 func dummyColumn() *core.FeatureSpecV2 {
 	return &core.FeatureSpecV2{Name: DummyJoinKey, ValueType: pbtypes.ValueType_STRING}
 }
-

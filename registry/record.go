@@ -215,4 +215,3 @@ func identify(o any, project string) ID {
 	r := o.(Object).Resource()
 	return ID{Kind: KindOf(o.(Object)), Project: r.Project, Name: r.Name}
 }
-

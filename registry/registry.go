@@ -19,7 +19,8 @@ type Options struct {
 	// first use of an expired snapshot, which is answered from it.
 	CacheMode string
 	// OnRefresh, when set, is told about every load of the backend that found something new or failed. It is called
-	// from a background goroutine, one call at a time, and must not call the Registry's Close.
+	// from a background goroutine, one call at a time, before those who wait for the load go on: it must not wait for
+	// the Registry itself (Refresh, RefreshOnMiss, Close).
 	OnRefresh func(RefreshEvent)
 }
 
@@ -211,7 +212,7 @@ func wait(ctx context.Context, f *flight) error {
 	case <-f.done:
 		return f.err
 	case <-ctx.Done():
-		return fmt.Errorf("waiting for the registry: %w", context.Cause(ctx))
+		return fmt.Errorf("waiting for the registry: %w", ctx.Err())
 	}
 }
 
@@ -292,10 +293,7 @@ func (r *Registry) load(f *flight) RefreshEvent {
 	}
 	state, token, err := r.backend.Load(r.ctx, have)
 	event := RefreshEvent{Err: err}
-	if err == nil && (state != nil || old == nil) {
-		if state == nil {
-			state = new(State)
-		}
+	if err == nil && state != nil && (old == nil || token != old.token) {
 		event.Snapshot = newSnapshot(r.project, state, token, old)
 	}
 	event.Duration = time.Since(start)
@@ -312,6 +310,7 @@ func (r *Registry) load(f *flight) RefreshEvent {
 		r.stats.Loaded = start
 	default:
 		r.stats.Loaded = start
+		r.current.Load().expired.Store(false)
 	}
 	if !r.closed && r.current.Load() != nil {
 		r.schedule(err)

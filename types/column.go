@@ -346,22 +346,34 @@ func (c *Column) CopyFrom(other *Column, row int) error {
 }
 
 // Fork makes f a writer to the same rows: the column and all its forks may be written concurrently as long as no two
-// write the same row. id numbers the fork, from 1 on and dense within the column; forks alive at the same time have
-// different ids. f's previous contents are lost. A fork reads only what it wrote itself, and what it wrote is read
-// through the column after [Column.Join].
+// write the same row. id is above 0, small, and different for all forks alive at the same time, forks of forks included.
+// f's previous contents are lost. A fork reads only what it wrote itself, and what it wrote is read through the column
+// after [Column.Join].
 func (c *Column) Fork(f *Column, id int) {
-	for len(c.joined) <= id {
-		c.joined = append(c.joined, nil)
-	}
+	arena := c.joinedArena(uint32(id))
 	*f = *c
-	f.id, f.arena = uint32(id), c.joined[id]
+	f.id, f.arena = uint32(id), *arena
 	f.joined, f.odd = nil, nil
 }
 
-// Join takes over what a fork of this column wrote, also when it failed half-way. Other forks may still be writing. The
-// fork must not be used afterwards.
+// joinedArena returns the place of a fork's arena.
+func (c *Column) joinedArena(id uint32) *[]byte {
+	for uint32(len(c.joined)) <= id {
+		c.joined = append(c.joined, nil)
+	}
+	return &c.joined[id]
+}
+
+// Join takes over what a fork of this column wrote, with what the fork has joined. Every fork has to be joined before
+// the column is read, also one that failed half-way; other forks may still be writing. The fork must not be used
+// afterwards.
 func (c *Column) Join(f *Column) {
-	c.joined[f.id] = f.arena
+	*c.joinedArena(f.id) = f.arena
+	for id, arena := range f.joined {
+		if arena != nil {
+			*c.joinedArena(uint32(id)) = arena
+		}
+	}
 	if c.odd == nil {
 		c.odd = f.odd
 		return

@@ -183,7 +183,7 @@ func TestGoldenValueConversion(t *testing.T) {
 			n++
 		}
 	}
-	if n != 96 {
+	if n != 102 {
 		t.Errorf("%d values", n)
 	}
 }
@@ -232,7 +232,7 @@ func TestGoldenJSON(t *testing.T) {
 			}
 		}
 	}
-	if n != 501 {
+	if n != 537 {
 		t.Errorf("%d values", n)
 	}
 }

@@ -241,11 +241,11 @@ func (r *resolver) servable() error {
 	for _, u := range r.uses {
 		switch {
 		case u.info.Disabled:
-			errs = append(errs, feasterr.Unavailable("feature view %q is disabled: enable it and apply it", u.info.Name))
+			errs = append(errs, feasterr.Invalid("feature view %q is disabled: enable it and apply it", u.info.Name))
 		case u.info.State == registry.StateUnspecified, u.info.State == registry.StateAvailableOnline:
 		case u.info.State == registry.StateMaterializing && r.opts.WhileMaterializing:
 		default:
-			errs = append(errs, feasterr.Unavailable("feature view %q is in state %s and does not serve yet: materialize it", u.info.Name, u.info.State))
+			errs = append(errs, feasterr.Invalid("feature view %q is in state %s and does not serve yet: materialize it", u.info.Name, u.info.State))
 		}
 	}
 	return errors.Join(errs...)

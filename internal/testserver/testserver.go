@@ -1,0 +1,151 @@
+// Package testserver starts the servers that tests talk to: one of a kind per test binary, on the loopback interface,
+// with nothing left behind when the binary ends, however it ends. A server that the environment names is used instead.
+// Where neither can be had, the test is skipped with the reason; when CI=true it fails.
+package testserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	startTime   = 30 * time.Second
+	installTime = 10 * time.Minute // may have to wait for another test binary's installation
+)
+
+// server is one kind of server.
+type server struct {
+	env   string // variable that names a running one
+	start func() (addr string, err error)
+
+	once sync.Once
+	addr string
+	err  error
+}
+
+// address returns where the server listens, and starts it on the first call.
+func (s *server) address(t testing.TB) string {
+	t.Helper()
+	s.once.Do(func() {
+		if s.addr = os.Getenv(s.env); s.addr == "" {
+			s.addr, s.err = s.start()
+		}
+	})
+	switch {
+	case s.err == nil:
+	case os.Getenv("CI") == "true":
+		t.Fatal(s.err)
+	default:
+		t.Skipf("%v\n%s may name a running server", s.err, s.env)
+	}
+	return s.addr
+}
+
+// install makes sure that a program is there, if need be from a Debian package whose own service stays off. Of several
+// test binaries one installs and the others wait.
+func install(program, pkg string) error {
+	if _, err := exec.LookPath(program); err == nil {
+		return nil
+	}
+	const script = `command -v "$1" || { apt-get update && RUNLEVEL=1 apt-get install --yes "$2"; }`
+	ctx, cancel := context.WithTimeout(context.Background(), installTime)
+	defer cancel()
+	lock := filepath.Join(os.TempDir(), "feast-testserver.lock")
+	cmd := exec.CommandContext(ctx, "flock", lock, "sh", "-c", script, "sh", program, pkg)
+	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s is missing and Debian package %s cannot be installed: %w\n%s", program, pkg, err, out)
+	}
+	return nil
+}
+
+// errEnded says that a server ended before it was ready.
+var errEnded = errors.New("ended")
+
+// held keeps the pipes open that servers live by.
+var held struct {
+	sync.Mutex
+	files []*os.File
+}
+
+// run starts a server in a new directory and returns when ready answers nil. ready is asked again and again.
+//
+// A shell waits for the end of its standard input, which is the end of this process, then stops the server and removes
+// the directory. The server inherits the shell's standard output, which therefore ends with the server.
+func run(ready func(ctx context.Context, dir string) error, program string, args ...string) error {
+	dir, err := os.MkdirTemp("", "feast-testserver-")
+	if err != nil {
+		return err
+	}
+	const script = `
+trap '' INT
+"$@" 9>&1 >log 2>&1 </dev/null &
+exec >/dev/null
+cat
+kill $!
+wait
+rm -r "$PWD"`
+	cmd := exec.Command("sh", append([]string{"-c", script, "sh", program}, args...)...)
+	cmd.Dir = dir
+	stdin, life, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer stdin.Close()
+	end, stdout, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer end.Close()
+	cmd.Stdin, cmd.Stdout = stdin, stdout
+	err = cmd.Start()
+	stdout.Close()
+	if err == nil {
+		err = await(end, func(ctx context.Context) error { return ready(ctx, dir) })
+	}
+	if err != nil {
+		log, _ := os.ReadFile(filepath.Join(dir, "log"))
+		life.Close()
+		return fmt.Errorf("%s: %w\n%s", program, err, log)
+	}
+	held.Lock()
+	held.files = append(held.files, life)
+	held.Unlock()
+	return nil
+}
+
+// await returns when ready answers nil, or end does not wait any more.
+func await(end *os.File, ready func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTime)
+	defer cancel()
+	for {
+		err := ready(ctx)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if err := end.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
+			return err
+		}
+		if _, err := end.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			return errEnded
+		}
+	}
+}
+
+// freePort returns a port on which nobody listens at the moment.
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), l.Close()
+}

@@ -1,0 +1,129 @@
+package onlinetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/feastgo/feast/online"
+)
+
+// maxDiff bounds the lines of a comparison.
+const maxDiff = 20
+
+// Diff compares two results of a plan, or of selections of it: the rows that exist and their event times, and for every
+// cell its status, event time and serialized value. It returns "" when they are equal, else a line for each difference.
+func Diff(plan *online.ReadPlan, want, got *online.Result) string {
+	var d differences
+	if want.Rows() != got.Rows() {
+		d.add("got %d rows, want %d", got.Rows(), want.Rows())
+		return d.String()
+	}
+	for _, t := range plan.Tables() {
+		if w, g := want.Err(t), got.Err(t); (w == nil) != (g == nil) {
+			d.add("%s: got error %v, want %v", t.StoredView(), g, w)
+		}
+		for row := range want.Rows() {
+			if w, g := want.Found(t, row), got.Found(t, row); w != g {
+				d.add("%s, row %d: found %t, want %t", t.StoredView(), row, g, w)
+				continue
+			}
+			if w, g := want.RowEvent(t, row), got.RowEvent(t, row); w != g {
+				d.add("%s, row %d: event time %v, want %v", t.StoredView(), row, g, w)
+			}
+			for f := range t.Features {
+				if w, g := cellOf(want, t, row, f), cellOf(got, t, row, f); w != g {
+					d.add("%s.%s, row %d: got %s, want %s", t.StoredView(), t.Features[f].Name, row, g, w)
+				}
+			}
+		}
+	}
+	return d.String()
+}
+
+// cellOf is all there is to know of a cell, as text.
+func cellOf(r *online.Result, t *online.Table, row, feature int) string {
+	c := r.Column(t, feature)
+	return fmt.Sprintf("%s %x (%v) of %v", c.Status(row), c.AppendValue(nil, row), c.Any(row), r.Event(t, row, feature))
+}
+
+// differences collects lines.
+type differences struct {
+	bytes.Buffer
+	n int
+}
+
+func (d *differences) add(format string, args ...any) {
+	if d.n++; d.n <= maxDiff {
+		fmt.Fprintf(d, format+"\n", args...)
+	}
+}
+
+func (d *differences) String() string {
+	if d.n > maxDiff {
+		fmt.Fprintf(d, "and %d more\n", d.n-maxDiff)
+	}
+	return strings.TrimSuffix(d.Buffer.String(), "\n")
+}
+
+// wrapper makes a reader of a plan that reads through another one of the same plan.
+type wrapper func(s online.Store, plan *online.ReadPlan, inner online.Reader) (online.Reader, error)
+
+// readerFunc is a Reader of one function.
+type readerFunc func(ctx context.Context, keys *online.Keys, dst *online.Result) error
+
+func (f readerFunc) Read(ctx context.Context, keys *online.Keys, dst *online.Result) error {
+	return f(ctx, keys, dst)
+}
+
+// wrappers are the ways in which stores that wrap others call their readers.
+var wrappers = []struct {
+	name string
+	wrap wrapper
+}{
+	{"through forks, one for each table", func(s online.Store, plan *online.ReadPlan, _ online.Reader) (online.Reader, error) {
+		var readers []online.Reader
+		for _, t := range plan.Tables() {
+			r, err := s.Prepare(plan.Select(func(o *online.Table) bool { return o == t }))
+			if err != nil {
+				return nil, err
+			}
+			readers = append(readers, r)
+		}
+		return readerFunc(func(ctx context.Context, keys *online.Keys, dst *online.Result) error {
+			var wg sync.WaitGroup
+			forks, errs := make([]*online.Result, len(readers)), make([]error, len(readers))
+			for i, r := range readers {
+				forks[i] = dst.Fork()
+				wg.Go(func() { errs[i] = r.Read(ctx, keys, forks[i]) })
+			}
+			wg.Wait()
+			for _, f := range forks {
+				dst.Join(f)
+			}
+			return errors.Join(errs...)
+		}), nil
+	}},
+	{"through a fork of a fork", func(_ online.Store, _ *online.ReadPlan, inner online.Reader) (online.Reader, error) {
+		return readerFunc(func(ctx context.Context, keys *online.Keys, dst *online.Result) error {
+			outer := dst.Fork()
+			f := outer.Fork()
+			err := inner.Read(ctx, keys, f)
+			outer.Join(f)
+			dst.Join(outer)
+			return err
+		}), nil
+	}},
+	{"through a scratch", func(_ online.Store, _ *online.ReadPlan, inner online.Reader) (online.Reader, error) {
+		return readerFunc(func(ctx context.Context, keys *online.Keys, dst *online.Result) error {
+			s := dst.Scratch()
+			if err := inner.Read(ctx, keys.Clone(), s); err != nil {
+				return err
+			}
+			return dst.Adopt(s)
+		}), nil
+	}},
+}

