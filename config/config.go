@@ -242,8 +242,8 @@ func checkProject(r *report, n *node) {
 	}
 }
 
-// checkTypes looks at the type names of the sections that have one. Only what Feast refuses when it loads the file is
-// a problem: a program that reads features must start in spite of an engine that it never uses.
+// checkTypes looks at the type names of the sections that have one. An unknown engine is only a warning, since Feast
+// accepts the file and engines have come and gone: a program that reads features must start all the same.
 func (c *RepoConfig) checkTypes(r *report) {
 	if s := &c.OnlineStore; s.typed(r, "sqlite") {
 		name := strings.ToLower(s.typ)

@@ -39,7 +39,7 @@ func (s Section) WithType(typ string) Section {
 		if s.node != nil {
 			line = s.node.line
 		}
-		s.node = &node{line: line, kind: kindMap, size: 1}
+		s.node = &node{line: line, kind: kindMap}
 	}
 	s.typ = typ
 	return s
@@ -197,7 +197,7 @@ func (s *Section) typeAmong(r *report, names ...string) {
 
 // fromGo is the node for a Go value.
 func fromGo(v reflect.Value) *node {
-	n := &node{size: 1}
+	n := &node{}
 	for v.IsValid() && (v.Kind() == reflect.Interface || v.Kind() == reflect.Pointer) {
 		v = v.Elem()
 	}

@@ -50,7 +50,8 @@ type node struct {
 	pairs []pair // kindMap, in the order of their first appearance
 	// undefined is the environment variable that is the whole of this text and is not set.
 	undefined string
-	size      int // number of values below and including this one, aliases counted where they stand
+	// size is the number of values in the document from here down, aliases counted where they stand.
+	size int
 }
 
 type pair struct {
@@ -176,7 +177,9 @@ func syntaxError(text string, err error) (int, string) {
 		at = strings.Index(text, "*"+strings.TrimSuffix(name, "' referenced"))
 		msg = "alias without an anchor; put a value that begins with * in quotes"
 	} else if strings.HasPrefix(msg, "control characters") {
-		at = strings.IndexFunc(text, func(c rune) bool { return unicode.IsControl(c) && !strings.ContainsRune("\t\n\r\u0085", c) })
+		at = strings.IndexFunc(text, func(c rune) bool {
+			return unicode.IsControl(c) && !strings.ContainsRune("\t\n\r\u0085", c)
+		})
 	}
 	switch {
 	case at >= 0:
@@ -406,10 +409,12 @@ func (b *builder) scalar(out *node, n *yaml.Node, key string) {
 // unsupportedTag leaves out the tag, which may be a password that begins with an exclamation mark.
 const unsupportedTag = "has a tag that is not supported; put a value that begins with ! in quotes"
 
-var tagKinds = map[string]kind{"!!null": kindNull, "!!bool": kindBool, "!!int": kindInt, "!!float": kindFloat, "!!timestamp": kindTime}
+var tagKinds = map[string]kind{
+	"!!null": kindNull, "!!bool": kindBool, "!!int": kindInt, "!!float": kindFloat, "!!timestamp": kindTime,
+}
 
-// The plain scalars of YAML 1.1 that are not text, as PyYAML reads them: a fraction or exponent needs a point and
-// a signed exponent, 0777 is octal, 1:30 counts in sixties.
+// The plain scalars of YAML 1.1 that are not text, as PyYAML reads them: an exponent needs a point before it and a
+// sign, 0777 is octal, 1:30 counts in sixties.
 var (
 	nulls    = map[string]bool{"": true, "~": true, "null": true, "Null": true, "NULL": true}
 	booleans = map[string]bool{

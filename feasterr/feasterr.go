@@ -5,12 +5,14 @@
 package feasterr
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
-	"sort"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -106,8 +108,7 @@ func (e *RequestError) Unwrap() error { return e.Err }
 
 // Invalid returns an [ErrInvalid] that is not bound to a column or row.
 func Invalid(format string, args ...any) error {
-	err := fmt.Errorf(format, args...)
-	return &classified{class: ErrInvalid, err: err}
+	return &classified{class: ErrInvalid, err: fmt.Errorf(format, args...)}
 }
 
 // Unsupported returns an [ErrUnsupported].
@@ -201,14 +202,9 @@ type PartialError struct {
 
 // Error implements error.
 func (e *PartialError) Error() string {
-	names := make([]string, 0, len(e.Views))
-	for n := range e.Views {
-		names = append(names, n)
-	}
-	sort.Strings(names)
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d feature view(s) failed: ", len(names))
-	for i, n := range names {
+	fmt.Fprintf(&b, "%d feature view(s) failed: ", len(e.Views))
+	for i, n := range e.names() {
 		if i > 0 {
 			b.WriteString("; ")
 		}
@@ -220,14 +216,16 @@ func (e *PartialError) Error() string {
 // Is reports whether target is [ErrPartial].
 func (e *PartialError) Is(target error) bool { return target == ErrPartial }
 
-// Unwrap returns the views' errors, so that errors.Is reaches them.
+// Unwrap returns the views' errors by name of view, so that errors.Is and errors.As reach them.
 func (e *PartialError) Unwrap() []error {
 	out := make([]error, 0, len(e.Views))
-	for _, err := range e.Views {
-		out = append(out, err)
+	for _, n := range e.names() {
+		out = append(out, e.Views[n])
 	}
 	return out
 }
+
+func (e *PartialError) names() []string { return slices.Sorted(maps.Keys(e.Views)) }
 
 // NotLinkedError says that a configured driver type is not part of this program, and which import adds it. It is
 // an [ErrUnsupported].
@@ -243,15 +241,15 @@ func (e *NotLinkedError) Error() string {
 	if e.Import != "" {
 		return fmt.Sprintf("%s %q is not linked in: import _ %q", e.Room, e.Type, e.Import)
 	}
-	return fmt.Sprintf("%s type %q is not known; linked in: %s", e.Room, e.Type, strings.Join(e.Known, ", "))
+	return fmt.Sprintf("%s type %q is not known; linked in: %s", e.Room, e.Type, cmp.Or(strings.Join(e.Known, ", "), "none"))
 }
 
 // Is reports whether target is [ErrUnsupported].
 func (e *NotLinkedError) Is(target error) bool { return target == ErrUnsupported }
 
 // Retryable reports whether the same call may succeed a moment later: the store could not be reached, a connection
-// broke, or a deadline that the caller did not set ran out. A cancelled or expired context of the caller is not
-// retryable, nor is anything that is wrong with the request.
+// broke, or a time limit of the network ran out. A cancelled or expired context is not retryable, nor is anything that
+// is wrong with the request, nor an error of several parts one of which is not.
 func Retryable(err error) bool {
 	switch {
 	case err == nil,

@@ -1,53 +1,57 @@
 package feasterr
 
 import (
+	"cmp"
 	"iter"
-	"sort"
+	"slices"
 	"strings"
 )
 
 // maxNear bounds how many suggestions an error carries.
 const maxNear = 3
 
-// Near returns up to three of names that resemble name, nearest first: equal but for case, or within an edit
-// distance of a third of its length. It is meant for error paths, not for hot ones.
+// Near returns up to three of names that resemble name, nearest first, equal ones in alphabetical order: those that are
+// equal but for case, within an edit distance of a third of its length (2 where that is less and the name has four
+// letters or more), or that contain it or are contained in it. It is meant for error paths, not for hot ones.
 func Near(name string, names iter.Seq[string]) []string {
 	type candidate struct {
 		name string
 		dist int
 	}
-	limit := max(2, len(name)/3)
+	limit := max(len(name)/3, min(len(name)/2, 2))
 	lower := strings.ToLower(name)
 	var found []candidate
-	seen := map[string]bool{}
+	seen := map[string]bool{name: true}
 	for n := range names {
-		if n == name || seen[n] {
+		if seen[n] {
 			continue
 		}
 		seen[n] = true
 		l := strings.ToLower(n)
 		d := editDistance(lower, l, limit)
-		if d > limit && len(lower) >= 3 && (strings.Contains(l, lower) || strings.Contains(lower, l) && len(l) >= 3) {
+		if d > limit && contained(lower, l) {
 			d = limit
 		}
 		if d <= limit {
 			found = append(found, candidate{n, d})
 		}
 	}
-	sort.Slice(found, func(i, j int) bool {
-		if found[i].dist != found[j].dist {
-			return found[i].dist < found[j].dist
-		}
-		return found[i].name < found[j].name
+	slices.SortFunc(found, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.dist, b.dist), cmp.Compare(a.name, b.name))
 	})
-	if len(found) > maxNear {
-		found = found[:maxNear]
-	}
-	out := make([]string, len(found))
-	for i, c := range found {
-		out[i] = c.name
+	out := make([]string, min(len(found), maxNear))
+	for i := range out {
+		out[i] = found[i].name
 	}
 	return out
+}
+
+// contained reports whether one of a and b contains the other, when the shorter is long enough to tell something.
+func contained(a, b string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	return len(a) >= 3 && strings.Contains(b, a)
 }
 
 // editDistance is the Levenshtein distance of a and b in bytes, or limit+1 when it is larger than limit.

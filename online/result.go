@@ -3,6 +3,7 @@ package online
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/feastgo/feast/types"
 )
@@ -22,7 +23,9 @@ type Result struct {
 	forks []*Result // for reuse; the first forked are in use
 	used  int
 	fails bool // some table failed
-	id    int  // number of this fork, 0 for the result itself
+
+	root   *Result      // of a fork: what it was forked from in the end; else the result itself
+	forked atomic.Int32 // of a root: how many forks there are, those of forks included
 }
 
 // tableRows is what is known of a table's rows.
@@ -71,6 +74,8 @@ func (r *Result) Reset(plan *ReadPlan, rows int) {
 		}
 	}
 	r.used, r.fails = 0, false
+	r.root = r
+	r.forked.Store(0)
 }
 
 // Rows returns the number of rows of every column.
@@ -128,20 +133,22 @@ func (r *Result) Fail(t *Table, err error) {
 
 // Fork returns a writer for another goroutine. The forks of a result and the result itself may be written concurrently
 // as long as no two of them write the same row of the same table. When the goroutine has ended, [Result.Join] takes
-// over what it wrote; forks that are not joined are lost, but their goroutine must have ended all the same.
+// over what it wrote. Every fork has to be joined before the result is read, also one whose goroutine failed. A fork may
+// be forked in turn.
 func (r *Result) Fork() *Result {
 	if r.used == len(r.forks) {
 		r.forks = append(r.forks, new(Result))
 	}
 	f := r.forks[r.used]
 	r.used++
-	f.plan, f.rows, f.id = r.plan, r.rows, r.used
+	f.plan, f.rows, f.root = r.plan, r.rows, r.root
+	id := int(r.root.forked.Add(1))
 	if cap(f.cols) < len(r.cols) {
 		f.cols = make([]types.Column, len(r.cols))
 	}
 	f.cols = f.cols[:len(r.cols)]
 	for i := range f.cols {
-		r.cols[i].Fork(&f.cols[i], f.id)
+		r.cols[i].Fork(&f.cols[i], id)
 	}
 	f.tables = append(f.tables[:0], r.tables...)
 	for i := range f.tables {
@@ -200,6 +207,8 @@ func (r *Result) Adopt(s *Result) error {
 					to.mixed = map[int]*rowTimes{}
 				}
 				to.mixed[row] = times
+			} else {
+				delete(to.mixed, row)
 			}
 			for i := range t.Features {
 				if err := r.cols[t.first+i].CopyFrom(&s.cols[t.first+i], row); err != nil {

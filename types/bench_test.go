@@ -110,3 +110,25 @@ func benchDecode(b *testing.B, t Type) {
 		return nil
 	})
 }
+
+// BenchmarkAppendJSON renders 250 values.
+func BenchmarkAppendJSON(b *testing.B) {
+	for _, t := range []Type{Int64, Float32, String, Float32List} {
+		b.Run(t.String(), func(b *testing.B) {
+			c := &benchColumns(t, true).Columns()[0]
+			for row, v := range benchValues(t) {
+				if err := c.SetValue(row, v); err != nil {
+					b.Fatal(err)
+				}
+			}
+			var buf []byte
+			b.ReportAllocs()
+			for b.Loop() {
+				buf = buf[:0]
+				for row := range benchRows {
+					buf = append(c.AppendJSON(buf, row), ',')
+				}
+			}
+		})
+	}
+}

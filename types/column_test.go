@@ -282,6 +282,14 @@ func TestMerge(t *testing.T) {
 		{join(stored(Int64, 1), stored(Int64, 2)), int64(2)},
 		{join(stored(Int64, 1), []byte{4<<3 | wireFixed32, 1, 2, 3, 4}), int64(1)}, // wrong wire type: unknown
 		{[]byte{3 << 3, 0xff, 0xff, 0xff, 0xff, 0x0f}, int32(-1)},                  // not sign-extended
+		{join(stored(Int32, 1), stored(Int32, -2)), int32(-2)},
+		{join(stored(Float64, 1.0), stored(Float64, 2.0)), 2.0},
+		{join(stored(Float32, float32(1)), stored(Float32, float32(2))), float32(2)},
+		{join(stored(ZonedTimestamp, "\x08\x05"), stored(ZonedTimestamp, "\x08\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01")), nil},
+		{stored(UUIDList, []string{"none"}), []string{"none"}},
+		{stored(UUIDList, []string{"urn:uuid:00000000-0000-0000-0000-000000000001"}), [][16]byte{{15: 1}}},
+		{stored(UUID, "0000000000000000000000000000000g"), "0000000000000000000000000000000g"},
+		{stored(ScalarMap, []string{"\x0a\x02\x08\x01\x0a\x02\x08\x02\x12\x02\x20\x01\x12\x02\x20\x02", ""}), []MapEntry{{int32(2), int64(2)}, {}}},
 		{[]byte{7 << 3, 2}, true},
 		{[]byte{7 << 3, 0x80, 1}, true},
 		{join(stored(Int64List, []any{1, 2}), stored(Int64List, []any{3})), []int64{1, 2, 3}},
@@ -481,6 +489,25 @@ func TestFork(t *testing.T) {
 				}
 			}
 		}
+	}
+
+	// A fork of a fork is read through the fork, and through the column when that is joined.
+	nested := NewColumn("f", String, 3)
+	var outer, inner Column
+	nested.Fork(&outer, 1)
+	outer.Fork(&inner, 2)
+	for row, w := range []*Column{nested, &outer, &inner} {
+		if err := w.SetValue(row, stored(String, fmt.Sprint(row))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	outer.Join(&inner)
+	if got := outer.Any(2); got != "2" {
+		t.Errorf("%v through the fork", got)
+	}
+	nested.Join(&outer)
+	if got, err := Values[string](nested); err != nil || !slices.Equal(got, []string{"0", "1", "2"}) {
+		t.Errorf("%v %v", got, err)
 	}
 
 	// One fork that wrote everything is seen without copying.

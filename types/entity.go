@@ -15,9 +15,9 @@ func (t Type) CanBeKey() bool {
 }
 
 // AppendKeyValue appends a cell as a value of a serialized entity key: type number and length as 32-bit little-endian
-// integers, then the bytes. The column's type must be one that [Type.CanBeKey]; ok is false when the cell has no value.
+// integers, then the bytes. ok is false, and nothing appended, when the cell has no value or its type cannot be a key.
 func (c *Column) AppendKeyValue(dst []byte, row int) (_ []byte, ok bool) {
-	if c.state[row] != byte(Present) {
+	if c.state[row] != byte(Present) || !c.typ.CanBeKey() {
 		return dst, false
 	}
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(c.typ))
@@ -28,10 +28,7 @@ func (c *Column) AppendKeyValue(dst []byte, row int) (_ []byte, ok bool) {
 	case Int32:
 		dst = binary.LittleEndian.AppendUint32(dst, 4)
 		return binary.LittleEndian.AppendUint32(dst, uint32(c.i32[row])), true
-	case String, Bytes:
-		b := c.bytes(c.cells[row])
-		dst = binary.LittleEndian.AppendUint32(dst, uint32(len(b)))
-		return append(dst, b...), true
 	}
-	return dst, false
+	b := c.bytes(c.cells[row])
+	return append(binary.LittleEndian.AppendUint32(dst, uint32(len(b))), b...), true
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // The setters below store a Go value in a cell of the matching type, with status [Present]. They panic on a column of
@@ -28,8 +29,12 @@ func (c *Column) SetFloat32(row int, v float32) { c.f32[row], c.state[row] = v, 
 // SetBool stores a Bool.
 func (c *Column) SetBool(row int, v bool) { c.bools[row], c.state[row] = v, byte(Present) }
 
-// SetString stores text in a String, JSON, Decimal, UUID or TimeUUID column, which copies it.
+// SetString stores text in a String, JSON, Decimal, UUID or TimeUUID column, which copies it. Text that is not UTF-8 is an
+// error, since Feast could not read it back.
 func (c *Column) SetString(row int, s string) error {
+	if !utf8.ValidString(s) {
+		return errUTF8
+	}
 	off := len(c.arena)
 	if uint64(off)+uint64(len(s)) > maxArena {
 		return errArena

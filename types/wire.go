@@ -133,11 +133,16 @@ func uvarint(b []byte) (v uint64, n int) {
 	return longUvarint(b)
 }
 
-// longUvarint is uvarint for any length. It works on eight bytes at a time, which random 64-bit numbers need.
+// longUvarint is uvarint for any length. Where it can, it works on eight bytes at a time.
 func longUvarint(b []byte) (v uint64, n int) {
 	if len(b) < 8 {
-		v, n = binary.Uvarint(b)
-		return v, max(n, 0)
+		for i, ch := range b {
+			v |= uint64(ch&0x7f) << (7 * i & 63)
+			if ch < 0x80 {
+				return v, i + 1
+			}
+		}
+		return 0, 0
 	}
 	v = binary.LittleEndian.Uint64(b)
 	stop := ^v & 0x8080808080808080 // the top bit of each byte that may end the varint

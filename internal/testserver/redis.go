@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 )
@@ -59,9 +59,11 @@ func pingRedis(ctx context.Context, addr, dir string) error {
 	}
 	want := fmt.Sprintf("*2\r\n$3\r\ndir\r\n$%d\r\n%s\r\n", len(dir), dir)
 	got := make([]byte, len(want))
-	n, err := conn.Read(got)
-	if err == nil && !strings.HasPrefix(want, string(got[:n])) {
-		err = fmt.Errorf("%s is another server", addr)
+	if _, err := io.ReadFull(conn, got); err != nil {
+		return err
 	}
-	return err
+	if string(got) != want {
+		return fmt.Errorf("%s is another server", addr)
+	}
+	return nil
 }

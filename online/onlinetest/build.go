@@ -52,7 +52,7 @@ func Batch(t *online.Table, rows ...Row) *online.WriteBatch {
 	return b
 }
 
-// keyTypes are the types of native values in keys.
+// keyType is the type of a native value in a key.
 func keyType(v any) types.Type {
 	if _, ok := v.(int32); ok {
 		return types.Int32

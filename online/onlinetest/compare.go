@@ -107,14 +107,27 @@ var wrappers = []struct {
 			return errors.Join(errs...)
 		}), nil
 	}},
-	{"through a fork of a fork", func(_ online.Store, _ *online.ReadPlan, inner online.Reader) (online.Reader, error) {
+	{"through forks of forks, half of the keys each", func(_ online.Store, plan *online.ReadPlan, inner online.Reader) (online.Reader, error) {
 		return readerFunc(func(ctx context.Context, keys *online.Keys, dst *online.Result) error {
-			outer := dst.Fork()
-			f := outer.Fork()
-			err := inner.Read(ctx, keys, f)
-			outer.Join(f)
-			dst.Join(outer)
-			return err
+			var first, second [][]online.Key
+			for g := range plan.Groups() {
+				group := keys.Group(g)
+				first, second = append(first, group[:len(group)/2]), append(second, group[len(group)/2:])
+			}
+			outer := []*online.Result{dst.Fork(), dst.Fork()}
+			var wg sync.WaitGroup
+			var errs [2]error
+			for i, half := range []*online.Keys{online.NewKeys(first...), online.NewKeys(second...)} {
+				wg.Go(func() {
+					f := outer[i].Fork()
+					errs[i] = inner.Read(ctx, half, f)
+					outer[i].Join(f)
+				})
+			}
+			wg.Wait()
+			dst.Join(outer[0])
+			dst.Join(outer[1])
+			return errors.Join(errs[:]...)
 		}), nil
 	}},
 	{"through a scratch", func(_ online.Store, _ *online.ReadPlan, inner online.Reader) (online.Reader, error) {

@@ -3,6 +3,7 @@ package onlinetest
 import (
 	"bytes"
 	"embed"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -127,13 +128,13 @@ func GoldenBatches(t testing.TB, keyVersion int) []*online.WriteBatch {
 	}
 	var out []*online.WriteBatch
 	for _, b := range file.Batches {
-		for rows := range sameFeatures(b.Rows) {
+		for _, rows := range sameFeatures(b.Rows) {
 			table := &online.Table{Project: GoldenProject, View: b.View, Entities: goldenEntities[b.View]}
 			table.JoinKeys = slices.Sorted(slices.Values(rows[0].EntityKey.JoinKeys))
 			if table.Entities[0] == online.DummyEntity {
 				table.JoinKeys = []string{online.DummyJoinKey}
 			}
-			for _, name := range slices.Sorted(maps.Keys(rows[0].Features)) {
+			for _, name := range rows[0].names() {
 				table.Features = append(table.Features, types.Field{Name: name, Type: fieldTypes[b.View+":"+name]})
 			}
 			batch := make([]Row, len(rows))
@@ -149,20 +150,19 @@ func GoldenBatches(t testing.TB, keyVersion int) []*online.WriteBatch {
 	return out
 }
 
+// names returns the features that a row brings, sorted.
+func (r goldenRow) names() []string { return slices.Sorted(maps.Keys(r.Features)) }
+
 // sameFeatures splits rows where their features change.
-func sameFeatures(rows []goldenRow) func(yield func([]goldenRow) bool) {
-	return func(yield func([]goldenRow) bool) {
-		start := 0
-		for i := range rows {
-			if i+1 < len(rows) && maps.EqualFunc(rows[start].Features, rows[i+1].Features, func(a, b struct{ Hex hexBytes }) bool { return true }) {
-				continue
-			}
-			if !yield(rows[start : i+1]) {
-				return
-			}
-			start = i + 1
+func sameFeatures(rows []goldenRow) [][]goldenRow {
+	var out [][]goldenRow
+	for i, r := range rows {
+		if i == 0 || !slices.Equal(r.names(), rows[i-1].names()) {
+			out = append(out, nil)
 		}
+		out[len(out)-1] = append(out[len(out)-1], r)
 	}
+	return out
 }
 
 // key serializes the row's entity key.
@@ -180,11 +180,8 @@ func (r goldenRow) key(version int) []byte {
 
 // typeOfValue is the type of a serialized value that is set.
 func typeOfValue(b []byte) types.Type {
-	c := types.NewColumn("", types.Null, 1)
-	if err := c.SetValue(0, b); err != nil {
-		panic("onlinetest: " + err.Error())
-	}
-	panic("x")
+	key, _ := binary.Uvarint(b)
+	return types.Type(key >> 3) // the number of the member
 }
 
 // goldenTime reads a time; without an offset it is in UTC, and no time is the zero Timestamp.

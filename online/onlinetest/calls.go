@@ -1,0 +1,198 @@
+package onlinetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"runtime"
+	"runtime/pprof"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/online"
+	"github.com/feastgo/feast/types"
+)
+
+// calls makes every call of a store that takes a context, and returns their errors by name.
+func (b *bed) calls(ctx context.Context, t *online.Table) map[string]error {
+	b.Helper()
+	out := map[string]error{}
+	_, out["Write"] = b.store.Write(ctx, Batch(t, Row{Key: id(1), Event: at(2), Values: []any{int64(2)}}))
+	out["Update"] = b.store.Update(ctx, []*online.Table{t}, []*online.Table{t})
+	out["Teardown"] = b.store.Teardown(ctx, []*online.Table{t})
+	plan := online.NewReadPlan([]*online.Table{Pick(t)})
+	reader, err := b.store.Prepare(plan)
+	if err == nil { // Prepare does no I/O, so that it need not see that the store is closed
+		err = reader.Read(ctx, online.NewKeys(KeysOf(id(1))), online.NewResult(plan, 1))
+	}
+	out["Read"] = err
+	if p, ok := online.As[online.Pinger](b.store); ok {
+		out["Ping"] = p.Ping(ctx)
+	}
+	return out
+}
+
+// contexts: no call does anything once its context has ended, and says so.
+func contexts(b *bed) {
+	table := b.created("stats", driverID, ints("a")...)
+	b.put(table, Row{Key: id(1), Event: at(1), Values: []any{int64(1)}})
+	cancelled, cancel := context.WithCancel(b.Context())
+	cancel()
+	expired, cancel := context.WithDeadline(b.Context(), time.Now())
+	defer cancel()
+	<-expired.Done()
+	for _, c := range []struct {
+		ctx  context.Context
+		want error
+	}{{cancelled, context.Canceled}, {expired, context.DeadlineExceeded}} {
+		for call, err := range b.calls(c.ctx, table) {
+			if !errors.Is(err, c.want) {
+				b.Errorf("%s: got error %v, want %v", call, err, c.want)
+			}
+		}
+	}
+	b.cells(b.get(Pick(table), id(1)), table, 0, int64(1))
+}
+
+// closing: a closed store answers ErrClosed, also through readers prepared before, and may be closed again.
+func closing(b *bed) {
+	table := b.created("stats", driverID, ints("a")...)
+	b.put(table, Row{Key: id(1), Event: at(1), Values: []any{int64(1)}})
+	plan := online.NewReadPlan([]*online.Table{Pick(table)})
+	reader, err := b.store.Prepare(plan)
+	if err != nil {
+		b.Fatalf("Prepare: %v", err)
+	}
+	b.teardown(table)
+	for range 2 {
+		if err := b.store.Close(); err != nil {
+			b.Fatalf("Close: %v", err)
+		}
+	}
+	errs := b.calls(b.Context(), table)
+	errs["Read of a reader made before"] = reader.Read(b.Context(), online.NewKeys(KeysOf(id(1))), online.NewResult(plan, 1))
+	for call, err := range errs {
+		if !errors.Is(err, feasterr.ErrClosed) {
+			b.Errorf("%s after Close: got error %v, want %v", call, err, feasterr.ErrClosed)
+		}
+	}
+	if b.store.Info().Name == "" {
+		b.Error("Info after Close has no name")
+	}
+}
+
+// concurrent: while a writer rewrites rows, every answer of readers that share a Reader is a state that was written, whole
+// and never older than one seen before.
+func concurrent(b *bed) {
+	const rows, states, readers = 3, 50, 8
+	table := b.created("stats", driverID, ints("a", "b", "c", "d")...)
+	state := func(k int) *online.WriteBatch {
+		var batch []Row
+		for row := range rows {
+			v := int64(k*rows + row)
+			batch = append(batch, Row{Key: id(row), Event: at(int64(k)), Values: []any{v, v, v, v}})
+		}
+		return Batch(table, batch...)
+	}
+	b.write(state(0), online.WriteResult{Written: rows})
+	read := Pick(table)
+	plan := online.NewReadPlan([]*online.Table{read})
+	reader, err := b.store.Prepare(plan)
+	if err != nil {
+		b.Fatalf("Prepare: %v", err)
+	}
+	keys := online.NewKeys(KeysOf(id(0), id(1), id(2)))
+
+	written := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer close(written)
+		for k := 1; k <= states; k++ {
+			if _, err := b.store.Write(b.Context(), state(k)); err != nil {
+				b.Errorf("Write: %v", err)
+				return
+			}
+		}
+	})
+	for range readers {
+		wg.Go(func() {
+			var res online.Result
+			var last [rows]int64
+			for done := false; !done; {
+				select {
+				case <-written:
+					done = true // once more, for the last state
+				default:
+				}
+				res.Reset(plan, rows)
+				if err := reader.Read(b.Context(), keys, &res); err != nil {
+					b.Errorf("Read: %v", err)
+					return
+				}
+				for row := range rows {
+					v, err := types.Values[int64](res.Column(read, 0))
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					n := v[row]
+					b.cells(&res, read, row, n, n, n, n)
+					if n%rows != int64(row) || n < last[row] || res.RowEvent(read, row) != at(n/rows) {
+						b.Errorf("row %d: read %d with event time %v after %d", row, n, res.RowEvent(read, row), last[row])
+						return
+					}
+					last[row] = n
+				}
+			}
+			if last[0] != states*rows {
+				b.Errorf("after the last write: got state %d, want %d", last[0]/rows, states)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// goroutines: none that a store started outlives Close. They are known by a label, which goroutines inherit.
+func goroutines(b *bed) {
+	use := func(ctx context.Context) {
+		second := &bed{T: b.T, h: b.h, project: b.project, store: b.h.Open(b.T, b.project)}
+		table := second.created("stats", driverID, ints("a")...)
+		second.put(table, Row{Key: id(1), Event: at(1), Values: []any{int64(1)}})
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				plan := online.NewReadPlan([]*online.Table{Pick(table)})
+				r, err := second.store.Prepare(plan)
+				if err == nil {
+					err = r.Read(ctx, online.NewKeys(KeysOf(id(1))), online.NewResult(plan, 1))
+				}
+				if err != nil {
+					b.Errorf("read: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		second.teardown(table)
+		if err := second.store.Close(); err != nil {
+			b.Errorf("Close: %v", err)
+		}
+	}
+	use(b.Context()) // starts what is shared by all stores of a program
+	pprof.Do(b.Context(), pprof.Labels("onlinetest", b.project), use)
+	// Goroutines that were told to end may need a moment.
+	var profile bytes.Buffer
+	for deadline := time.Now().Add(5 * time.Second); ; runtime.Gosched() {
+		profile.Reset()
+		if err := pprof.Lookup("goroutine").WriteTo(&profile, 1); err != nil {
+			b.Fatal(err)
+		}
+		if !strings.Contains(profile.String(), b.project) {
+			return
+		}
+		if time.Now().After(deadline) {
+			b.Fatalf("goroutines that outlive Close, with label %s:\n%s", b.project, profile.String())
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package onlinetest
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	"github.com/feastgo/feast/online"
+)
+
+// distinct writes a row for each key and reads all of them back, and one more that was not written.
+func (b *bed) distinct(joinKeys []string, unknown []byte, keys ...[]byte) {
+	b.Helper()
+	table := b.created("keyed", joinKeys, ints("n")...)
+	var rows []Row
+	for i, key := range keys {
+		rows = append(rows, Row{Key: key, Event: at(int64(i)), Values: []any{int64(i)}})
+	}
+	b.put(table, rows...)
+	res := b.get(table, append(keysOf(rows), unknown)...)
+	for i := range keys {
+		b.cells(res, table, i, int64(i))
+		b.event(res, table, i, at(int64(i)))
+	}
+	b.cells(res, table, len(keys), absent{})
+}
+
+// keyTypes: values of every type that may be a key, and texts and bytes of every kind, are distinct entities.
+func keyTypes(b *bed) {
+	var keys [][]byte
+	for _, v := range []any{
+		int64(0), int64(1), int64(-1), int64(math.MaxInt64), int64(math.MinInt64), int64(42), int64('?'), int64('['), int64('\\'),
+		int32(0), int32(1), int32(-1), int32(math.MaxInt32), int32(math.MinInt32),
+		"", "0", "1", "a", "A", "a ", " a", "a\x00", "a\x00b", "\x00", "\n", "'", `"`, `\`, "%", "_", "*", "?", "[a]", ":", "#",
+		"ü", "u\u0308", "日本", "😀", strings.Repeat("x", 42), strings.Repeat("x", 63), strings.Repeat("k", 2048), strings.Repeat("k", 2047),
+		[]byte{}, []byte("a"), []byte{0}, []byte{0, 0}, []byte{0xff, 0xfe}, []byte("\x80 not text"),
+		time.Unix(0, 0), time.Unix(1, 0), time.Unix(-1, 0),
+	} {
+		keys = append(keys, Key("k", v))
+	}
+	b.distinct([]string{"k"}, Key("k", "unknown"), keys...)
+}
+
+// compositeKeys: entities of several join keys, where one value ends and the other begins included.
+func compositeKeys(b *bed) {
+	b.distinct([]string{"a", "b"}, Key("a", "x"),
+		Key("a", "x", "b", "y"), Key("a", "y", "b", "x"), Key("b", "y", "a", "z"),
+		Key("a", "", "b", "xy"), Key("a", "xy", "b", ""), Key("a", "", "b", ""),
+		Key("a", int64(1), "b", "1"), Key("a", "1", "b", int64(1)), Key("a", int64(1), "b", int64(1)),
+	)
+}
+
+// entityless: the row of a view without entities, which Teardown removes too.
+func entityless(b *bed) {
+	table := b.table("global", []string{online.DummyJoinKey}, ints("a")...)
+	table.Entities = []string{online.DummyEntity}
+	b.update(table)
+	dummy := Key(online.DummyJoinKey, "")
+	b.put(table, Row{Key: dummy, Event: at(1), Values: []any{int64(1)}})
+	b.put(table, Row{Key: dummy, Event: at(2), Values: []any{int64(2)}})
+	b.cells(b.get(table, dummy), table, 0, int64(2))
+
+	b.teardown(table)
+	b.update(table)
+	b.cells(b.get(table, dummy), table, 0, absent{})
+}

@@ -1,0 +1,295 @@
+package redis
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/feastgo/feast/feasterr"
+)
+
+// connection is a connection_string: items between commas, of which those with "=" are parameters and the others nodes.
+// Feast takes every item as it stands. Here, space around nodes and names and items without a text are left out.
+type connection struct {
+	nodes  []string
+	params []param
+}
+
+// param is a parameter for the constructor of redis-py. The value is what the text means as JSON: a bool, json.Number,
+// string, nil, list or map; a text that is no JSON is a string.
+type param struct {
+	name  string
+	value any
+}
+
+func parseConnection(s string) connection {
+	var c connection
+	for item := range strings.SplitSeq(s, ",") {
+		name, text, isParam := strings.Cut(item, "=")
+		name = strings.TrimSpace(name)
+		switch {
+		case isParam:
+			c.params = append(c.params, param{name, parseValue(text)})
+		case name != "":
+			c.nodes = append(c.nodes, name)
+		}
+	}
+	return c
+}
+
+func parseValue(text string) any {
+	if json.Valid([]byte(text)) {
+		d := json.NewDecoder(strings.NewReader(text))
+		d.UseNumber() // a password of digits has to stay as written
+		var v any
+		if d.Decode(&v) == nil {
+			return v
+		}
+	}
+	return text
+}
+
+// clientOptions are the options of a client for a connection_string. Where there are several nodes it is for the first,
+// as in Feast. dir is what relative paths resolve against. The error lists all problems, by parameter and without values.
+func clientOptions(s, dir string) (*redis.Options, error) {
+	c := parseConnection(s)
+	b := builder{
+		dir:       dir,
+		verify:    true,
+		checkHost: true,
+		opt: redis.Options{
+			ContextTimeoutEnabled: true,
+			// Commands are retried as a whole, dialing included.
+			DialerRetries:            1,
+			MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+		},
+	}
+	errs := []error{b.node(c.nodes)}
+	for _, p := range c.params {
+		errs = append(errs, b.param(p))
+	}
+	var problems []string
+	for _, err := range append(errs, b.finish()) {
+		if err != nil {
+			problems = append(problems, err.Error())
+		}
+	}
+	if problems != nil {
+		return nil, errors.New(strings.Join(problems, "; "))
+	}
+	return &b.opt, nil
+}
+
+// builder makes a client's options.
+type builder struct {
+	opt redis.Options
+	dir string
+
+	ssl, verify, checkHost    bool
+	caFile, certFile, keyFile string
+}
+
+// node sets the address.
+func (b *builder) node(nodes []string) error {
+	if len(nodes) == 0 {
+		return errors.New("names no server: begin with host:port")
+	}
+	host, port, err := net.SplitHostPort(nodes[0])
+	if err != nil {
+		host, port, err = net.SplitHostPort(nodes[0] + ":6379")
+	}
+	if _, notNumber := strconv.ParseUint(port, 10, 16); err != nil || host == "" || notNumber != nil {
+		return errors.New("must begin with host:port, followed by parameters as in localhost:6379,ssl=true; URLs are not understood")
+	}
+	b.opt.Addr = net.JoinHostPort(host, port)
+	return nil
+}
+
+// parameters are the names that param knows.
+var parameters = []string{
+	"client_name", "db", "health_check_interval", "max_connections", "password", "socket_connect_timeout",
+	"socket_timeout", "ssl", "ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile",
+	"username",
+}
+
+// param sets what a parameter stands for.
+func (b *builder) param(p param) (err error) {
+	switch p.name {
+	case "client_name":
+		b.opt.ClientName, err = asText(p.value)
+	case "db":
+		b.opt.DB, err = asCount(p.value, 0)
+	case "health_check_interval":
+		// go-redis looks at every connection before it uses it.
+	case "max_connections":
+		b.opt.PoolSize, err = asCount(p.value, 1)
+		b.opt.MaxActiveConns = b.opt.PoolSize
+		b.opt.PipelinePoolSize = -1 // would come on top
+	case "password":
+		b.opt.Password, err = asText(p.value)
+	case "socket_connect_timeout":
+		b.opt.DialTimeout, err = asSeconds(p.value)
+	case "socket_timeout":
+		if b.opt.ReadTimeout, err = asSeconds(p.value); b.opt.ReadTimeout == 0 {
+			b.opt.ReadTimeout = -1 // none
+		}
+	case "ssl":
+		b.ssl, err = asBool(p.value)
+	case "ssl_ca_certs":
+		b.caFile, err = b.asPath(p.value)
+	case "ssl_cert_reqs":
+		switch p.value {
+		case "none", nil:
+			b.verify = false
+		case "optional", "required":
+			b.verify = true
+		default:
+			err = errors.New("must be none, optional or required")
+		}
+	case "ssl_certfile":
+		b.certFile, err = b.asPath(p.value)
+	case "ssl_check_hostname":
+		b.checkHost, err = asBool(p.value)
+	case "ssl_keyfile":
+		b.keyFile, err = b.asPath(p.value)
+	case "username":
+		b.opt.Username, err = asText(p.value)
+	default:
+		near := feasterr.Near(p.name, slices.Values(parameters))
+		if near == nil {
+			return fmt.Errorf("parameter %q is not known; known are %s", p.name, strings.Join(parameters, ", "))
+		}
+		return fmt.Errorf("parameter %q is not known; did you mean %s?", p.name, strings.Join(near, " or "))
+	}
+	if err != nil {
+		return fmt.Errorf("parameter %s: %w", p.name, err)
+	}
+	return nil
+}
+
+// finish sets what depends on several parameters.
+func (b *builder) finish() error {
+	if b.opt.DialTimeout == 0 && b.opt.ReadTimeout > 0 {
+		b.opt.DialTimeout = b.opt.ReadTimeout
+	}
+	if !b.ssl {
+		return nil
+	}
+	conf := &tls.Config{MinVersion: tls.VersionTLS12}
+	if b.caFile != "" {
+		pem, err := os.ReadFile(b.caFile)
+		if err != nil {
+			return fmt.Errorf("parameter ssl_ca_certs: %w", err)
+		}
+		conf.RootCAs = x509.NewCertPool()
+		if !conf.RootCAs.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("parameter ssl_ca_certs: no certificate in %s", b.caFile)
+		}
+	}
+	switch {
+	case b.certFile != "":
+		keyFile := b.keyFile
+		if keyFile == "" {
+			keyFile = b.certFile // may hold both
+		}
+		cert, err := tls.LoadX509KeyPair(b.certFile, keyFile)
+		if err != nil {
+			return fmt.Errorf("parameters ssl_certfile and ssl_keyfile: %w", err)
+		}
+		conf.Certificates = []tls.Certificate{cert}
+	case b.keyFile != "":
+		return errors.New("parameter ssl_keyfile: needs ssl_certfile")
+	}
+	if conf.InsecureSkipVerify = !b.verify || !b.checkHost; b.verify && !b.checkHost {
+		conf.VerifyConnection = func(s tls.ConnectionState) error { return verifyChain(s.PeerCertificates, conf.RootCAs) }
+	}
+	b.opt.TLSConfig = conf
+	return nil
+}
+
+// verifyChain checks a server's certificates, but not for which host they are.
+func verifyChain(certs []*x509.Certificate, roots *x509.CertPool) error {
+	opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
+	for _, c := range certs[1:] {
+		opts.Intermediates.AddCert(c)
+	}
+	_, err := certs[0].Verify(opts)
+	return err
+}
+
+// Values of parameters. What Python would pass on as a number or boolean may have been meant as text.
+
+func asText(v any) (string, error) {
+	switch v := v.(type) {
+	case nil:
+		return "", nil
+	case string:
+		return v, nil
+	case bool:
+		return strconv.FormatBool(v), nil
+	case json.Number:
+		return v.String(), nil
+	}
+	return "", errors.New("must be a text")
+}
+
+// asPath resolves a path against the directory of the repository.
+func (b *builder) asPath(v any) (string, error) {
+	path, err := asText(v)
+	if path != "" && !filepath.IsAbs(path) {
+		path = filepath.Join(b.dir, path)
+	}
+	return path, err
+}
+
+func asCount(v any, least int) (int, error) {
+	if v, ok := v.(json.Number); ok {
+		if n, err := strconv.Atoi(v.String()); err == nil && n >= least {
+			return n, nil
+		}
+	}
+	return 0, fmt.Errorf("must be an integer of at least %d", least)
+}
+
+// asSeconds is 0 for null.
+func asSeconds(v any) (time.Duration, error) {
+	switch v := v.(type) {
+	case nil:
+		return 0, nil
+	case json.Number:
+		if f, err := v.Float64(); err == nil && f > 0 {
+			return time.Duration(min(f, 1e9) * float64(time.Second)), nil
+		}
+	}
+	return 0, errors.New("must be a number of seconds above 0, or null for no limit")
+}
+
+func asBool(v any) (bool, error) {
+	switch v := v.(type) {
+	case nil:
+		return false, nil
+	case bool:
+		return v, nil
+	case json.Number:
+		f, err := v.Float64()
+		return f != 0, err
+	case string:
+		// Python takes every text for true, which is not meant by False.
+		if v == "True" {
+			return true, nil
+		}
+	}
+	return false, errors.New("must be true or false, in small letters")
+}

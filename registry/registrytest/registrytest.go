@@ -1,0 +1,645 @@
+// Package registrytest holds the behaviour that every registry backend must have, as a test suite. A driver's test
+// calls [Run]:
+//
+//	func TestConformance(t *testing.T) {
+//		registrytest.Run(t, registrytest.Harness{New: func(t *testing.T) registrytest.Place { ... }})
+//	}
+package registrytest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/permissions"
+	"github.com/feastgo/feast/registry"
+	"github.com/feastgo/feast/types"
+)
+
+// Harness says how to make registries of one kind.
+type Harness struct {
+	// New makes an empty registry that no other test uses. It leaves cleaning up to t.
+	New func(t *testing.T) Place
+	// ReadOnly says that Update of the backend is a feasterr.ErrUnsupported.
+	ReadOnly bool
+}
+
+// Place is one registry.
+type Place struct {
+	// Open returns a new handle on the registry. The suite closes it.
+	Open func(t *testing.T) registry.Backend
+	// Write makes records the whole content of the registry, past all open handles, as another process would.
+	Write func(t *testing.T, records []registry.Record)
+}
+
+// File returns records as the content of a file registry, with the given version_id.
+func File(version string, records []registry.Record) []byte {
+	fields := map[registry.Kind]protowire.Number{
+		registry.KindProject: 17, registry.KindEntity: 1, registry.KindDataSource: 12, registry.KindFeatureView: 6,
+		registry.KindStreamFeatureView: 14, registry.KindOnDemandFeatureView: 8, registry.KindLabelView: 19,
+		registry.KindFeatureService: 7, registry.KindSavedDataset: 11, registry.KindValidationReference: 13,
+		registry.KindPermission: 16, registry.KindInfra: 10, registry.KindProjectMetadata: 15,
+	}
+	appendText := func(b []byte, num protowire.Number, text string) []byte {
+		return protowire.AppendString(protowire.AppendTag(b, num, protowire.BytesType), text)
+	}
+	b := appendText(appendText(nil, 3, "1"), 4, version)
+	var history []byte
+	for _, r := range records {
+		if r.Kind == registry.KindViewVersion {
+			history = protowire.AppendBytes(protowire.AppendTag(history, 1, protowire.BytesType), r.Proto)
+		} else {
+			b = protowire.AppendBytes(protowire.AppendTag(b, fields[r.Kind], protowire.BytesType), r.Proto)
+		}
+	}
+	if history != nil {
+		b = protowire.AppendBytes(protowire.AppendTag(b, 18, protowire.BytesType), history)
+	}
+	return b
+}
+
+// Run runs the suite.
+func Run(t *testing.T, h Harness) {
+	for name, test := range map[string]func(*testing.T, Place){
+		"Load":        testLoad,
+		"Probe":       testProbe,
+		"BadRecord":   testBadRecord,
+		"Canceled":    testCanceled,
+		"Concurrent":  testConcurrent,
+		"CloseTwice":  testCloseTwice,
+		"Teardown":    testTeardown,
+		"Snapshot":    testSnapshot,
+		"Refresh":     testRefresh,
+		"Miss":        testMiss,
+		"ClosedFront": testClosedFront,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, h.New(t)) })
+	}
+	t.Run("Poll", func(t *testing.T) { testPoll(t, h) })
+	updates := map[string]func(*testing.T, Place){
+		"Update":           testUpdate,
+		"UpdateRollback":   testUpdateRollback,
+		"UpdateProjects":   testUpdateProjects,
+		"UpdateConcurrent": testUpdateConcurrent,
+		"UpdateToken":      testUpdateToken,
+	}
+	if h.ReadOnly {
+		updates = map[string]func(*testing.T, Place){"UpdateUnsupported": testUpdateUnsupported}
+	}
+	for name, test := range updates {
+		t.Run(name, func(t *testing.T) { test(t, h.New(t)) })
+	}
+}
+
+const project = "demo"
+
+// objects are one of each kind.
+func objects() []registry.Object {
+	file := &registry.DataSource{Name: "file", TimestampField: "ts", Options: registry.FileOptions{Path: "d.parquet"}}
+	schema := []registry.Field{{Name: "f", Type: types.Int64}}
+	return []registry.Object{
+		&registry.Project{Name: project, Description: "d"},
+		&registry.Entity{Name: "driver", JoinKey: "driver_id", ValueType: types.Int64},
+		file,
+		&registry.FeatureView{Name: "stats", Entities: []string{"driver"}, Schema: schema, TTL: time.Hour, Source: file, Online: true},
+		&registry.StreamFeatureView{Name: "stream", Entities: []string{"driver"}, Schema: schema, Source: file},
+		&registry.OnDemandFeatureView{Name: "odfv", Schema: schema, Sources: []registry.FeatureViewProjection{{Name: "stats"}}},
+		&registry.LabelView{Name: "labels", Entities: []string{"driver"}, Schema: schema},
+		&registry.FeatureService{Name: "service", Features: []registry.FeatureViewProjection{{Name: "stats", Features: schema}}},
+		&registry.SavedDataset{Name: "dataset", Storage: registry.FileOptions{Path: "saved.parquet"}},
+		&registry.ValidationReference{Name: "reference", DatasetName: "dataset"},
+		&permissions.Permission{Name: "everybody", Actions: []permissions.Action{permissions.Describe}, Policy: permissions.RoleBased{Roles: []string{"r"}}},
+	}
+}
+
+func records(t *testing.T, project string, objects ...registry.Object) []registry.Record {
+	t.Helper()
+	out := make([]registry.Record, len(objects))
+	for i, o := range objects {
+		r, err := registry.Encode(project, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[i] = r
+	}
+	return out
+}
+
+// describe returns an entity whose description is text.
+func describe(text string) *registry.Entity {
+	return &registry.Entity{Name: "driver", Description: text}
+}
+
+func open(t *testing.T, p Place) registry.Backend {
+	t.Helper()
+	b := p.Open(t)
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+// load loads everything, which must be there and good.
+func load(t *testing.T, b registry.Backend) (map[registry.ID]string, registry.Token) {
+	t.Helper()
+	state, token, err := b.Load(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state == nil || token == "" || len(state.Bad) > 0 {
+		t.Fatalf("state %v, token %q", state, token)
+	}
+	found := map[registry.ID]string{}
+	for _, r := range state.Records {
+		found[r.ID] = string(r.Proto)
+	}
+	return found, token
+}
+
+func want(records []registry.Record) map[registry.ID]string {
+	m := map[registry.ID]string{}
+	for _, r := range records {
+		m[r.ID] = string(r.Proto)
+	}
+	return m
+}
+
+func testLoad(t *testing.T, p Place) {
+	p.Write(t, nil)
+	b := open(t, p)
+	if got, _ := load(t, b); len(got) != 0 {
+		t.Errorf("an empty registry has %v", got)
+	}
+	all := append(records(t, project, objects()...), records(t, "other", &registry.Project{Name: "other"}, describe("of another project"))...)
+	p.Write(t, all)
+	if got, _ := load(t, b); !maps.Equal(got, want(all)) {
+		t.Errorf("loaded %v", slices.Collect(maps.Keys(got)))
+	}
+	if got, _ := load(t, open(t, p)); !maps.Equal(got, want(all)) {
+		t.Error("another handle loads something else")
+	}
+}
+
+func testProbe(t *testing.T, p Place) {
+	b := open(t, p)
+	p.Write(t, records(t, project, describe("one")))
+	_, first := load(t, b)
+	for range 3 {
+		if state, token, err := b.Load(t.Context(), first); state != nil || token != first || err != nil {
+			t.Fatalf("an unchanged registry: %v, %q, %v", state, token, err)
+		}
+	}
+	// Of the same length, at once: only the content tells.
+	two := records(t, project, describe("two"))
+	p.Write(t, two)
+	state, second, err := b.Load(t.Context(), first)
+	if err != nil || state == nil || second == first {
+		t.Fatalf("a changed registry: %v, %q, %v", state, second, err)
+	}
+	if len(state.Records) != 1 || string(state.Records[0].Proto) != string(two[0].Proto) {
+		t.Errorf("loaded %v", state.Records)
+	}
+	if state, token, err := b.Load(t.Context(), "of another backend"); state == nil || token != second || err != nil {
+		t.Errorf("a foreign token: %v, %q, %v", state, token, err)
+	}
+}
+
+// garbage is a record whose identity can be told and whose rest is garbage.
+func garbage(t *testing.T) registry.Record {
+	r := records(t, project, &registry.Entity{Name: "garbage"})[0]
+	spec, _ := protowire.ConsumeBytes(r.Proto[1:])
+	spec = protowire.AppendBytes(protowire.AppendTag(slices.Clone(spec), 8, protowire.BytesType), []byte{0xff}) // tags
+	r.Proto = protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), spec)
+	return r
+}
+
+func testBadRecord(t *testing.T, p Place) {
+	p.Write(t, append(records(t, project, objects()...), garbage(t)))
+	r := registry.New(p.Open(t), project, registry.Options{})
+	defer r.Close()
+	s, err := r.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bad := s.Bad(); len(bad) != 1 || bad[0].ID.Kind != registry.KindEntity || !errors.Is(bad[0].Err, feasterr.ErrInvalid) {
+		t.Errorf("bad: %v", bad)
+	}
+	if _, err := s.Entity("garbage"); !errors.Is(err, feasterr.ErrInvalid) {
+		t.Error(err)
+	}
+	if _, err := s.Entity("driver"); err != nil {
+		t.Error("the others must be there:", err)
+	}
+	if n := len(slices.Collect(s.Entities())); n != 1 {
+		t.Errorf("%d entities", n)
+	}
+}
+
+func testCanceled(t *testing.T, p Place) {
+	p.Write(t, nil)
+	b := open(t, p)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := b.Load(ctx, ""); !errors.Is(err, context.Canceled) {
+		t.Error("Load:", err)
+	}
+	_, err := b.Update(ctx, project, func(registry.Tx) error { return nil })
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, feasterr.ErrUnsupported) {
+		t.Error("Update:", err)
+	}
+}
+
+func testConcurrent(t *testing.T, p Place) {
+	all := records(t, project, objects()...)
+	p.Write(t, all)
+	b := open(t, p)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			var have registry.Token
+			for range 5 {
+				state, token, err := b.Load(t.Context(), have)
+				if err != nil || (state == nil) != (have != "") || state != nil && len(state.Records) != len(all) {
+					t.Errorf("%v, %q, %v", state, token, err)
+					return
+				}
+				have = token
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func testCloseTwice(t *testing.T, p Place) {
+	p.Write(t, nil)
+	b := p.Open(t)
+	load(t, b)
+	for range 2 {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func testTeardown(t *testing.T, p Place) {
+	p.Write(t, records(t, project, objects()...))
+	b := open(t, p)
+	load(t, b)
+	for range 2 { // a registry that does not exist is no error
+		if err := b.Teardown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state, _, err := b.Load(t.Context(), "")
+	if err == nil && len(state.Records) > 0 || err != nil && !errors.Is(err, feasterr.ErrNotFound) {
+		t.Errorf("after Teardown: %v, %v", state, err)
+	}
+}
+
+func testSnapshot(t *testing.T, p Place) {
+	other := records(t, "other", &registry.Project{Name: "other"}, &registry.Entity{Name: "hidden"})
+	p.Write(t, append(records(t, project, objects()...), other...))
+	r := registry.New(p.Open(t), project, registry.Options{})
+	defer r.Close()
+	s, err := r.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range objects() {
+		name := o.Resource().Name
+		var got registry.Object
+		var err error
+		switch o.(type) {
+		case *registry.Project:
+			got, err = s.Project()
+		case *registry.Entity:
+			got, err = s.Entity(name)
+		case *registry.DataSource:
+			got, err = s.DataSource(name)
+		case registry.View:
+			got, err = s.View(name)
+		case *registry.FeatureService:
+			got, err = s.FeatureService(name)
+		case *registry.SavedDataset:
+			got, err = s.SavedDataset(name)
+		case *registry.ValidationReference:
+			got, err = s.ValidationReference(name)
+		case *permissions.Permission:
+			got, err = s.Permission(name)
+		}
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if registry.KindOf(got) != registry.KindOf(o) || got.Resource().Name != name || got.Resource().Project != project {
+			t.Errorf("%s is %+v", name, got.Resource())
+		}
+	}
+	var notFound *feasterr.NotFoundError
+	if _, err := s.View("statz"); !errors.As(err, &notFound) || !slices.Equal(notFound.Near, []string{"stats"}) || notFound.Project != project {
+		t.Error(err)
+	}
+	if _, err := s.Entity("hidden"); !errors.Is(err, feasterr.ErrNotFound) {
+		t.Error("an object of another project:", err)
+	}
+	if len(s.Bad()) != 0 {
+		t.Error(s.Bad())
+	}
+}
+
+func testRefresh(t *testing.T, p Place) {
+	p.Write(t, records(t, project, describe("one"), &registry.Entity{Name: "same"}))
+	r := registry.New(p.Open(t), project, registry.Options{})
+	defer r.Close()
+	old, err := r.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	same, err := old.Entity("same")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Write(t, records(t, project, describe("two"), &registry.Entity{Name: "same"}))
+	s, err := r.Refresh(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := s.Entity("driver"); err != nil || e.Description != "two" {
+		t.Error(e, err)
+	}
+	if e, err := s.Entity("same"); err != nil || e != same {
+		t.Error("an object that did not change was decoded again:", err)
+	}
+	if e, err := old.Entity("driver"); err != nil || e.Description != "one" {
+		t.Error("the old snapshot changed:", e, err)
+	}
+	if again, err := r.Refresh(t.Context()); err != nil || again != s {
+		t.Error("nothing changed, but there is another snapshot:", err)
+	}
+}
+
+func testMiss(t *testing.T, p Place) {
+	p.Write(t, records(t, project, describe("one")))
+	r := registry.New(p.Open(t), project, registry.Options{})
+	defer r.Close()
+	s, err := r.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.View("stats"); !errors.Is(err, feasterr.ErrNotFound) {
+		t.Fatal(err)
+	}
+	p.Write(t, records(t, project, objects()...))
+	if s, err = r.RefreshOnMiss(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.View("stats"); err != nil {
+		t.Error(err)
+	}
+}
+
+func testClosedFront(t *testing.T, p Place) {
+	p.Write(t, records(t, project, objects()...))
+	r := registry.New(p.Open(t), project, registry.Options{CacheTTL: time.Minute})
+	s, err := r.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := r.Snapshot(t.Context()); !errors.Is(err, feasterr.ErrClosed) {
+		t.Error(err)
+	}
+	if _, err := s.View("stats"); err != nil {
+		t.Error("a snapshot outlives the registry:", err)
+	}
+}
+
+// testPoll is for backends with a cheap probe: what another process writes is seen without anybody asking.
+func testPoll(t *testing.T, h Harness) {
+	synctest.Test(t, func(t *testing.T) {
+		p := h.New(t)
+		p.Write(t, records(t, project, describe("one")))
+		b := p.Open(t)
+		r := registry.New(b, project, registry.Options{})
+		defer r.Close()
+		if _, err := r.Snapshot(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		poller, ok := b.(registry.Poller)
+		if !ok {
+			return
+		}
+		p.Write(t, records(t, project, describe("two")))
+		time.Sleep(poller.PollInterval() + time.Second)
+		synctest.Wait()
+		s, err := r.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, err := s.Entity("driver"); err != nil || e.Description != "two" {
+			t.Error(e, err)
+		}
+	})
+}
+
+func testUpdateUnsupported(t *testing.T, p Place) {
+	p.Write(t, nil)
+	_, err := open(t, p).Update(t.Context(), project, func(registry.Tx) error {
+		t.Error("fn must not run")
+		return nil
+	})
+	if !errors.Is(err, feasterr.ErrUnsupported) {
+		t.Error(err)
+	}
+}
+
+// update runs fn, which must succeed.
+func update(t *testing.T, b registry.Backend, fn func(ctx context.Context, tx registry.Tx) error) registry.Token {
+	t.Helper()
+	token, err := b.Update(t.Context(), project, func(tx registry.Tx) error { return fn(t.Context(), tx) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func testUpdate(t *testing.T, p Place) {
+	p.Write(t, nil)
+	b := open(t, p)
+	all := records(t, project, objects()...)
+	update(t, b, func(ctx context.Context, tx registry.Tx) error {
+		for _, r := range all {
+			if _, err := tx.Get(ctx, r.ID); !errors.Is(err, feasterr.ErrNotFound) {
+				return fmt.Errorf("%s before it was put: %w", r.ID, err)
+			}
+			if err := tx.Put(ctx, r); err != nil {
+				return err
+			}
+			if got, err := tx.Get(ctx, r.ID); err != nil || string(got.Proto) != string(r.Proto) {
+				return fmt.Errorf("own write of %s: %w", r.ID, err)
+			}
+		}
+		return nil
+	})
+	if got, _ := load(t, open(t, p)); !maps.Equal(got, want(all)) {
+		t.Errorf("loaded %v", slices.Collect(maps.Keys(got)))
+	}
+
+	changed := records(t, project, describe("changed"))[0]
+	second := records(t, project, &registry.Entity{Name: "second"})[0]
+	source := registry.ID{Kind: registry.KindDataSource, Project: project, Name: "file"}
+	update(t, b, func(ctx context.Context, tx registry.Tx) error {
+		if err := errors.Join(tx.Put(ctx, changed), tx.Put(ctx, second), tx.Delete(ctx, source)); err != nil {
+			return err
+		}
+		if err := tx.Delete(ctx, source); !errors.Is(err, feasterr.ErrNotFound) {
+			return fmt.Errorf("deleting what was deleted: %w", err)
+		}
+		if _, err := tx.Get(ctx, source); !errors.Is(err, feasterr.ErrNotFound) {
+			return fmt.Errorf("getting what was deleted: %w", err)
+		}
+		listed := map[registry.ID]string{}
+		for r, err := range tx.List(ctx, registry.KindEntity) {
+			if err != nil {
+				return err
+			}
+			listed[r.ID] = string(r.Proto)
+		}
+		if !maps.Equal(listed, want([]registry.Record{changed, second})) {
+			return fmt.Errorf("listed %v", listed)
+		}
+		for range tx.List(ctx, registry.KindEntity) {
+			break // early
+		}
+		return nil
+	})
+	expected := want(all)
+	delete(expected, source)
+	expected[changed.ID], expected[second.ID] = string(changed.Proto), string(second.Proto)
+	if got, _ := load(t, b); !maps.Equal(got, expected) {
+		t.Errorf("loaded %v", slices.Collect(maps.Keys(got)))
+	}
+}
+
+func testUpdateRollback(t *testing.T, p Place) {
+	before := records(t, project, objects()...)
+	p.Write(t, before)
+	b := open(t, p)
+	_, token := load(t, b)
+	boom := errors.New("boom")
+	_, err := b.Update(t.Context(), project, func(tx registry.Tx) error {
+		for _, r := range before {
+			if err := tx.Delete(t.Context(), r.ID); err != nil {
+				return err
+			}
+		}
+		return boom
+	})
+	if !errors.Is(err, boom) {
+		t.Error(err)
+	}
+	got, after := load(t, b)
+	if !maps.Equal(got, want(before)) || after != token {
+		t.Errorf("something was written: token %q became %q", token, after)
+	}
+}
+
+// A transaction sees and changes the records of its project only.
+func testUpdateProjects(t *testing.T, p Place) {
+	other := records(t, "other", describe("of another project"))
+	p.Write(t, other)
+	b := open(t, p)
+	update(t, b, func(ctx context.Context, tx registry.Tx) error {
+		for r := range tx.List(ctx, registry.KindEntity) {
+			t.Errorf("%s is listed", r.ID)
+		}
+		if err := tx.Put(ctx, other[0]); !errors.Is(err, feasterr.ErrInvalid) {
+			t.Errorf("putting into another project: %v", err)
+		}
+		return tx.Put(ctx, records(t, project, describe("mine"))[0])
+	})
+	if got, _ := load(t, b); len(got) != 2 || got[other[0].ID] != string(other[0].Proto) {
+		t.Errorf("loaded %v", got)
+	}
+}
+
+// No update is lost, whoever else updates.
+func testUpdateConcurrent(t *testing.T, p Place) {
+	p.Write(t, records(t, project, describe("")))
+	const writers, rounds = 4, 5
+	var wg sync.WaitGroup
+	for range writers {
+		b := open(t, p)
+		wg.Go(func() {
+			for range rounds {
+				_, err := b.Update(t.Context(), project, func(tx registry.Tx) error {
+					r, err := tx.Get(t.Context(), registry.ID{Kind: registry.KindEntity, Project: project, Name: "driver"})
+					if err != nil {
+						return err
+					}
+					o, err := registry.Decode(r)
+					if err != nil {
+						return err
+					}
+					e, err := registry.Clone(o.(*registry.Entity))
+					if err != nil {
+						return err
+					}
+					e.Description += "x"
+					if r, err = registry.Encode(project, e); err != nil {
+						return err
+					}
+					return tx.Put(t.Context(), r)
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	got, _ := load(t, open(t, p))
+	for _, b := range got {
+		o, err := registry.Decode(registry.Record{ID: registry.ID{Kind: registry.KindEntity}, Proto: []byte(b)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(o.(*registry.Entity).Description); n != writers*rounds {
+			t.Errorf("%d of %d updates are left", n, writers*rounds)
+		}
+	}
+}
+
+// The token of an update is that of the state it made.
+func testUpdateToken(t *testing.T, p Place) {
+	p.Write(t, nil)
+	b := open(t, p)
+	_, before := load(t, b)
+	token := update(t, b, func(ctx context.Context, tx registry.Tx) error {
+		return tx.Put(ctx, records(t, project, describe("one"))[0])
+	})
+	if token == before {
+		t.Error("the token did not move")
+	}
+	if state, now, err := b.Load(t.Context(), token); state != nil || now != token || err != nil {
+		t.Errorf("%v, %q, %v", state, now, err)
+	}
+	if again := update(t, b, func(context.Context, registry.Tx) error { return nil }); again != token {
+		t.Errorf("an update that writes nothing moves the token from %q to %q", token, again)
+	}
+}
