@@ -18,7 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/feastgo/feast"
-	//	_ "github.com/feastgo/feast/drivers/embedded"
+	_ "github.com/feastgo/feast/drivers/embedded"
 	servingpb "github.com/feastgo/feast/internal/protos/feast/serving"
 	typespb "github.com/feastgo/feast/internal/protos/feast/types"
 )

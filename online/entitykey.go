@@ -108,17 +108,18 @@ func ParseKey(b []byte) ([]KeyPart, error) {
 
 // ParseKeyPrefix reads the serialized entity key of version 3 that b begins with, and returns what follows it.
 func ParseKeyPrefix(b []byte) (parts []KeyPart, rest []byte, err error) {
-	truncated := feasterr.Invalid("malformed entity key: %d bytes are too few", len(b))
+	size := len(b)
+	truncated := func() error { return feasterr.Invalid("malformed entity key: %d bytes are too few", size) }
 	count, b, ok := cutUint32(b)
 	if !ok || uint64(count)*16 > uint64(len(b)) { // a key and a value take 16 bytes at least
-		return nil, nil, truncated
+		return nil, nil, truncated()
 	}
 	parts = make([]KeyPart, count)
 	for i := range parts {
 		typ, name, after, ok := cutPart(b)
 		switch {
 		case !ok:
-			return nil, nil, truncated
+			return nil, nil, truncated()
 		case typ != types.String:
 			return nil, nil, feasterr.Invalid("malformed entity key: a join key has type %d", typ)
 		case !utf8.Valid(name):
@@ -131,7 +132,7 @@ func ParseKeyPrefix(b []byte) (parts []KeyPart, rest []byte, err error) {
 		p := &parts[i]
 		typ, data, after, ok := cutPart(b)
 		if !ok {
-			return nil, nil, truncated
+			return nil, nil, truncated()
 		}
 		p.Type = typ
 		switch {

@@ -68,6 +68,9 @@ func readGoldenKeys(t testing.TB) *goldenKeys {
 	if err := d.Decode(&g); err != nil {
 		t.Fatal(err)
 	}
+	if len(g.Serialize) != 80 || len(g.Errors) != 18 || len(g.Duplicates) != 1 || len(g.Prefixes) != 14 || len(g.Redis) != 36 {
+		t.Fatal("the golden data are not those that this test was written for")
+	}
 	return &g
 }
 

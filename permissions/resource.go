@@ -22,7 +22,9 @@ const (
 	WriteOffline Action = 7
 )
 
-var actionNames = [...]string{"CREATE", "DESCRIBE", "UPDATE", "DELETE", "READ_ONLINE", "READ_OFFLINE", "WRITE_ONLINE", "WRITE_OFFLINE"}
+var actionNames = [...]string{
+	"CREATE", "DESCRIBE", "UPDATE", "DELETE", "READ_ONLINE", "READ_OFFLINE", "WRITE_ONLINE", "WRITE_OFFLINE",
+}
 
 // AllActions returns every action, in the order of their numbers.
 func AllActions() []Action {

@@ -181,9 +181,10 @@ func instant(c *codec, v *time.Time, pb **timestamppb.Timestamp) {
 	switch {
 	case !c.write:
 		*v = stored
+	case v.Equal(stored):
 	case v.IsZero():
 		*pb = nil
-	case *pb == nil || !v.Equal(stored):
+	default:
 		*pb = timestamppb.New(*v)
 	}
 }

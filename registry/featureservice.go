@@ -99,7 +99,9 @@ func (CustomDestination) loggingDestination()    {}
 
 // Resource implements [Object].
 func (s *FeatureService) Resource() permissions.Resource {
-	return permissions.Resource{Kind: permissions.FeatureService, Name: s.Name, Project: s.Project, Tags: s.Tags, Owner: s.Owner}
+	return permissions.Resource{
+		Kind: permissions.FeatureService, Name: s.Name, Project: s.Project, Tags: s.Tags, Owner: s.Owner,
+	}
 }
 
 // Origin implements [Object], for this module only.

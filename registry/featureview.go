@@ -143,7 +143,8 @@ func sources(source, stream *DataSource) (*DataSource, *DataSource) {
 
 func moveFeatureView(c *codec, v *FeatureView, pb *core.FeatureView) {
 	moveFeatureViewSpec(c, v, sub(c, &pb.Spec))
-	moveViewMeta(c, viewMeta{&v.Created, &v.LastUpdated, &v.MaterializationIntervals, &v.State, &v.CurrentVersion}, sub(c, &pb.Meta))
+	meta := viewMeta{&v.Created, &v.LastUpdated, &v.MaterializationIntervals, &v.State, &v.CurrentVersion}
+	moveViewMeta(c, meta, sub(c, &pb.Meta))
 }
 
 func moveFeatureViewSpec(c *codec, v *FeatureView, pb *core.FeatureViewSpec) {
@@ -178,12 +179,14 @@ type viewMeta struct {
 func moveViewMeta(c *codec, v viewMeta, pb *core.FeatureViewMeta) {
 	instant(c, v.created, &pb.CreatedTimestamp)
 	instant(c, v.lastUpdated, &pb.LastUpdatedTimestamp)
-	list(c, v.intervals, &pb.MaterializationIntervals, intervalKey, func(c *codec, i *Interval, pb *core.MaterializationInterval) {
-		instant(c, &i.Start, &pb.StartTime)
-		instant(c, &i.End, &pb.EndTime)
-	})
+	list(c, v.intervals, &pb.MaterializationIntervals, intervalKey, moveInterval)
 	number(c, v.state, &pb.State)
 	number(c, v.currentVersion, &pb.CurrentVersionNumber)
+}
+
+func moveInterval(c *codec, i *Interval, pb *core.MaterializationInterval) {
+	instant(c, &i.Start, &pb.StartTime)
+	instant(c, &i.End, &pb.EndTime)
 }
 
 func intervalKey(i *Interval) string {
@@ -261,34 +264,29 @@ func readTransformation(pb *core.FeatureTransformationV2) *Transformation {
 	return &t
 }
 
-// moveLegacyTransformation moves a transformation that older versions of Feast kept, and for stream views all still
-// keep, in a field of its own as well.
-func moveLegacyTransformation(c *codec, v **Transformation, pb **core.FeatureTransformationV2, legacy **core.UserDefinedFunction, both bool) {
-	old := *legacy
-	if *pb == nil && old != nil {
-		stored := &Transformation{Name: old.Name, Body: old.Body, Text: old.BodyText}
-		if !c.write {
-			*v = stored
-			return
-		}
-		if reflect.DeepEqual(*v, stored) {
-			return
-		}
+// moveLegacyTransformation moves a transformation that older versions of Feast kept in a field of its own; for stream
+// views all versions write both.
+func moveLegacyTransformation(c *codec, v **Transformation, pb **core.FeatureTransformationV2,
+	legacy **core.UserDefinedFunction, both bool) {
+	stored := readTransformation(*pb)
+	if old := *legacy; stored == nil && old != nil {
+		stored = &Transformation{Name: old.Name, Body: old.Body, Text: old.BodyText}
 	}
-	both = both && *pb == nil
-	moveTransformation(c, v, pb)
 	if !c.write {
+		*v = stored
 		return
 	}
+	if reflect.DeepEqual(*v, stored) {
+		return
+	}
+	moveTransformation(c, v, pb)
 	if t := *v; t == nil || len(t.SubstraitPlan) > 0 {
 		*legacy = nil
-	} else if both || old != nil {
-		if old == nil {
-			*legacy = new(core.UserDefinedFunction)
-		}
-		move(c, &t.Name, &(*legacy).Name)
-		blob(c, &t.Body, &(*legacy).Body)
-		move(c, &t.Text, &(*legacy).BodyText)
+	} else if both || *legacy != nil {
+		old := sub(c, legacy)
+		move(c, &t.Name, &old.Name)
+		blob(c, &t.Body, &old.Body)
+		move(c, &t.Text, &old.BodyText)
 	}
 }
 

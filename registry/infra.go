@@ -68,6 +68,8 @@ func moveInfraObject(c *codec, o *InfraObject, pb *core.InfraObject) {
 		return
 	}
 	switch {
+	case o.SQLite != nil && o.Datastore != nil, o.Custom != nil && (o.SQLite != nil || o.Datastore != nil):
+		c.fail("infrastructure object %q is several things at once", o.Class)
 	case o.SQLite != nil:
 		setOneof(pb, "infra_object", writeMember(c, *o.SQLite, stored, moveSQLiteTable))
 	case o.Datastore != nil:

@@ -52,7 +52,9 @@ const trackMetricsTag = "feast:track_metrics"
 
 // Resource implements [Object].
 func (v *OnDemandFeatureView) Resource() permissions.Resource {
-	return permissions.Resource{Kind: permissions.OnDemandFeatureView, Name: v.Name, Project: v.Project, Tags: v.Tags, Owner: v.Owner}
+	return permissions.Resource{
+		Kind: permissions.OnDemandFeatureView, Name: v.Name, Project: v.Project, Tags: v.Tags, Owner: v.Owner,
+	}
 }
 
 // Origin implements [Object], for this module only.

@@ -36,7 +36,9 @@ func readOptions(t core.DataSource_SourceType, class string, stored proto.Messag
 	case core.DataSource_REQUEST_SOURCE:
 		return readAs(stored, moveRequest)
 	case core.DataSource_BATCH_ICEBERG:
-		return readJSON[IcebergOptions](stored, class)
+		if o, ok := readJSON[IcebergOptions](stored, class).(IcebergOptions); ok {
+			return o
+		}
 	case core.DataSource_CUSTOM_SOURCE:
 		switch class {
 		case postgresSource:
@@ -72,10 +74,7 @@ func writeOptions(c *codec, v SourceOptions, stored proto.Message) proto.Message
 	case KinesisOptions:
 		return writeAs(c, v, stored, moveKinesis)
 	case PushOptions:
-		if _, ok := stored.(*core.DataSource_PushOptions); ok {
-			return stored
-		}
-		return nil
+		return stored // Feast sets none
 	case RequestOptions:
 		return writeAs(c, v, stored, moveRequest)
 	case IcebergOptions:
@@ -95,11 +94,12 @@ func readAs[T SourceOptions, M any, P pointer[M]](stored proto.Message, each fun
 	return readMember(stored, each)
 }
 
-// writeAs is writeMember for options, which are left out when they say nothing and were not there.
-func writeAs[T SourceOptions, M any, P pointer[M]](c *codec, v T, stored proto.Message, each func(*codec, *T, P)) proto.Message {
+// writeAs is writeMember for options that say nothing when they are empty: then, what was there stays.
+func writeAs[T SourceOptions, M any, P pointer[M]](c *codec, v T, stored proto.Message,
+	each func(*codec, *T, P)) proto.Message {
 	m := writeMember(c, v, stored, each)
 	if m != stored && proto.Size(m) == 0 {
-		return nil
+		return stored
 	}
 	return m
 }
@@ -317,12 +317,11 @@ func readJSON[T SourceOptions](stored proto.Message, class string) SourceOptions
 
 // writeJSON sets the members of v in the stored configuration, unless it says the same already.
 func writeJSON[T SourceOptions](c *codec, v T, class string, stored proto.Message) proto.Message {
-	if m, ok := stored.(*core.DataSource_CustomSourceOptions); ok && reflect.DeepEqual(readJSON[T](stored, class), SourceOptions(v)) {
-		return m
-	}
 	m, ok := stored.(*core.DataSource_CustomSourceOptions)
 	if !ok {
 		m = new(core.DataSource_CustomSourceOptions)
+	} else if reflect.DeepEqual(readJSON[T](m, class), SourceOptions(v)) {
+		return m
 	}
 	all := map[string]json.RawMessage{}
 	if len(m.Configuration) > 0 && json.Unmarshal(m.Configuration, &all) != nil {

@@ -101,15 +101,12 @@ func New(backend Backend, project string, opts Options) *Registry {
 	return &Registry{backend: backend, project: project, opts: opts, ctx: ctx, cancel: cancel}
 }
 
-// Backend returns the backend that the Registry reads.
-func (r *Registry) Backend() Backend { return r.backend }
-
 // Snapshot returns the current snapshot. The first call loads it; a call that fails to is tried again by the next.
 // Later calls take it from memory, without a lock and without allocating.
 func (r *Registry) Snapshot(ctx context.Context) (*Snapshot, error) {
 	c := r.current.Load()
 	if c == nil {
-		return r.first(ctx)
+		return r.await(ctx, false)
 	}
 	if c.expired.Load() && c.expired.CompareAndSwap(true, false) {
 		r.start(false)
@@ -117,34 +114,24 @@ func (r *Registry) Snapshot(ctx context.Context) (*Snapshot, error) {
 	return c.snap, nil
 }
 
-func (r *Registry) first(ctx context.Context) (*Snapshot, error) {
-	f, err := r.start(false)
-	if err != nil {
-		return nil, err
-	}
-	if err := wait(ctx, f); err != nil {
-		return nil, err
-	}
-	if c := r.current.Load(); c != nil {
-		return c.snap, nil
-	}
-	return nil, r.closedErr()
-}
-
 // Refresh loads the registry anew, without asking whether it changed, and returns the new snapshot. What was written
 // before the call is in it. When the load fails, the old snapshot keeps serving and the error is returned.
-func (r *Registry) Refresh(ctx context.Context) (*Snapshot, error) {
-	f, err := r.start(true)
+func (r *Registry) Refresh(ctx context.Context) (*Snapshot, error) { return r.await(ctx, true) }
+
+// await starts or joins a load, waits for it and returns the snapshot that is current then.
+func (r *Registry) await(ctx context.Context, force bool) (*Snapshot, error) {
+	f, err := r.start(force)
 	if err != nil {
 		return nil, err
 	}
 	if err := wait(ctx, f); err != nil {
 		return nil, err
 	}
-	if c := r.current.Load(); c != nil {
-		return c.snap, nil
+	c := r.current.Load()
+	if c == nil { // closed in between
+		return nil, r.closedErr()
 	}
-	return nil, r.closedErr()
+	return c.snap, nil
 }
 
 // RefreshOnMiss is called when a name is not in the snapshot that [Registry.Snapshot] gave: somebody may just have

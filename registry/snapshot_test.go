@@ -55,7 +55,7 @@ func TestSnapshotNotFound(t *testing.T) {
 		`feature view "labels" does not exist in project "golden"`:                                                         func() error { _, err := s.FeatureView("labels"); return err },
 		`feature service "svc" does not exist in project "golden"; did you mean "svc_alias" or "svc_all" or "svc_infer"?`:  func() error { _, err := s.FeatureService("svc"); return err },
 		`entity "drivers" does not exist in project "golden"; did you mean "driver"?`:                                      func() error { _, err := s.Entity("drivers"); return err },
-		`data source "x" does not exist in project "golden"; did you mean "at" or "ib" or "ms"?`:                           func() error { _, err := s.DataSource("x"); return err },
+		`data source "kafk" does not exist in project "golden"; did you mean "kafka" or "kafka_avro"?`:                     func() error { _, err := s.DataSource("kafk"); return err },
 		`permission "perm" does not exist in project "golden"; did you mean "perm_combined" or "perm_group" or "perm_ns"?`: func() error { _, err := s.Permission("perm"); return err },
 		`version "v1" does not exist in feature view "driver_stats" in project "golden"; did you mean "v0"?`:               func() error { _, err := s.ViewVersion("driver_stats", 1); return err },
 		`feature view "y" does not exist in project "golden"`:                                                              func() error { _, err := s.ViewVersion("y", 1); return err },

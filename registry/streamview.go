@@ -51,7 +51,9 @@ type StreamFeatureView struct {
 
 // Resource implements [Object].
 func (v *StreamFeatureView) Resource() permissions.Resource {
-	return permissions.Resource{Kind: permissions.StreamFeatureView, Name: v.Name, Project: v.Project, Tags: v.Tags, Owner: v.Owner}
+	return permissions.Resource{
+		Kind: permissions.StreamFeatureView, Name: v.Name, Project: v.Project, Tags: v.Tags, Owner: v.Owner,
+	}
 }
 
 // Origin implements [Object], for this module only.
@@ -89,7 +91,8 @@ func moveStreamFeatureView(c *codec, v *StreamFeatureView, pb *core.StreamFeatur
 	move(c, &v.EnableValidation, &spec.EnableValidation)
 	move(c, &v.Disabled, &spec.Disabled)
 	moveVersion(c, &v.Version, &spec.Version)
-	moveViewMeta(c, viewMeta{&v.Created, &v.LastUpdated, &v.MaterializationIntervals, &v.State, &v.CurrentVersion}, sub(c, &pb.Meta))
+	meta := viewMeta{&v.Created, &v.LastUpdated, &v.MaterializationIntervals, &v.State, &v.CurrentVersion}
+	moveViewMeta(c, meta, sub(c, &pb.Meta))
 }
 
 // moveStreamSchema moves features and entity columns. Feast lists the entity columns of a stream view among its

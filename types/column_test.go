@@ -300,10 +300,18 @@ func TestMerge(t *testing.T) {
 		{stored(BoolList, "\x08\x02\x0a\x03\x00\x80\x01"), []bool{true, false, true}},
 		{stored(Map, []string{"\x0a\x01a\x12\x02\x20\x01", "\x0a\x01a\x12\x02\x20\x02", "\x12\x02\x20\x03\x12\x02\x18\x04"}), map[string]any{"a": int64(2), "": int32(4)}},
 	} {
-		typ := parseValue(tc.value).typ
-		for _, typ := range []Type{typ, Map, String} {
-			if got := column(t, typ, tc.value).Any(0); !reflect.DeepEqual(got, tc.want) {
+		own := column(t, parseValue(tc.value).typ, tc.value)
+		ownNumber, _ := own.Number(0)
+		ownText, _ := own.AppendText(nil, 0)
+		for _, typ := range []Type{own.Type(), Map, String} {
+			c := column(t, typ, tc.value)
+			if got := c.Any(0); !reflect.DeepEqual(got, tc.want) {
 				t.Errorf("%x in %s is %#v, want %#v", tc.value, typ, got, tc.want)
+			}
+			number, _ := c.Number(0)
+			text, _ := c.AppendText(nil, 0)
+			if number != ownNumber || !bytes.Equal(text, ownText) || !bytes.Equal(c.AppendJSON(nil, 0), own.AppendJSON(nil, 0)) {
+				t.Errorf("%x in %s: number %v, text %s, JSON %s", tc.value, typ, number, text, c.AppendJSON(nil, 0))
 			}
 		}
 	}
@@ -342,7 +350,7 @@ func TestBlock(t *testing.T) {
 		}
 		for i := range b.Columns() {
 			c := &b.Columns()[i]
-			if want := fmt.Sprintf("%s %s[%d]", fields[i].Name, fields[i].Type, rows); c.String() != want || c.Name() != fields[i].Name || c.Type() != fields[i].Type || c.Len() != rows || c.Mixed() {
+			if want := fmt.Sprintf("%s %s[%d]", fields[i].Name, fields[i].Type, rows); c.String() != want || c.Name() != fields[i].Name || c.Type() != fields[i].Type || c.Len() != rows || len(c.odd) > 0 {
 				t.Errorf("column %s, want %s", c, want)
 			}
 			for row := range rows {
@@ -489,6 +497,27 @@ func TestFork(t *testing.T) {
 				}
 			}
 		}
+	}
+
+	// The memory of forks is reused, too.
+	text := stored(String, "some text")
+	var forked Block
+	var w Column
+	if n := testing.AllocsPerRun(10, func() {
+		forked.Reset([]Field{{"f", String}}, rows)
+		c := &forked.Columns()[0]
+		c.Fork(&w, 1)
+		for row := range rows {
+			if err := w.SetValue(row, text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.Join(&w)
+		if got, want := len(c.joined[1]), rows*len("some text"); got != want {
+			t.Fatalf("the fork holds %d bytes, want %d", got, want)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations when forked again", n)
 	}
 
 	// A fork of a fork is read through the fork, and through the column when that is joined.

@@ -34,7 +34,8 @@ func FuzzValue(f *testing.F) {
 		f.Add(uint8(s.typ), append(raw, stored(Int64, 1)...))
 	}
 	f.Add(uint8(JSON), []byte{0, 1, 'x'})
-	f.Add(uint8(Bool), []byte{7 << 3, 2})
+	f.Add(uint8(String), []byte{7 << 3, 2})
+	f.Add(uint8(String), []byte{3 << 3, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Add(uint8(Map), []byte{9<<3 | 3, 9<<3 | 4})
 	f.Add(uint8(Int32List), stored(Int32List, "\x08\x01\x0a\x02\x02\x03\x08\xff\xff\xff\xff\x0f"))
 

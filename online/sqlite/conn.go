@@ -33,8 +33,9 @@ type conn struct {
 	ctx     context.Context // of the call under way: SQLite's callbacks look at it
 	waiting time.Time       // since when for a lock
 
-	fixed  os.FileInfo // of a file that is read as one that nobody changes, else nil
-	broken bool        // not to be used again
+	fixed   os.FileInfo // of a file that is read as one that nobody changes, else nil
+	checked time.Time   // when it was last asked whether it is stale
+	broken  bool        // not to be used again
 }
 
 // file is the database file and how long to wait while others have it locked.

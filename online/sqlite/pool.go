@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/feastgo/feast/feasterr"
 )
@@ -32,8 +33,12 @@ func newPool(f file) *pool {
 	}
 }
 
-// get returns a connection for one call. [pool.put] takes it back.
-func (p *pool) get(ctx context.Context, create bool) (*conn, error) {
+// recheck is after how long a connection that reads is asked whether the path still names its file: that costs as much
+// as reading a few features.
+const recheck = 100 * time.Millisecond
+
+// get returns a connection for one call, which may write and create the file. [pool.put] takes it back.
+func (p *pool) get(ctx context.Context, write, create bool) (*conn, error) {
 	if err := p.enter(ctx, p.slots); err != nil {
 		return nil, err
 	}
@@ -42,11 +47,15 @@ func (p *pool) get(ctx context.Context, create bool) (*conn, error) {
 		if c == nil {
 			break
 		}
-		if !c.stale() {
-			c.ctx = ctx
-			return c, nil
+		if now := time.Now(); write || now.Sub(c.checked) >= recheck {
+			if c.stale() {
+				c.close()
+				continue
+			}
+			c.checked = now
 		}
-		c.close()
+		c.ctx = ctx
+		return c, nil
 	}
 	c, err := p.open(ctx, create)
 	if err != nil {

@@ -46,7 +46,7 @@ const sparseFactor = 8
 
 // Read implements [online.Reader].
 func (r *reader) Read(ctx context.Context, keys *online.Keys, dst *online.Result) error {
-	c, err := r.store.pool.get(ctx, false)
+	c, err := r.store.pool.get(ctx, false, false)
 	if err != nil {
 		return storeError("read", err)
 	}
@@ -102,6 +102,7 @@ func (t *tableRead) scanAll(c *conn, s *Store, key online.Key, dst *online.Resul
 	q.bindBlob(1, key.Bytes)
 	var newest types.Timestamp
 	stored, wanted := 0, 0
+	next := 0 // the feature that is expected: most rows are stored, and asked for, in the order of the feature view
 	for {
 		ok, err := q.step()
 		if err != nil {
@@ -110,9 +111,13 @@ func (t *tableRead) scanAll(c *conn, s *Store, key online.Key, dst *online.Resul
 		if !ok {
 			break
 		}
-		f, ok := t.features[string(q.bytes(0))]
+		name, f := q.bytes(0), next
+		if next == len(t.table.Features) || t.table.Features[next].Name != string(name) {
+			f, ok = t.features[string(name)]
+		}
 		if ok {
 			wanted++
+			next = f + 1
 			err = t.hand(q, s, key.Row, f, dst)
 		} else if wanted == 0 {
 			var event types.Timestamp

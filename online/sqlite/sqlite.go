@@ -96,7 +96,7 @@ func (s *Store) Info() online.Info { return online.Info{Name: name, Versioned: t
 
 // Ping implements [online.Pinger]: the file is there and a database.
 func (s *Store) Ping(ctx context.Context) error {
-	c, err := s.pool.get(ctx, false)
+	c, err := s.pool.get(ctx, false, false)
 	if err != nil {
 		return storeError("ping", err)
 	}

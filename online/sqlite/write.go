@@ -69,7 +69,7 @@ func (s *Store) transact(ctx context.Context, create bool, fn func(c *conn) erro
 		return err
 	}
 	defer func() { <-s.pool.writer }()
-	c, err := s.pool.get(ctx, create)
+	c, err := s.pool.get(ctx, true, create)
 	if err != nil {
 		return err
 	}

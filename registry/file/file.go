@@ -81,25 +81,26 @@ func (b *Backend) Load(ctx context.Context, have registry.Token) (*registry.Stat
 		if err != nil {
 			return nil, "", err
 		}
-		age := time.Since(info.ModTime())
+		after, err := os.Stat(b.path)
+		torn := err != nil || !same(info, after) || int64(len(data)) != info.Size()
 		state, err := registry.ParseState(data)
-		// A registry that looks whole may still be cut off between two records: one that is read again, in the
-		// background, can wait.
+		// What looks whole may still be cut off between two records; a load that has a token can wait to be sure.
+		age := time.Since(info.ModTime())
 		young := 0 <= age && age < settle && (err != nil || len(data) == 0 || have != "")
-		after, statErr := os.Stat(b.path)
-		if torn := statErr != nil || !same(info, after) || int64(len(data)) != info.Size(); young || torn && attempt < attempts {
+		switch {
+		case young, torn && attempt < attempts:
 			if err := sleep(ctx, pause); err != nil {
 				return nil, "", fmt.Errorf("reading registry file %q: %w", b.path, err)
 			}
 			continue
-		} else if torn {
+		case torn:
 			return nil, "", feasterr.Unavailable("registry file %q changes while it is being read", b.path)
-		}
-		if err != nil {
+		case err != nil:
 			return nil, "", fmt.Errorf("registry file %q: %w", b.path, err)
 		}
 		b.info, b.racy = info, age < racy
-		b.token = registry.Token(strconv.FormatUint(maphash.Bytes(b.seed, data), 16) + "-" + strconv.Itoa(len(data)))
+		sum := maphash.Bytes(b.seed, data)
+		b.token = registry.Token(strconv.FormatUint(sum, 16) + "-" + strconv.Itoa(len(data)))
 		if b.token == have {
 			return nil, have, nil
 		}
@@ -112,7 +113,7 @@ func (b *Backend) read() ([]byte, fs.FileInfo, error) {
 	info, err := os.Stat(b.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil, fmt.Errorf("%w; check registry.path in feature_store.yaml, or apply the feature repository first: %w",
+		return nil, nil, fmt.Errorf("%w; check registry.path in feature_store.yaml, or apply the repository first: %w",
 			&feasterr.NotFoundError{Kind: "registry file", Name: b.path}, err)
 	case err != nil:
 		return nil, nil, &feasterr.StoreError{Store: "registry/file", Op: "stat", Err: err}
@@ -149,7 +150,8 @@ func (b *Backend) PollInterval() time.Duration { return pollInterval }
 
 // Update implements registry.Backend. This version reads file registries and does not write them.
 func (b *Backend) Update(context.Context, string, func(registry.Tx) error) (registry.Token, error) {
-	return "", feasterr.Unsupported("registry file %q: this version of the library does not write file registries; apply with Feast", b.path)
+	return "", feasterr.Unsupported("registry file %q: this version of the library reads file registries and does not "+
+		"write them; apply with Feast", b.path)
 }
 
 // Teardown implements registry.Backend: it removes the file.

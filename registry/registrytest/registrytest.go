@@ -110,14 +110,19 @@ func objects() []registry.Object {
 		&registry.Project{Name: project, Description: "d"},
 		&registry.Entity{Name: "driver", JoinKey: "driver_id", ValueType: types.Int64},
 		file,
-		&registry.FeatureView{Name: "stats", Entities: []string{"driver"}, Schema: schema, TTL: time.Hour, Source: file, Online: true},
+		&registry.FeatureView{
+			Name: "stats", Entities: []string{"driver"}, Schema: schema, TTL: time.Hour, Source: file, Online: true,
+		},
 		&registry.StreamFeatureView{Name: "stream", Entities: []string{"driver"}, Schema: schema, Source: file},
 		&registry.OnDemandFeatureView{Name: "odfv", Schema: schema, Sources: []registry.FeatureViewProjection{{Name: "stats"}}},
 		&registry.LabelView{Name: "labels", Entities: []string{"driver"}, Schema: schema},
 		&registry.FeatureService{Name: "service", Features: []registry.FeatureViewProjection{{Name: "stats", Features: schema}}},
 		&registry.SavedDataset{Name: "dataset", Storage: registry.FileOptions{Path: "saved.parquet"}},
 		&registry.ValidationReference{Name: "reference", DatasetName: "dataset"},
-		&permissions.Permission{Name: "everybody", Actions: []permissions.Action{permissions.Describe}, Policy: permissions.RoleBased{Roles: []string{"r"}}},
+		&permissions.Permission{
+			Name: "everybody", Actions: []permissions.Action{permissions.Describe},
+			Policy: permissions.RoleBased{Roles: []string{"r"}},
+		},
 	}
 }
 
@@ -181,7 +186,8 @@ func testLoad(t *testing.T, p Place) {
 	if got, _ := load(t, b); len(got) != 0 {
 		t.Errorf("an empty registry has %v", got)
 	}
-	all := append(records(t, project, objects()...), records(t, "other", &registry.Project{Name: "other"}, describe("of another project"))...)
+	other := records(t, "other", &registry.Project{Name: "other"}, describe("of another project"))
+	all := append(records(t, project, objects()...), other...)
 	p.Write(t, all)
 	if got, _ := load(t, b); !maps.Equal(got, want(all)) {
 		t.Errorf("loaded %v", slices.Collect(maps.Keys(got)))
@@ -347,7 +353,8 @@ func testSnapshot(t *testing.T, p Place) {
 		}
 	}
 	var notFound *feasterr.NotFoundError
-	if _, err := s.View("statz"); !errors.As(err, &notFound) || !slices.Equal(notFound.Near, []string{"stats"}) || notFound.Project != project {
+	if _, err := s.View("statz"); !errors.As(err, &notFound) || notFound.Project != project ||
+		!slices.Equal(notFound.Near, []string{"stats"}) {
 		t.Error(err)
 	}
 	if _, err := s.Entity("hidden"); !errors.Is(err, feasterr.ErrNotFound) {
