@@ -102,8 +102,11 @@ func write(t testing.TB, s online.Store, v registry.View, keys []feast.Field, ro
 			if !ok {
 				continue
 			}
-			c := types.NewColumn(f.Name, f.Type, 1)
-			if v != nil {
+			c, ready := v.(*types.Column)
+			if !ready {
+				c = types.NewColumn(f.Name, f.Type, 1)
+			}
+			if v != nil && !ready {
 				if err := c.SetScalar(0, v); err != nil {
 					t.Fatal(err)
 				}

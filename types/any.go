@@ -25,13 +25,14 @@ type MapEntry struct{ Key, Value any }
 //	Decimal                       string, exact
 //	UUID, TimeUUID                [16]byte, or string when the stored text is no UUID
 //	ZonedTimestamp                time.Time in its zone; nil for Feast's stored null
-//	Array(T), Set(T)              slice of the above, in stored order
+//	Array(T), Set(T)              slice of the above, in stored order; UUIDs are strings when one of them is no UUID
 //	Map, Struct                   map[string]any
 //	Array(Map), Array(Struct)     []map[string]any
 //	Array(Array), Set(Array)      []any of the above
 //	ScalarMap                     []MapEntry, in stored order
 //
-// A value of another type than the column's is returned as what it was stored as. Everything returned is a copy.
+// A value of another type than the column's is returned as what it was stored as, unless [Column.SetValue] widened it.
+// Everything returned is a copy.
 func (c *Column) Any(row int) any {
 	s := c.state[row]
 	switch {

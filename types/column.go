@@ -104,7 +104,8 @@ func (c *Column) firstOdd() int {
 // has reports whether a cell in state s holds a value.
 func has(s byte) bool { return s&statusMask != byte(NotFound) && s&stateNull == 0 }
 
-// SetStatus changes the status of a cell and keeps its value. It is for the front, which alone knows of age.
+// SetStatus changes the status of a cell and keeps its value; s is not [NotFound], for which there is [Column.Clear]. It
+// is for the front, which alone knows of age.
 func (c *Column) SetStatus(row int, s Status) { c.state[row] = c.state[row]&^statusMask | byte(s) }
 
 // Clear empties a cell: status s, no value.

@@ -294,7 +294,7 @@ func TestMerge(t *testing.T) {
 		{[]byte{7 << 3, 0x80, 1}, true},
 		{join(stored(Int64List, []any{1, 2}), stored(Int64List, []any{3})), []int64{1, 2, 3}},
 		{join(stored(Int64List, []any{1}), stored(Int64, 1), stored(Int64List, []any{3})), []int64{3}},
-		{join(stored(StringList, []string{"a"}), stored(StringList, []string{"b", "c"}), stored(StringList, []string{"d"})), []string{"a", "b", "c", "d"}},
+		{join(stored(StringSet, []string{"a"}), stored(StringSet, []string{"b", "c"}), stored(StringSet, "")), []string{"a", "b", "c"}},
 		{stored(Int32List, "\x08\x01\x0a\x02\x02\x03\x15____\x08\xff\xff\xff\xff\x0f"), []int32{1, 2, 3, -1}},
 		{stored(Float32List, "\x0d\x00\x00\x80\x3f"), []float32{1}},
 		{stored(BoolList, "\x08\x02\x0a\x03\x00\x80\x01"), []bool{true, false, true}},
@@ -315,8 +315,8 @@ func TestMerge(t *testing.T) {
 			}
 		}
 	}
-	want := `{"a":2,"":4}`
-	if got := column(t, Map, stored(Map, []string{"\x0a\x01a\x12\x02\x20\x01", "\x12\x02\x18\x04", "\x0a\x01a\x12\x02\x20\x02"})).AppendJSON(nil, 0); string(got) != `{"":4,"a":2}` {
+	m := column(t, Map, stored(Map, []string{"\x0a\x01a\x12\x02\x20\x01", "\x12\x02\x18\x04", "\x0a\x01a\x12\x02\x20\x02"}))
+	if got, want := string(m.AppendJSON(nil, 0)), `{"":4,"a":2}`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
@@ -350,7 +350,8 @@ func TestBlock(t *testing.T) {
 		}
 		for i := range b.Columns() {
 			c := &b.Columns()[i]
-			if want := fmt.Sprintf("%s %s[%d]", fields[i].Name, fields[i].Type, rows); c.String() != want || c.Name() != fields[i].Name || c.Type() != fields[i].Type || c.Len() != rows || len(c.odd) > 0 {
+			want := fmt.Sprintf("%s %s[%d]", fields[i].Name, fields[i].Type, rows)
+			if c.String() != want || fmt.Sprintf("%s %s[%d]", c.Name(), c.Type(), c.Len()) != want || len(c.odd) > 0 {
 				t.Errorf("column %s, want %s", c, want)
 			}
 			for row := range rows {
@@ -550,7 +551,8 @@ func TestFork(t *testing.T) {
 	}
 	c.Join(&f)
 	l, err := Lists[int64](c)
-	if err != nil || !slices.Equal(l.Flat(), []int64{0, 0, 1, 1}) || unsafe.SliceData(l.Flat()) != unsafe.SliceData(viewAs[int64](c.joined[1])) {
+	inPlace := unsafe.SliceData(l.Flat()) == unsafe.SliceData(viewAs[int64](c.joined[1]))
+	if err != nil || !slices.Equal(l.Flat(), []int64{0, 0, 1, 1}) || !inPlace {
 		t.Errorf("%v %v", l, err)
 	}
 }

@@ -8,9 +8,9 @@ import (
 )
 
 // AppendJSON appends the value of a cell as Feast's feature server writes it: null without a value, integers and
-// timestamps (seconds) as numbers, floats in Python's form with "NaN", "Infinity" and "-Infinity" as strings, bytes in
-// base64, JSON, decimal and UUID as text, zoned timestamps in ISO 8601, maps and structs as objects, scalar maps as null.
-// The status plays no part: the value of a cell that is too old is written.
+// timestamps (seconds, also [NullUnixTimestamp]) as numbers, floats in Python's form with "NaN", "Infinity" and
+// "-Infinity" as strings, bytes in base64, JSON, decimal and UUID as text, zoned timestamps in ISO 8601, maps and structs
+// as objects, scalar maps as null. The status plays no part: the value of a cell that is too old is written.
 func (c *Column) AppendJSON(dst []byte, row int) []byte {
 	s := c.state[row]
 	switch {

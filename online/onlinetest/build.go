@@ -2,6 +2,7 @@ package onlinetest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/feastgo/feast/online"
@@ -19,14 +20,15 @@ type Row struct {
 // Value is a serialized feast.types.Value.
 type Value []byte
 
-// Batch makes rows of a table ready to write. It panics on a value that does not fit its feature.
+// Batch makes rows of a table ready to write, with memory of their own. It panics on a value that does not fit its
+// feature.
 func Batch(t *online.Table, rows ...Row) *online.WriteBatch {
 	b := &online.WriteBatch{Table: t}
 	for _, f := range t.Features {
 		b.Columns = append(b.Columns, types.NewColumn(f.Name, f.Type, len(rows)))
 	}
 	for i, r := range rows {
-		b.Keys = append(b.Keys, r.Key)
+		b.Keys = append(b.Keys, slices.Clone(r.Key))
 		b.Event = append(b.Event, r.Event)
 		if !r.Created.IsZero() && b.Created == nil {
 			b.Created = make([]types.Timestamp, len(rows))

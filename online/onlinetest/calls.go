@@ -56,6 +56,71 @@ func contexts(b *bed) {
 	b.cells(b.get(Pick(table), id(1)), table, 0, int64(1))
 }
 
+// cancelling: a call whose context ends meanwhile either succeeds or says so, and touches nothing of the caller's
+// afterwards, which the race detector would see.
+func cancelling(b *bed) {
+	table := b.created("stats", driverID, ints("a", "b")...)
+	var rows []Row
+	for i := range 200 {
+		rows = append(rows, Row{Key: id(i), Event: at(0), Values: []any{int64(i), nil}})
+	}
+	b.put(table, rows...)
+	read := Pick(table)
+	plan := online.NewReadPlan([]*online.Table{read})
+	reader, err := b.store.Prepare(plan)
+	if err != nil {
+		b.Fatalf("Prepare: %v", err)
+	}
+	res := online.NewResult(plan, len(rows))
+	for round := range 20 {
+		for name, call := range map[string]func(ctx context.Context) error{
+			"Read": func(ctx context.Context) error {
+				own := online.NewKeys(KeysOf(keysOf(rows)...)).Clone()
+				res.Reset(plan, len(rows))
+				err := reader.Read(ctx, own, res)
+				for _, k := range own.Group(0) {
+					clear(k.Bytes)
+				}
+				if err == nil {
+					last := len(rows) - 1
+					b.cells(res, read, last, int64(last), nil)
+				}
+				return err
+			},
+			"Write": func(ctx context.Context) error {
+				batch := Batch(table, rows...)
+				_, err := b.store.Write(ctx, batch)
+				for _, key := range batch.Keys {
+					clear(key)
+				}
+				clear(batch.Event)
+				return err
+			},
+		} {
+			ctx, cancel := context.WithCancel(b.Context())
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				for range 100 * round { // later in every round
+					runtime.Gosched()
+				}
+				cancel()
+			})
+			if err := call(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				b.Errorf("%s: got error %v, want %v", name, err, context.Canceled)
+			}
+			wg.Wait()
+		}
+	}
+	// Storing the batch again is safe, and the store goes on.
+	if _, err := b.store.Write(b.Context(), Batch(table, rows...)); err != nil {
+		b.Errorf("Write after a cancelled one: %v", err)
+	}
+	res = b.get(read, keysOf(rows)...)
+	for i := range rows {
+		b.cells(res, read, i, int64(i), nil)
+	}
+}
+
 // closing: a closed store answers ErrClosed, also through readers prepared before, and may be closed again.
 func closing(b *bed) {
 	table := b.created("stats", driverID, ints("a")...)

@@ -130,11 +130,16 @@ var wrappers = []struct {
 			return errors.Join(errs[:]...)
 		}), nil
 	}},
-	{"through a scratch", func(_ online.Store, _ *online.ReadPlan, inner online.Reader) (online.Reader, error) {
+	{"through a scratch", func(_ online.Store, plan *online.ReadPlan, inner online.Reader) (online.Reader, error) {
 		return readerFunc(func(ctx context.Context, keys *online.Keys, dst *online.Result) error {
-			s := dst.Scratch()
-			if err := inner.Read(ctx, keys.Clone(), s); err != nil {
+			s, own := dst.Scratch(), keys.Clone()
+			if err := inner.Read(ctx, own, s); err != nil {
 				return err
+			}
+			for g := range plan.Groups() {
+				for _, k := range own.Group(g) {
+					clear(k.Bytes) // a reader is done with them
+				}
 			}
 			return dst.Adopt(s)
 		}), nil

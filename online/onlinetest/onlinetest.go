@@ -95,6 +95,7 @@ var cases = []struct {
 	{"Tables/Drop", drops},
 	{"Tables/Projects", projects},
 	{"Calls/Context", contexts},
+	{"Calls/Cancel", cancelling},
 	{"Calls/Close", closing},
 	{"Calls/Concurrent", concurrent},
 	{"Calls/Goroutines", goroutines},
@@ -174,7 +175,8 @@ func (b *bed) update(keep ...*online.Table) {
 	}
 }
 
-// write stores a batch that must be stored, and checks the counts.
+// write stores a batch that must be stored, and checks the counts. The batch is spoiled afterwards, as a writer that uses
+// its memory again does.
 func (b *bed) write(batch *online.WriteBatch, want online.WriteResult) {
 	b.Helper()
 	got, err := b.store.Write(b.Context(), batch)
@@ -184,6 +186,10 @@ func (b *bed) write(batch *online.WriteBatch, want online.WriteResult) {
 	if got != want {
 		b.Errorf("Write to %s: got %+v, want %+v", batch.Table.StoredView(), got, want)
 	}
+	for _, key := range batch.Keys {
+		clear(key)
+	}
+	clear(batch.Event)
 }
 
 // put stores rows that nothing stands against.

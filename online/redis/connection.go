@@ -168,7 +168,7 @@ func (b *builder) param(p param) (err error) {
 		b.opt.Username, err = asText(p.value)
 	default:
 		near := feasterr.Near(p.name, slices.Values(parameters))
-		if near == nil {
+		if len(near) == 0 {
 			return fmt.Errorf("parameter %q is not known; known are %s", p.name, strings.Join(parameters, ", "))
 		}
 		return fmt.Errorf("parameter %q is not known; did you mean %s?", p.name, strings.Join(near, " or "))

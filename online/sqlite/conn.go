@@ -30,7 +30,7 @@ type conn struct {
 	out   uintptr // memory of SQLite's for results through pointers
 	stmts map[string]*stmt
 
-	ctx     context.Context // of the call under way: SQLite's callbacks look at it
+	ctx     context.Context //nolint:containedctx // of the call under way: SQLite's callbacks look at it
 	waiting time.Time       // since when for a lock
 
 	fixed   os.FileInfo // of a file that is read as one that nobody changes, else nil
@@ -55,6 +55,9 @@ func (f file) open(ctx context.Context, create bool) (*conn, error) {
 	flags := int32(sqlite3.SQLITE_OPEN_READWRITE) // read-only where the file system allows no more
 	if create {
 		flags |= sqlite3.SQLITE_OPEN_CREATE
+		if err := os.MkdirAll(filepath.Dir(f.path), 0o755); err != nil {
+			return nil, err
+		}
 	}
 	c, err := f.connect(ctx, f.path, flags)
 	if err != nil {
@@ -109,9 +112,12 @@ func (f file) connect(ctx context.Context, name string, flags int32) (*conn, err
 	c.out = c.alloc(8)
 	zName := c.cstring(name)
 	defer c.free(zName)
-	flags |= sqlite3.SQLITE_OPEN_NOMUTEX | sqlite3.SQLITE_OPEN_EXRESCODE
-	rc := sqlite3.Xsqlite3_open_v2(c.tls, zName, c.out, flags, 0)
-	c.db = c.outPointer()
+	rc := int32(sqlite3.SQLITE_NOMEM)
+	if c.out != 0 && zName != 0 {
+		flags |= sqlite3.SQLITE_OPEN_NOMUTEX | sqlite3.SQLITE_OPEN_EXRESCODE
+		rc = sqlite3.Xsqlite3_open_v2(c.tls, zName, c.out, flags, 0)
+		c.db = c.outPointer()
+	}
 	if rc != sqlite3.SQLITE_OK {
 		err := c.failure(rc)
 		c.close()
@@ -222,6 +228,9 @@ func (c *conn) prepare(sql string) (*stmt, error) {
 
 func (c *conn) compile(sql string) (*stmt, int32) {
 	zSQL := c.cstring(sql)
+	if zSQL == 0 {
+		return nil, sqlite3.SQLITE_NOMEM
+	}
 	defer c.free(zSQL)
 	rc := sqlite3.Xsqlite3_prepare_v3(c.tls, c.db, zSQL, -1, sqlite3.SQLITE_PREPARE_PERSISTENT, c.out, 0)
 	if rc != sqlite3.SQLITE_OK {
@@ -287,7 +296,7 @@ func bindText[T string | []byte](s *stmt, param int, text T) {
 // maxValue is what SQLite stores at most in a cell.
 const maxValue = 1_000_000_000
 
-// copyTo copies what is to be bound to memory of SQLite's. When it is too long, the statement has an error and it returns 0.
+// copyTo copies what is to be bound to memory of SQLite's. When it cannot, the statement has an error and it returns 0.
 func copyTo[T string | []byte](s *stmt, param int, v T) uintptr {
 	if len(v) > maxValue {
 		s.err = feasterr.Invalid("a value of %d bytes is too long: SQLite stores up to %d", len(v), maxValue)
@@ -297,7 +306,10 @@ func copyTo[T string | []byte](s *stmt, param int, v T) uintptr {
 	if b.p == 0 || b.size < len(v) {
 		s.c.free(b.p)
 		b.size = min(max(2*len(v), 64), maxValue)
-		b.p = s.c.alloc(b.size)
+		if b.p = s.c.alloc(b.size); b.p == 0 {
+			s.bound(sqlite3.SQLITE_NOMEM)
+			return 0
+		}
 	}
 	copy(bytesAt(b.p, len(v)), v)
 	return b.p
@@ -404,22 +416,18 @@ func (c *conn) failure(rc int32) error {
 	return fmt.Errorf("%s: %s", c.path, message)
 }
 
-// Memory of SQLite's. It is outside of Go's heap, so that pointers to it are numbers.
+// Memory of SQLite's. It is outside of Go's heap, so that pointers to it are numbers, 0 when there is none left.
 
-func (c *conn) alloc(size int) uintptr {
-	p := sqlite3.Xsqlite3_malloc(c.tls, int32(size))
-	if p == 0 {
-		panic("sqlite: out of memory") // as for memory of Go's own
-	}
-	return p
-}
+func (c *conn) alloc(size int) uintptr { return sqlite3.Xsqlite3_malloc(c.tls, int32(size)) }
 
 func (c *conn) free(p uintptr) { sqlite3.Xsqlite3_free(c.tls, p) }
 
 func (c *conn) cstring(s string) uintptr {
 	p := c.alloc(len(s) + 1)
-	b := bytesAt(p, len(s)+1)
-	b[copy(b, s)] = 0
+	if p != 0 {
+		b := bytesAt(p, len(s)+1)
+		b[copy(b, s)] = 0
+	}
 	return p
 }
 

@@ -48,7 +48,7 @@ func (p *pool) get(ctx context.Context, write, create bool) (*conn, error) {
 			break
 		}
 		if now := time.Now(); write || now.Sub(c.checked) >= recheck {
-			if c.stale() {
+			if c.stale() || write && c.fixed != nil {
 				c.close()
 				continue
 			}

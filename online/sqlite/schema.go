@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/online"
@@ -14,11 +13,6 @@ import (
 // Update implements [online.Store]. It creates the file and its directory when there is something to create.
 func (s *Store) Update(ctx context.Context, keep, drop []*online.Table) error {
 	create := len(keep) > 0
-	if create {
-		if err := os.MkdirAll(filepath.Dir(s.pool.path), 0o755); err != nil {
-			return storeError("update", err)
-		}
-	}
 	err := s.transact(ctx, create, func(c *conn) error {
 		if err := dropTables(c, drop); err != nil {
 			return err

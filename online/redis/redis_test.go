@@ -1,0 +1,349 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/feastgo/feast/config"
+	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/testserver"
+	"github.com/feastgo/feast/online"
+	"github.com/feastgo/feast/online/onlinetest"
+	"github.com/feastgo/feast/types"
+)
+
+// TestGoldenConfig opens the online stores of configurations that Feast refuses.
+func TestGoldenConfig(t *testing.T) {
+	var golden struct {
+		Cases []struct{ ID, YAML string }
+	}
+	readJSON(t, "cases.json", &golden)
+	want := map[string]string{
+		"online_unknown_key": "feature_store.yaml:5: online_store.bogus: is not a known key; known are redis_type, client, " +
+			"sentinel_master, connection_string, key_ttl_seconds, full_scan_for_deletion, skip_dedup",
+		"online_redis_bad_enum": `feature_store.yaml:5: online_store.redis_type: must be "redis", "redis_cluster" or ` +
+			`"redis_sentinel", is "weird"`,
+	}
+	for _, c := range golden.Cases {
+		cfg, err := config.Parse([]byte(c.YAML), "feature_store.yaml", ".", nil)
+		if err != nil {
+			t.Fatalf("%s: %v", c.ID, err)
+		}
+		_, err = online.Open(t.Context(), cfg.OnlineStore, online.Env{KeyVersion: 3})
+		if !errors.Is(err, feasterr.ErrInvalid) || err.Error() != want[c.ID] {
+			t.Errorf("%s: error %v, want %s", c.ID, err, want[c.ID])
+		}
+	}
+	if len(golden.Cases) != len(want) {
+		t.Errorf("%d cases, want %d", len(golden.Cases), len(want))
+	}
+}
+
+func TestOpen(t *testing.T) {
+	for _, c := range []struct {
+		keys map[string]any
+		opts Options
+		err  error
+		text string
+	}{
+		{opts: Options{KeyVersion: 3}},
+		{
+			keys: map[string]any{
+				"redis_type": "redis", "client": "glide", "sentinel_master": "m", "connection_string": "h:1",
+				"key_ttl_seconds": 60, "full_scan_for_deletion": false, "skip_dedup": true,
+			},
+			opts: Options{KeyVersion: 3, KeyTTL: time.Minute, SkipDedup: true, KeepDropped: true},
+		},
+		{keys: map[string]any{"key_ttl_seconds": nil}, opts: Options{KeyVersion: 3}},
+		{keys: map[string]any{"key_ttl_seconds": 0}, opts: Options{KeyVersion: 3}},
+		{
+			keys: map[string]any{"key_ttl_seconds": int64(1) << 60},
+			opts: Options{KeyVersion: 3, KeyTTL: 9223372036 * time.Second},
+		},
+		{keys: map[string]any{"key_ttl_seconds": -1}, err: feasterr.ErrInvalid, text: "redis.key_ttl_seconds: must be at least 0, is -1"},
+		{
+			keys: map[string]any{"redis_type": "redis_cluster"}, err: feasterr.ErrUnsupported,
+			text: "redis.redis_type: redis_cluster is not supported; redis, a single server, is",
+		},
+		{
+			keys: map[string]any{"redis_type": "redis_sentinel"}, err: feasterr.ErrUnsupported,
+			text: "redis.redis_type: redis_sentinel is not supported; redis, a single server, is",
+		},
+		{
+			keys: map[string]any{"connection_string": "h:1,password=secret,sll=true"}, err: feasterr.ErrInvalid,
+			text: `redis.connection_string: parameter "sll" is not known; did you mean ssl?`,
+		},
+	} {
+		s, err := open(config.NewSection("redis", c.keys), online.Env{KeyVersion: 3})
+		if err != nil || c.err != nil {
+			if !errors.Is(err, c.err) || err.Error() != c.text {
+				t.Errorf("%v: error %v, want %s", c.keys, err, c.text)
+			}
+			continue
+		}
+		if got := s.(*Store).opts; got != c.opts {
+			t.Errorf("%v: %+v, want %+v", c.keys, got, c.opts)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, name := range []string{"redis", "feast.infra.online_stores.redis.RedisOnlineStore"} {
+		if err := online.Linked(name); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestNew(t *testing.T) {
+	client := redis.NewClient(&redis.Options{Addr: testserver.Redis(t)})
+	defer client.Close()
+	s, err := New(client, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (online.Info{Name: "redis", Versioned: true}); s.Info() != want {
+		t.Errorf("Info: %+v, want %+v", s.Info(), want)
+	}
+	if err := s.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := s.Ping(t.Context()); !errors.Is(err, feasterr.ErrClosed) {
+		t.Errorf("Ping of a closed store: %v", err)
+	}
+	if err := client.Ping(t.Context()).Err(); err != nil {
+		t.Errorf("the client after Close of the store: %v", err)
+	}
+
+	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}})
+	defer cluster.Close()
+	for _, c := range []struct {
+		client redis.UniversalClient
+		opts   Options
+		err    error
+		text   string
+	}{
+		{cluster, Options{}, feasterr.ErrUnsupported, "redis: a *redis.ClusterClient is not supported; a *redis.Client is"},
+		{client, Options{KeyVersion: 1}, feasterr.ErrInvalid, "redis: KeyVersion must be 2 or 3, is 1"},
+		{client, Options{KeyTTL: time.Millisecond}, feasterr.ErrInvalid, "redis: KeyTTL must be whole seconds, is 1ms"},
+		{client, Options{KeyTTL: -time.Second}, feasterr.ErrInvalid, "redis: KeyTTL must be whole seconds, is -1s"},
+	} {
+		if _, err := New(c.client, c.opts); !errors.Is(err, c.err) || err.Error() != c.text {
+			t.Errorf("error %v, want %s", err, c.text)
+		}
+	}
+}
+
+// drivers is a table of this test with a row of driver 1, whose key is the result.
+func drivers(t testing.TB, s *Store) (table *online.Table, key []byte) {
+	t.Helper()
+	table = &online.Table{
+		Project: "redis_test", View: "drivers", JoinKeys: []string{"driver_id"},
+		Features: []types.Field{{Name: "a", Type: types.Int64}, {Name: "b", Type: types.String}},
+	}
+	key = onlinetest.Key("driver_id", int64(1))
+	t.Cleanup(func() {
+		if err := s.client.Del(context.WithoutCancel(t.Context()), string(key)+table.Project).Err(); err != nil {
+			t.Error(err)
+		}
+	})
+	write(t, s, table, online.WriteResult{Written: 1}, onlinetest.Row{
+		Key: key, Event: types.Timestamp{Seconds: 100}, Values: []any{int64(1), "x"},
+	})
+	return table, key
+}
+
+// write writes rows and checks the counts.
+func write(t testing.TB, s *Store, table *online.Table, want online.WriteResult, rows ...onlinetest.Row) {
+	t.Helper()
+	if got, err := s.Write(t.Context(), onlinetest.Batch(table, rows...)); err != nil || got != want {
+		t.Errorf("Write: %+v, %v, want %+v", got, err, want)
+	}
+}
+
+// read reads one key.
+func read(ctx context.Context, t testing.TB, s *Store, table *online.Table, key []byte) error {
+	t.Helper()
+	plan := online.NewReadPlan([]*online.Table{onlinetest.Pick(table)})
+	r, err := s.Prepare(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Read(ctx, online.NewKeys(onlinetest.KeysOf(key)), online.NewResult(plan, 1))
+}
+
+// TestForeignData reads and writes where another program stored something.
+func TestForeignData(t *testing.T) {
+	s := openStore(t, 3, nil)
+	table, key := drivers(t, s)
+	redisKey := string(key) + table.Project
+	row := onlinetest.Row{Key: key, Event: types.Timestamp{Seconds: 200}, Values: []any{int64(2), "y"}}
+	set := func(field, value string) func() error {
+		return func() error { return s.client.HSet(t.Context(), redisKey, field, value).Err() }
+	}
+	for _, c := range []struct {
+		name        string
+		do          func() error
+		read, write string
+	}{
+		{
+			"value", set(featureField("drivers", "a"), "\x20"),
+			"redis: read drivers: feature a of feature view drivers, row 0: ", "",
+		},
+		{
+			"event time", set("_ts:drivers", "\x08"),
+			"redis: read drivers: row 0: event time: ",
+			"redis: write drivers: row 0: stored event time, which Overwrite ignores: ",
+		},
+		{
+			"no hash", func() error {
+				return errors.Join(s.client.Del(t.Context(), redisKey).Err(), s.client.Set(t.Context(), redisKey, "x", 0).Err())
+			},
+			"redis: read drivers: row 0: the key of the entity does not hold a hash",
+			"redis: write drivers: row 0: the key of the entity does not hold a hash",
+		},
+	} {
+		if err := c.do(); err != nil {
+			t.Fatal(err)
+		}
+		for op, want := range map[string]string{"read": c.read, "write": c.write} {
+			var err error
+			if op == "read" {
+				err = read(t.Context(), t, s, table, key)
+			} else {
+				_, err = s.Write(t.Context(), onlinetest.Batch(table, row))
+			}
+			var store *feasterr.StoreError
+			switch {
+			case want == "" && err != nil:
+				t.Errorf("%s of %s: %v", op, c.name, err)
+			case want == "":
+			case !errors.Is(err, feasterr.ErrInvalid) || !errors.As(err, &store) || !strings.HasPrefix(err.Error(), want):
+				t.Errorf("%s of %s: error %v, want %s", op, c.name, err, want)
+			}
+		}
+		overwrite := onlinetest.Batch(table, row)
+		overwrite.Overwrite = true
+		_, err := s.Write(t.Context(), overwrite)
+		if noHash := c.name == "no hash"; (err != nil) != noHash {
+			t.Errorf("Overwrite of %s: %v", c.name, err)
+		}
+	}
+	// Deleting leaves alone what is no hash.
+	if err := s.Teardown(t.Context(), []*online.Table{table}); err != nil {
+		t.Error(err)
+	}
+	if v, err := s.client.Get(t.Context(), redisKey).Result(); v != "x" {
+		t.Errorf("after Teardown: %q, %v", v, err)
+	}
+}
+
+func TestNoServer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	s := openStore(t, 3, map[string]any{"connection_string": addr + ",password=secret,socket_timeout=1"})
+	table := &online.Table{Project: "p", View: "v", JoinKeys: []string{"k"}}
+	for op, err := range map[string]error{
+		"Ping":     s.Ping(t.Context()),
+		"Read":     read(t.Context(), t, s, table, []byte("k")),
+		"Teardown": s.Teardown(t.Context(), []*online.Table{table}),
+	} {
+		if !errors.Is(err, feasterr.ErrUnavailable) || !feasterr.Retryable(err) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", op, err)
+		}
+	}
+}
+
+// TestSilentServer gives up while the server does not answer.
+func TestSilentServer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted := make(chan net.Conn, 100)
+	listening := make(chan struct{})
+	go func() {
+		defer close(listening)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- conn
+		}
+	}()
+	defer func() {
+		l.Close()
+		<-listening
+		close(accepted)
+		for conn := range accepted {
+			conn.Close()
+		}
+	}()
+	table := &online.Table{Project: "p", View: "v", JoinKeys: []string{"k"}}
+
+	// No limits but those of the contexts: Close has to end what is left.
+	s := openStore(t, 3, map[string]any{"connection_string": l.Addr().String() + ",socket_timeout=null"})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		accepted <- <-accepted // the read waits for an answer from here on
+		cancel()
+	}()
+	if err := read(ctx, t, s, table, []byte("k")); !errors.Is(err, context.Canceled) || feasterr.Retryable(err) {
+		t.Errorf("cancelled: %v", err)
+	}
+	ctx, cancel = context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := read(ctx, t, s, table, []byte("k")); !errors.Is(err, context.DeadlineExceeded) || feasterr.Retryable(err) {
+		t.Errorf("deadline: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+
+	// The limit of the connection is not the caller's.
+	s = openStore(t, 3, map[string]any{"connection_string": l.Addr().String() + ",socket_timeout=0.01"})
+	if err := read(t.Context(), t, s, table, []byte("k")); !errors.Is(err, feasterr.ErrUnavailable) || !feasterr.Retryable(err) {
+		t.Errorf("socket_timeout: %v", err)
+	}
+}
+
+func TestAccess(t *testing.T) {
+	admin := openStore(t, 3, nil)
+	user := func(args ...any) {
+		if err := admin.client.Do(context.WithoutCancel(t.Context()), append([]any{"acl"}, args...)...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	user("setuser", "feast_reader", "on", ">secret", "~*", "+hmget", "+ping")
+	t.Cleanup(func() { user("deluser", "feast_reader") })
+	table, key := drivers(t, admin)
+
+	s := openStore(t, 3, map[string]any{"connection_string": ",username=feast_reader,password=secret"})
+	if err := read(t.Context(), t, s, table, key); err != nil {
+		t.Errorf("allowed: %v", err)
+	}
+	row := onlinetest.Row{Key: key, Event: types.Timestamp{Seconds: 200}, Values: []any{int64(2), "y"}}
+	if _, err := s.Write(t.Context(), onlinetest.Batch(table, row)); !errors.Is(err, feasterr.ErrDenied) {
+		t.Errorf("not allowed: %v", err)
+	}
+	s = openStore(t, 3, map[string]any{"connection_string": ",username=feast_reader,password=S3cr3t"})
+	if err := s.Ping(t.Context()); !errors.Is(err, feasterr.ErrUnauthenticated) || strings.Contains(err.Error(), "S3cr3t") {
+		t.Errorf("wrong password: %v", err)
+	}
+}
