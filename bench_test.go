@@ -3,10 +3,17 @@ package feast_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/feastgo/feast"
+	corepb "github.com/feastgo/feast/internal/protos/feast/core"
+	typespb "github.com/feastgo/feast/internal/protos/feast/types"
 )
 
 // benchStore is a store of many views, of which the first has 50 features and one hundred rows.
@@ -73,4 +80,81 @@ func BenchmarkOnline(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkOpen opens a repository with 1,000 views of 50 features and reads its registry; the floor is reading the file
+// and decoding it whole with the protobuf library.
+func BenchmarkOpen(b *testing.B) {
+	const views = 1000
+	dir := b.TempDir()
+	data := wideRegistry(b, views, 50)
+	if err := os.WriteFile(filepath.Join(dir, "registry.db"), data, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	writeYAML(b, dir, "online_store:\n  type: sqlite\n  path: online.db\n")
+	ctx := context.Background()
+	b.Run("Open", func(b *testing.B) {
+		var held float64
+		for b.Loop() {
+			fs, err := feast.Open(ctx, dir, feast.Eager(feast.RoomRegistry))
+			if err != nil {
+				b.Fatal(err)
+			}
+			if held == 0 {
+				held = heap() // with everything that opening left behind
+				if err := fs.Close(); err != nil {
+					b.Fatal(err)
+				}
+				fs = nil
+				held -= heap()
+				continue
+			}
+			if err := fs.Close(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(held/views, "B/view")
+	})
+	b.Run("Floor", func(b *testing.B) {
+		for b.Loop() {
+			data, err := os.ReadFile(filepath.Join(dir, "registry.db"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := proto.Unmarshal(data, new(corepb.Registry)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// heap is the size of what is alive.
+func heap() float64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc)
+}
+
+// wideRegistry is a registry file of the project golden_proj.
+func wideRegistry(tb testing.TB, views, features int) []byte {
+	tb.Helper()
+	reg := &corepb.Registry{RegistrySchemaVersion: "1", Projects: []*corepb.Project{{Spec: &corepb.ProjectSpec{Name: "golden_proj"}}}}
+	fields, _ := wide(features)
+	for i := range views {
+		spec := &corepb.FeatureViewSpec{
+			Name: fmt.Sprintf("view_%d", i), Project: "golden_proj", Entities: []string{"driver"}, Online: true,
+			EntityColumns: []*corepb.FeatureSpecV2{{Name: "driver_id", ValueType: typespb.ValueType_INT64}},
+		}
+		for _, f := range fields {
+			spec.Features = append(spec.Features, &corepb.FeatureSpecV2{Name: f.Name, ValueType: typespb.ValueType_INT64})
+		}
+		reg.FeatureViews = append(reg.FeatureViews, &corepb.FeatureView{Spec: spec, Meta: &corepb.FeatureViewMeta{}})
+	}
+	data, err := proto.Marshal(reg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return data
 }

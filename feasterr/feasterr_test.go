@@ -139,6 +139,7 @@ func TestNear(t *testing.T) {
 		{"kitten", "sitting mitten", "mitten"},              // three edits of six letters are too many
 		{"abcdefghi", "abcdefxyz abcdewxyz", "abcdefxyz"},   // three of nine are not
 		{"id", "ids ad xy x", "ad ids"},                     // one of two letters
+		{"slq", "sql xyz s3", "sql"},
 		{"a", "b A ab", "A"},
 		{"", "a", ""},
 		{"x", "", ""},

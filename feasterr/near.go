@@ -11,14 +11,14 @@ import (
 const maxNear = 3
 
 // Near returns up to three of names that resemble name, nearest first, equal ones in alphabetical order: those that are
-// equal but for case, within an edit distance of a third of its length (2 where that is less and the name has four
-// letters or more), or that contain it or are contained in it. It is meant for error paths, not for hot ones.
+// equal but for case, within an edit distance of a third of its length (one for names of two to five letters; a swap of
+// neighbours counts as one), or that contain it or are contained in it. It is meant for error paths, not for hot ones.
 func Near(name string, names iter.Seq[string]) []string {
 	type candidate struct {
 		name string
 		dist int
 	}
-	limit := max(len(name)/3, min(len(name)/2, 2))
+	limit := max(len(name)/3, min(len(name)/2, 1))
 	lower := strings.ToLower(name)
 	var found []candidate
 	seen := map[string]bool{name: true}
@@ -54,31 +54,30 @@ func contained(a, b string) bool {
 	return len(a) >= 3 && strings.Contains(b, a)
 }
 
-// editDistance is the Levenshtein distance of a and b in bytes, or limit+1 when it is larger than limit.
+// editDistance counts, in bytes, the insertions, deletions, replacements and swaps of neighbours between a and b. It is
+// limit+1 when the lengths alone say that there are more than limit.
 func editDistance(a, b string, limit int) int {
 	if len(a)-len(b) > limit || len(b)-len(a) > limit {
 		return limit + 1
 	}
-	prev := make([]int, len(b)+1)
-	cur := make([]int, len(b)+1)
+	// Rows of the distances between prefixes: of the two prefixes of a before the current one, and of that.
+	before, prev, cur := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range prev {
 		prev[j] = j
 	}
 	for i := 1; i <= len(a); i++ {
 		cur[0] = i
-		best := cur[0]
 		for j := 1; j <= len(b); j++ {
 			cost := 1
 			if a[i-1] == b[j-1] {
 				cost = 0
 			}
 			cur[j] = min(prev[j]+1, cur[j-1]+1, prev[j-1]+cost)
-			best = min(best, cur[j])
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				cur[j] = min(cur[j], before[j-2]+1)
+			}
 		}
-		if best > limit {
-			return limit + 1
-		}
-		prev, cur = cur, prev
+		before, prev, cur = prev, cur, before
 	}
-	return min(prev[len(b)], limit+1)
+	return prev[len(b)]
 }

@@ -47,7 +47,7 @@ func TestNotLinked(t *testing.T) {
 		`registry "gcs" is not linked in: import _ "github.com/feastgo/feast/registry/gcs"`:                      func(r *config.Registry) { r.Path = "gs://bucket/key" },
 		`registry "sql" is not linked in: import _ "github.com/feastgo/feast/registry/sql"`:                      func(r *config.Registry) { r.Type = "sql" },
 		`registry "snowflake.registry" is not linked in: import _ "github.com/feastgo/feast/registry/snowflake"`: func(r *config.Registry) { r.Type = "snowflake.registry" },
-		`registry type "hdfs" is not known; linked in: memory`:                                                     func(r *config.Registry) { r.Path = "hdfs://host/path" },
+		`registry type "hdfs" is not known; linked in: memory`:                                                   func(r *config.Registry) { r.Path = "hdfs://host/path" },
 	} {
 		cfg.Registry = config.Default("demo").Registry
 		set(&cfg.Registry)

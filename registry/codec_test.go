@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/feastgo/feast/internal/protos/feast/core"
+	"github.com/feastgo/feast/internal/sealed"
 	"github.com/feastgo/feast/permissions"
 	"github.com/feastgo/feast/types"
 )
@@ -173,6 +175,30 @@ func TestMadeInGoRoundTrips(t *testing.T) {
 	if _, err := encode("", &ViewVersion{View: "v", Kind: KindEntity}, moveViewVersion); err == nil {
 		t.Error("the history of an entity")
 	}
+}
+
+// Writing only reads the object: shared objects can be cloned by several goroutines. The race detector watches.
+func TestEncodeConcurrently(t *testing.T) {
+	var objects []Object
+	for _, r := range parse(t, readFile(t, "testdata/registry/file/registry.db")).Records {
+		if o, ok := decodeRecord(t, r).(Object); ok {
+			objects = append(objects, o)
+			made := must(Clone(o))
+			*made.Origin() = sealed.Origin{}
+			objects = append(objects, made)
+		}
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for _, o := range objects {
+				if _, err := Clone(o); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // One source of a kind can become one of another.

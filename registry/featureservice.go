@@ -145,10 +145,12 @@ func moveProjection(c *codec, p *FeatureViewProjection, pb *core.FeatureViewProj
 
 func moveOptional(c *codec, v **int, pb **int32) {
 	switch {
-	case !c.write && *pb == nil, c.write && *v == nil:
-		*v, *pb = nil, nil
+	case !c.write && *pb == nil:
+		*v = nil
 	case !c.write:
 		*v = new(int(**pb))
+	case *v == nil:
+		*pb = nil
 	default:
 		if *pb == nil {
 			*pb = new(int32)
@@ -159,11 +161,14 @@ func moveOptional(c *codec, v **int, pb **int32) {
 
 func moveLogging(c *codec, v **LoggingConfig, pb **core.LoggingConfig) {
 	switch {
-	case !c.write && *pb == nil, c.write && *v == nil:
-		*v, *pb = nil, nil
+	case !c.write && *pb == nil:
+		*v = nil
 		return
 	case !c.write:
 		*v = new(LoggingConfig)
+	case *v == nil:
+		*pb = nil
+		return
 	case *pb == nil:
 		*pb = new(core.LoggingConfig)
 	}

@@ -94,10 +94,12 @@ func moveDatastoreTable(c *codec, t *DatastoreTable, pb *core.DatastoreTable) {
 
 func moveOptionalText(c *codec, v **string, pb **wrapperspb.StringValue) {
 	switch {
-	case !c.write && *pb == nil, c.write && *v == nil:
-		*v, *pb = nil, nil
+	case !c.write && *pb == nil:
+		*v = nil
 	case !c.write:
 		*v = new((*pb).Value)
+	case *v == nil:
+		*pb = nil
 	case *pb == nil:
 		*pb = wrapperspb.String(**v)
 	default:

@@ -8,11 +8,11 @@ import (
 	"runtime/pprof"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/online"
-	"github.com/feastgo/feast/types"
 )
 
 // calls makes every call of a store that takes a context, and returns their errors by name.
@@ -151,7 +151,7 @@ func closing(b *bed) {
 // concurrent: while a writer rewrites rows, every answer of readers that share a Reader is a state that was written, whole
 // and never older than one seen before.
 func concurrent(b *bed) {
-	const rows, states, readers = 3, 50, 8
+	const rows, states, readers = 3, 100, 8
 	table := b.created("stats", driverID, ints("a", "b", "c", "d")...)
 	state := func(k int) *online.WriteBatch {
 		var batch []Row
@@ -170,49 +170,51 @@ func concurrent(b *bed) {
 	}
 	keys := online.NewKeys(KeysOf(id(0), id(1), id(2)))
 
-	written := make(chan struct{})
+	ctx, stop := context.WithCancel(b.Context()) // ends with the first error, else after the last write
+	defer stop()
+	var reads atomic.Int64
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		defer close(written)
+		defer stop()
 		for k := 1; k <= states; k++ {
+			for reads.Load() < int64(k*readers/2) && ctx.Err() == nil { // so that reads happen at the same time
+				runtime.Gosched()
+			}
 			if _, err := b.store.Write(b.Context(), state(k)); err != nil {
 				b.Errorf("Write: %v", err)
 				return
 			}
 		}
 	})
+	// readOnce checks an answer and returns the state of each row.
+	readOnce := func(res *online.Result, last [rows]int64) (now [rows]int64, ok bool) {
+		res.Reset(plan, rows)
+		if err := reader.Read(b.Context(), keys, res); err != nil {
+			b.Errorf("Read: %v", err)
+			return now, false
+		}
+		for row := range rows {
+			v, _ := res.Column(read, 0).Any(row).(int64)
+			b.cells(res, read, row, v, v, v, v)
+			now[row] = v / rows
+			if v%rows != int64(row) || now[row] < last[row] || res.RowEvent(read, row) != at(now[row]) {
+				b.Errorf("row %d: read %d with event time %v after state %d", row, v, res.RowEvent(read, row), last[row])
+				return now, false
+			}
+		}
+		return now, !b.Failed()
+	}
 	for range readers {
 		wg.Go(func() {
 			var res online.Result
-			var last [rows]int64
-			for done := false; !done; {
-				select {
-				case <-written:
-					done = true // once more, for the last state
-				default:
-				}
-				res.Reset(plan, rows)
-				if err := reader.Read(b.Context(), keys, &res); err != nil {
-					b.Errorf("Read: %v", err)
-					return
-				}
-				for row := range rows {
-					v, err := types.Values[int64](res.Column(read, 0))
-					if err != nil {
-						b.Error(err)
-						return
-					}
-					n := v[row]
-					b.cells(&res, read, row, n, n, n, n)
-					if n%rows != int64(row) || n < last[row] || res.RowEvent(read, row) != at(n/rows) {
-						b.Errorf("row %d: read %d with event time %v after %d", row, n, res.RowEvent(read, row), last[row])
-						return
-					}
-					last[row] = n
+			var state [rows]int64
+			for ok := true; ctx.Err() == nil; reads.Add(1) {
+				if state, ok = readOnce(&res, state); !ok {
+					stop()
 				}
 			}
-			if last[0] != states*rows {
-				b.Errorf("after the last write: got state %d, want %d", last[0]/rows, states)
+			if state, ok := readOnce(&res, state); ok && state != [rows]int64{states, states, states} {
+				b.Errorf("after the last write: got states %v, want %d", state, states)
 			}
 		})
 	}

@@ -93,6 +93,7 @@ var cases = []struct {
 	{"Tables/Versions", versions},
 	{"Tables/Update", updates},
 	{"Tables/Drop", drops},
+	{"Tables/Readers", oldReaders},
 	{"Tables/Projects", projects},
 	{"Calls/Context", contexts},
 	{"Calls/Cancel", cancelling},

@@ -1,6 +1,7 @@
 package onlinetest
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/feastgo/feast/online"
@@ -124,6 +125,46 @@ func updates(b *bed) {
 	if err := b.store.Update(b.Context(), nil, nil); err != nil {
 		b.Errorf("Update of nothing: %v", err)
 	}
+}
+
+// oldReaders: a reader goes on while its table is created, gets more features, is removed and created again.
+func oldReaders(b *bed) {
+	table := b.table("stats", driverID, ints("a", "b", "c")...)
+	other := b.created("other", driverID, ints("a")...)
+	read, beside := Pick(table, "c", "a"), Pick(other)
+	plan := online.NewReadPlan([]*online.Table{read, beside})
+	reader, err := b.store.Prepare(plan)
+	if err != nil {
+		b.Fatalf("Prepare: %v", err)
+	}
+	b.put(other, Row{Key: id(1), Event: at(1), Values: []any{int64(7)}})
+	check := func(want ...any) {
+		b.Helper()
+		res := online.NewResult(plan, 1)
+		err := reader.Read(b.Context(), online.NewKeys(KeysOf(id(1))), res)
+		if err = errors.Join(err, res.Err(read), res.Err(beside)); err != nil {
+			b.Errorf("Read: %v", err)
+			return
+		}
+		b.cells(res, read, 0, want...)
+		b.cells(res, beside, 0, int64(7))
+	}
+	b.update(Pick(table, "a"))
+	check(absent{}, absent{})
+	b.put(Pick(table, "a"), Row{Key: id(1), Event: at(1), Values: []any{int64(1)}})
+	check(absent{}, int64(1))
+	b.update(table)
+	b.put(Pick(table, "b", "c"), Row{Key: id(1), Event: at(2), Values: []any{int64(2), int64(3)}})
+	check(int64(3), int64(1))
+	b.drop(table)
+	b.update(table)
+	check(absent{}, absent{})
+	b.put(Pick(table, "c", "b", "a"), Row{Key: id(1), Event: at(3), Values: []any{int64(33), int64(22), int64(11)}})
+	check(int64(33), int64(11))
+	b.drop(table)
+	b.update(table)
+	b.put(Pick(table, "b", "a", "c"), Row{Key: id(1), Event: at(4), Values: []any{int64(222), int64(111), int64(333)}})
+	check(int64(333), int64(111))
 }
 
 // drops: removing a table removes all its rows and nothing of other tables, of the same entities or others. It may be

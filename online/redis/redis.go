@@ -8,6 +8,8 @@
 // A write leaves a row out when the stored one is newer or of the same time, which is Feast's rule for Redis; other
 // stores let the same time pass. As in Feast, the times are read before rows are written: of programs that write the
 // same row at the same time, any one may win.
+//
+// The client is go-redis, which says of failed dials on standard error; its SetLogger changes that.
 package redis
 
 import (

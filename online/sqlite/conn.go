@@ -20,25 +20,27 @@ import (
 
 func init() { sqlite3.PatchIssue199() } // the page size on linux/arm64, as modernc.org/sqlite itself does
 
-// conn is a connection to the database file, through SQLite's C interface as modernc.org/sqlite translates it. Package
-// database/sql would copy every name and value that is read (seven allocations for a feature, three times the time); here
-// they are seen where SQLite holds them. A conn is used by one goroutine at a time.
+// conn is a connection to the database file, through SQLite's C interface as modernc.org/sqlite/lib has it in Go. Package
+// database/sql would copy each name and value that is read, with seven allocations for a feature and three times the time;
+// here they are seen where SQLite holds them. A conn is used by one goroutine at a time.
 type conn struct {
 	file
 	tls   *libc.TLS
 	db    uintptr // sqlite3*
-	out   uintptr // memory of SQLite's for results through pointers
+	out   uintptr // memory of SQLite's, for results through pointers
 	stmts map[string]*stmt
+	held  int // bytes of the statements' buffers
 
 	ctx     context.Context //nolint:containedctx // of the call under way: SQLite's callbacks look at it
 	waiting time.Time       // since when for a lock
+	code    int32           // of the last failure
+	broken  bool            // not to be used again
 
 	fixed   os.FileInfo // of a file that is read as one that nobody changes, else nil
 	checked time.Time   // when it was last asked whether it is stale
-	broken  bool        // not to be used again
 }
 
-// file is the database file and how long to wait while others have it locked.
+// file is the database file, and how long to wait while others have it locked.
 type file struct {
 	path string // absolute
 	wait time.Duration
@@ -50,7 +52,10 @@ var conns sync.Map
 // progressSteps is after how many instructions of its machine SQLite asks whether to go on: some tens of microseconds.
 const progressSteps = 1000
 
-// open opens the file, which must exist unless create is set, and reads its header. The file's journal mode is its own.
+// readHeader reads the header of the file, which proves that it is a database that can be read now.
+const readHeader = "PRAGMA schema_version"
+
+// open opens the file, which must exist unless create is set. The file's journal mode is its own.
 func (f file) open(ctx context.Context, create bool) (*conn, error) {
 	flags := int32(sqlite3.SQLITE_OPEN_READWRITE) // read-only where the file system allows no more
 	if create {
@@ -63,16 +68,14 @@ func (f file) open(ctx context.Context, create bool) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	rc := c.probe(ctx)
-	if rc == sqlite3.SQLITE_OK {
+	if err = c.exec(readHeader); err == nil {
 		return c, nil
 	}
-	err = c.failure(rc)
 	c.close()
-	if code := rc & 0xff; code != sqlite3.SQLITE_CANTOPEN && code != sqlite3.SQLITE_READONLY {
-		return nil, err
+	if c.code == sqlite3.SQLITE_CANTOPEN || c.code == sqlite3.SQLITE_READONLY {
+		return f.openFixed(ctx, err)
 	}
-	return f.openFixed(ctx, err)
+	return nil, err
 }
 
 // openFixed opens a file in WAL mode that stands where SQLite cannot make the files it wants beside it, in a read-only
@@ -80,8 +83,8 @@ func (f file) open(ctx context.Context, create bool) (*conn, error) {
 func (f file) openFixed(ctx context.Context, cause error) (*conn, error) {
 	for _, suffix := range []string{"-wal", "-journal"} {
 		if log, err := os.Stat(f.path + suffix); err == nil && log.Size() > 0 {
-			return nil, fmt.Errorf("%w; it needs %s%s, which cannot be read where nothing can be written: open it once in a "+
-				"directory that is writable", cause, f.path, suffix)
+			return nil, fmt.Errorf("%w; it is complete only with %s%s, which cannot be read where nothing can be written: open "+
+				"it once with write access", cause, f.path, suffix)
 		}
 	}
 	info, err := os.Stat(f.path)
@@ -97,8 +100,7 @@ func (f file) openFixed(ctx context.Context, cause error) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if rc := c.probe(ctx); rc != sqlite3.SQLITE_OK {
-		err := c.failure(rc)
+	if err := c.exec(readHeader); err != nil {
 		c.close()
 		return nil, err
 	}
@@ -129,26 +131,13 @@ func (f file) connect(ctx context.Context, name string, flags int32) (*conn, err
 	return c, nil
 }
 
-// probe reads the header of the file.
-func (c *conn) probe(ctx context.Context) int32 {
-	c.ctx = ctx
-	s, rc := c.compile("PRAGMA schema_version")
-	if rc != sqlite3.SQLITE_OK {
-		return rc
-	}
-	defer s.finalize()
-	if rc = sqlite3.Xsqlite3_step(c.tls, s.p); rc == sqlite3.SQLITE_ROW || rc == sqlite3.SQLITE_DONE {
-		return sqlite3.SQLITE_OK
-	}
-	return rc
-}
-
 // stale reports whether the path names another file by now, or a fixed one has changed.
 func (c *conn) stale() bool {
 	if c.fixed == nil {
-		*(*int32)(pointer(c.out)) = 0
+		moved := (*int32)(pointer(c.out))
+		*moved = 0
 		sqlite3.Xsqlite3_file_control(c.tls, c.db, 0, sqlite3.SQLITE_FCNTL_HAS_MOVED, c.out)
-		return *(*int32)(pointer(c.out)) != 0
+		return *moved != 0
 	}
 	info, err := os.Stat(c.path)
 	if err != nil || !os.SameFile(info, c.fixed) || info.Size() != c.fixed.Size() || !info.ModTime().Equal(c.fixed.ModTime()) {
@@ -169,12 +158,16 @@ func (c *conn) close() {
 // forget drops all prepared statements.
 func (c *conn) forget() {
 	for _, s := range c.stmts {
-		s.finalize()
+		sqlite3.Xsqlite3_finalize(c.tls, s.p)
+		for _, b := range s.params {
+			c.free(b.p)
+		}
 	}
 	clear(c.stmts)
+	c.held = 0
 }
 
-// exec runs a statement without parameters and rows.
+// exec runs a statement without parameters, the rows of which are of no interest.
 func (c *conn) exec(sql string) error {
 	s, err := c.prepare(sql)
 	if err != nil {
@@ -185,7 +178,7 @@ func (c *conn) exec(sql string) error {
 	return err
 }
 
-// rollback ends a transaction without storing anything, if one is open. It also ends one that only read.
+// rollback ends a transaction without storing anything, if one is open.
 func (c *conn) rollback() {
 	if sqlite3.Xsqlite3_get_autocommit(c.tls, c.db) != 0 {
 		return
@@ -203,7 +196,7 @@ func (c *conn) changes() int { return int(sqlite3.Xsqlite3_changes(c.tls, c.db))
 type stmt struct {
 	c      *conn
 	p      uintptr  // sqlite3_stmt*
-	params []buffer // what is bound, by parameter
+	params []buffer // copies of what is bound, by parameter
 	err    error    // of a bind, returned by step
 }
 
@@ -218,34 +211,18 @@ func (c *conn) prepare(sql string) (*stmt, error) {
 	if s := c.stmts[sql]; s != nil {
 		return s, nil
 	}
-	s, rc := c.compile(sql)
+	rc := int32(sqlite3.SQLITE_NOMEM)
+	if zSQL := c.cstring(sql); zSQL != 0 {
+		rc = sqlite3.Xsqlite3_prepare_v3(c.tls, c.db, zSQL, -1, sqlite3.SQLITE_PREPARE_PERSISTENT, c.out, 0)
+		c.free(zSQL)
+	}
 	if rc != sqlite3.SQLITE_OK {
 		return nil, c.failure(rc)
 	}
-	c.stmts[sql] = s
-	return s, nil
-}
-
-func (c *conn) compile(sql string) (*stmt, int32) {
-	zSQL := c.cstring(sql)
-	if zSQL == 0 {
-		return nil, sqlite3.SQLITE_NOMEM
-	}
-	defer c.free(zSQL)
-	rc := sqlite3.Xsqlite3_prepare_v3(c.tls, c.db, zSQL, -1, sqlite3.SQLITE_PREPARE_PERSISTENT, c.out, 0)
-	if rc != sqlite3.SQLITE_OK {
-		return nil, rc
-	}
 	s := &stmt{c: c, p: c.outPointer()}
 	s.params = make([]buffer, sqlite3.Xsqlite3_bind_parameter_count(c.tls, s.p))
-	return s, rc
-}
-
-func (s *stmt) finalize() {
-	sqlite3.Xsqlite3_finalize(s.c.tls, s.p)
-	for _, b := range s.params {
-		s.c.free(b.p)
-	}
+	c.stmts[sql] = s
+	return s, nil
 }
 
 // step runs the statement to its next row and reports whether there is one.
@@ -263,11 +240,13 @@ func (s *stmt) step() (bool, error) {
 	}
 }
 
-// reset makes the statement ready to run again. Parameters are numbered from 1, columns from 0.
+// reset makes the statement ready to run again.
 func (s *stmt) reset() {
 	s.err = nil
 	sqlite3.Xsqlite3_reset(s.c.tls, s.p)
 }
+
+// Parameters are numbered from 1, columns from 0.
 
 func (s *stmt) bindInt(param int, v int64) {
 	s.bound(sqlite3.Xsqlite3_bind_int64(s.c.tls, s.p, int32(param), v))
@@ -293,32 +272,35 @@ func bindText[T string | []byte](s *stmt, param int, text T) {
 	}
 }
 
-// maxValue is what SQLite stores at most in a cell.
+func (s *stmt) bound(rc int32) {
+	if rc != sqlite3.SQLITE_OK && s.err == nil {
+		s.err = s.c.failure(rc)
+	}
+}
+
+// maxValue is how long a text or blob may be at most in SQLite.
 const maxValue = 1_000_000_000
 
 // copyTo copies what is to be bound to memory of SQLite's. When it cannot, the statement has an error and it returns 0.
 func copyTo[T string | []byte](s *stmt, param int, v T) uintptr {
 	if len(v) > maxValue {
-		s.err = feasterr.Invalid("a value of %d bytes is too long: SQLite stores up to %d", len(v), maxValue)
+		s.err = feasterr.Invalid("%d bytes are too long for a value: SQLite stores up to %d", len(v), maxValue)
 		return 0
 	}
 	b := &s.params[param-1]
 	if b.p == 0 || b.size < len(v) {
 		s.c.free(b.p)
+		s.c.held -= b.size
 		b.size = min(max(2*len(v), 64), maxValue)
 		if b.p = s.c.alloc(b.size); b.p == 0 {
+			b.size = 0
 			s.bound(sqlite3.SQLITE_NOMEM)
 			return 0
 		}
+		s.c.held += b.size
 	}
 	copy(bytesAt(b.p, len(v)), v)
 	return b.p
-}
-
-func (s *stmt) bound(rc int32) {
-	if rc != sqlite3.SQLITE_OK && s.err == nil {
-		s.err = s.c.failure(rc)
-	}
 }
 
 // bytes returns a text or blob of the row, nil for NULL. They are valid until the next step.
@@ -340,7 +322,7 @@ func (s *stmt) float(column int) float64 {
 	return sqlite3.Xsqlite3_column_double(s.c.tls, s.p, int32(column))
 }
 
-// onProgress ends a statement whose call is cancelled.
+// onProgress ends a statement when its call is over.
 func onProgress(_ *libc.TLS, db uintptr) int32 {
 	if c, ok := conns.Load(db); ok && c.(*conn).ctx.Err() != nil {
 		return 1
@@ -348,10 +330,9 @@ func onProgress(_ *libc.TLS, db uintptr) int32 {
 	return 0
 }
 
-// onBusy waits for a lock that another connection holds: count is the number of attempts so far.
+// onBusy waits for a lock that another connection holds and says whether to try again. count is the number of attempts.
 func onBusy(_ *libc.TLS, db uintptr, count int32) int32 {
-	c, ok := conns.Load(db)
-	if ok && c.(*conn).await(int(count)) {
+	if c, ok := conns.Load(db); ok && c.(*conn).await(int(count)) {
 		return 1
 	}
 	return 0
@@ -381,8 +362,8 @@ func (c *conn) await(attempts int) bool {
 // failure is the error for a result code.
 func (c *conn) failure(rc int32) error {
 	message := libc.GoString(sqlite3.Xsqlite3_errmsg(c.tls, c.db))
-	code := rc & 0xff
-	switch code {
+	c.code = rc & 0xff
+	switch c.code {
 	case sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL:
 		if err := c.ctx.Err(); err != nil {
 			return err
@@ -400,7 +381,7 @@ func (c *conn) failure(rc int32) error {
 		return fmt.Errorf("%s: %s: %w", c.path, message, fs.ErrPermission)
 	}
 	c.broken = true
-	switch code {
+	switch c.code {
 	case sqlite3.SQLITE_CANTOPEN:
 		info, err := os.Stat(c.path)
 		switch {
@@ -442,5 +423,5 @@ func bytesAt(p uintptr, n int) []byte {
 	return unsafe.Slice((*byte)(pointer(p)), n)
 }
 
-// funcPointer is a declared function as translated C code calls it: the first word of a Go function value.
+// funcPointer is a declared function as the translated C code calls it: what a Go function value points to.
 func funcPointer[F any](f F) uintptr { return *(*uintptr)(unsafe.Pointer(&f)) }

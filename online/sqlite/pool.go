@@ -21,8 +21,15 @@ type pool struct {
 	idle []*conn
 }
 
-// maxStmts is how many prepared statements an idle connection keeps.
-const maxStmts = 1000
+// An idle connection keeps this many prepared statements, with this many bytes of what was bound to them.
+const (
+	maxStmts = 1000
+	maxHeld  = 4 << 20
+)
+
+// recheck is after how long a connection that reads is asked whether the path still names its file, which costs as much as
+// reading a few features.
+const recheck = 100 * time.Millisecond
 
 func newPool(f file) *pool {
 	return &pool{
@@ -33,22 +40,23 @@ func newPool(f file) *pool {
 	}
 }
 
-// recheck is after how long a connection that reads is asked whether the path still names its file: that costs as much
-// as reading a few features.
-const recheck = 100 * time.Millisecond
+// access is what a connection is wanted for.
+type access int
 
-// get returns a connection for one call, which may write and create the file. [pool.put] takes it back.
-func (p *pool) get(ctx context.Context, write, create bool) (*conn, error) {
+const (
+	reading access = iota
+	writing
+	creating // writing, to a new file if there is none
+)
+
+// get returns a connection for one call. [pool.put] takes it back.
+func (p *pool) get(ctx context.Context, a access) (*conn, error) {
 	if err := p.enter(ctx, p.slots); err != nil {
 		return nil, err
 	}
-	for {
-		c := p.pop()
-		if c == nil {
-			break
-		}
-		if now := time.Now(); write || now.Sub(c.checked) >= recheck {
-			if c.stale() || write && c.fixed != nil {
+	for c := p.pop(); c != nil; c = p.pop() {
+		if now := time.Now(); a != reading || now.Sub(c.checked) >= recheck {
+			if c.stale() || a != reading && c.fixed != nil {
 				c.close()
 				continue
 			}
@@ -57,7 +65,7 @@ func (p *pool) get(ctx context.Context, write, create bool) (*conn, error) {
 		c.ctx = ctx
 		return c, nil
 	}
-	c, err := p.open(ctx, create)
+	c, err := p.open(ctx, a == creating)
 	if err != nil {
 		<-p.slots
 	}
@@ -88,19 +96,19 @@ func (p *pool) enter(ctx context.Context, places chan struct{}) error {
 func (p *pool) pop() *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := len(p.idle) - 1
-	if n < 0 {
+	last := len(p.idle) - 1
+	if last < 0 {
 		return nil
 	}
-	c := p.idle[n]
-	p.idle = p.idle[:n]
+	c := p.idle[last]
+	p.idle = p.idle[:last]
 	return c
 }
 
 func (p *pool) put(c *conn) {
 	c.rollback()
 	c.ctx = context.Background()
-	if len(c.stmts) > maxStmts {
+	if len(c.stmts) > maxStmts || c.held > maxHeld {
 		c.forget()
 	}
 	if c.broken {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/feastgo/feast/online"
 	"github.com/feastgo/feast/types"
@@ -12,60 +13,51 @@ import (
 
 // Prepare implements [online.Store].
 func (s *Store) Prepare(plan *online.ReadPlan) (online.Reader, error) {
-	r := &reader{store: s, tables: make([]tableRead, len(plan.Tables()))}
+	r := &reader{pool: s.pool, tables: make([]tableReader, len(plan.Tables()))}
 	for i, t := range plan.Tables() {
-		scan := "SELECT feature_name, value, event_ts FROM " + quote(t.ID()) + " WHERE entity_key = ?1"
-		features := make(map[string]int, len(t.Features))
-		for f := range t.Features {
-			features[t.Features[f].Name] = f
-		}
 		tr := &r.tables[i]
-		tr.table, tr.features, tr.scan, tr.lookup = t, features, scan, scan+" AND feature_name = ?2"
+		tr.table, tr.zone = t, s.zone
+		tr.scan = "SELECT feature_name, value, event_ts FROM " + quote(t.ID()) + " WHERE entity_key = ?1"
+		tr.lookup = tr.scan + " AND feature_name = ?2"
+		tr.features = make(map[string]int, len(t.Features))
+		for f := range t.Features {
+			tr.features[t.Features[f].Name] = f
+		}
 	}
 	return r, nil
 }
 
-// reader reads the tables of a plan, key by key: SQLite takes no longer for that than for a list of keys, and one
-// compiled statement serves any number of them. All reads of a call see the file in the same state.
+// Columns of what a reader selects.
+const (
+	columnFeature = iota
+	columnValue
+	columnEvent
+)
+
+// reader reads the tables of a plan, in one transaction, so that it sees the file in one state. It goes key by key: SQLite
+// takes no longer for that than for a list of keys, and the same compiled statement serves any number of them.
 type reader struct {
-	store  *Store
-	tables []tableRead
+	pool   *pool
+	tables []tableReader
 }
-
-// tableRead is the reading of one table.
-type tableRead struct {
-	table    *online.Table
-	features map[string]int // index of each name in table.Features
-	scan     string         // selects all features of a key
-	lookup   string         // selects one feature of a key
-	sparse   atomic.Bool    // rows hold many more features than are wanted: look up, do not scan
-}
-
-// sparseFactor is how many features SQLite scans in about the time in which it looks up one.
-const sparseFactor = 8
 
 // Read implements [online.Reader].
 func (r *reader) Read(ctx context.Context, keys *online.Keys, dst *online.Result) error {
-	c, err := r.store.pool.get(ctx, false, false)
+	c, err := r.pool.get(ctx, reading)
 	if err != nil {
 		return storeError("read", err)
 	}
-	defer r.store.pool.put(c)
+	defer r.pool.put(c)
 	if err := c.exec("BEGIN"); err != nil {
 		return storeError("read", err)
 	}
 	for i := range r.tables {
 		t := &r.tables[i]
-		err := t.read(c, r.store, keys.Group(t.table.Group()), dst)
-		if err == nil {
-			continue
+		if err := t.read(c, keys.Group(t.table.Group()), dst); errors.Is(err, errNoTable) {
+			dst.Fail(t.table, tableError("read", t.table, c.path, err))
+		} else if err != nil {
+			return tableError("read", t.table, c.path, err)
 		}
-		missing := errors.Is(err, errNoTable)
-		err = tableError("read", t.table, c.path, err)
-		if !missing {
-			return err
-		}
-		dst.Fail(t.table, err)
 	}
 	if err := c.exec("COMMIT"); err != nil {
 		return storeError("read", err)
@@ -73,27 +65,38 @@ func (r *reader) Read(ctx context.Context, keys *online.Keys, dst *online.Result
 	return nil
 }
 
-func (t *tableRead) read(c *conn, s *Store, keys []online.Key, dst *online.Result) error {
+// tableReader reads one table.
+type tableReader struct {
+	table    *online.Table
+	features map[string]int // place of each name in table.Features
+	scan     string         // selects all features of a key
+	lookup   string         // selects one feature of a key
+	sparse   atomic.Bool    // rows have many more features than are wanted: look these up
+	zone     *time.Location
+}
+
+// sparseFactor is how many features SQLite scans in about the time in which it looks up one.
+const sparseFactor = 8
+
+func (t *tableReader) read(c *conn, keys []online.Key, dst *online.Result) error {
 	for _, key := range keys {
 		found := false
+		var err error
 		if t.sparse.Load() {
-			var err error
-			if found, err = t.lookUp(c, s, key, dst); err != nil {
-				return err
-			}
+			found, err = t.lookUp(c, key, dst)
 		}
-		if !found {
-			if err := t.scanAll(c, s, key, dst); err != nil {
-				return err
-			}
+		if !found && err == nil {
+			err = t.scanAll(c, key, dst)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// scanAll reads all features of a key and hands on those of the plan. When there are none of them, the row exists all the
-// same.
-func (t *tableRead) scanAll(c *conn, s *Store, key online.Key, dst *online.Result) error {
+// scanAll reads all features of a key and hands on those that are wanted. A row that has none of them exists all the same.
+func (t *tableReader) scanAll(c *conn, key online.Key, dst *online.Result) error {
 	q, err := c.prepare(t.scan)
 	if err != nil {
 		return err
@@ -111,17 +114,17 @@ func (t *tableRead) scanAll(c *conn, s *Store, key online.Key, dst *online.Resul
 		if !ok {
 			break
 		}
-		name, f := q.bytes(0), next
+		name, f := q.bytes(columnFeature), next
 		if next == len(t.table.Features) || t.table.Features[next].Name != string(name) {
 			f, ok = t.features[string(name)]
 		}
 		if ok {
 			wanted++
 			next = f + 1
-			err = t.hand(q, s, key.Row, f, dst)
+			err = t.hand(q, key.Row, f, dst)
 		} else if wanted == 0 {
-			var event types.Timestamp
-			if event, err = eventTime(q, 2, s.zone); stored == 0 || event.Compare(newest) > 0 {
+			event, err := eventTime(q, columnEvent, t.zone)
+			if err == nil && (stored == 0 || event.Compare(newest) > 0) {
 				newest = event
 			}
 		}
@@ -139,8 +142,8 @@ func (t *tableRead) scanAll(c *conn, s *Store, key online.Key, dst *online.Resul
 	return nil
 }
 
-// lookUp reads the plan's features of a key one by one and reports whether there was one.
-func (t *tableRead) lookUp(c *conn, s *Store, key online.Key, dst *online.Result) (found bool, err error) {
+// lookUp reads the wanted features of a key one by one and reports whether there was any.
+func (t *tableReader) lookUp(c *conn, key online.Key, dst *online.Result) (found bool, err error) {
 	q, err := c.prepare(t.lookup)
 	if err != nil {
 		return false, err
@@ -151,7 +154,7 @@ func (t *tableRead) lookUp(c *conn, s *Store, key online.Key, dst *online.Result
 		ok, err := q.step()
 		if ok {
 			found = true
-			err = t.hand(q, s, key.Row, f, dst)
+			err = t.hand(q, key.Row, f, dst)
 		}
 		q.reset()
 		if err != nil {
@@ -162,11 +165,11 @@ func (t *tableRead) lookUp(c *conn, s *Store, key online.Key, dst *online.Result
 }
 
 // hand hands a feature on.
-func (t *tableRead) hand(q *stmt, s *Store, row, feature int, dst *online.Result) error {
-	event, err := eventTime(q, 2, s.zone)
+func (t *tableReader) hand(q *stmt, row, feature int, dst *online.Result) error {
+	event, err := eventTime(q, columnEvent, t.zone)
 	if err != nil {
 		return fmt.Errorf("feature %s: %w", t.table.Features[feature].Name, err)
 	}
 	dst.Row(t.table, row, event)
-	return dst.Set(t.table, row, feature, q.bytes(1))
+	return dst.Set(t.table, row, feature, q.bytes(columnValue))
 }

@@ -12,8 +12,11 @@ import (
 
 // Update implements [online.Store]. It creates the file and its directory when there is something to create.
 func (s *Store) Update(ctx context.Context, keep, drop []*online.Table) error {
-	create := len(keep) > 0
-	err := s.transact(ctx, create, func(c *conn) error {
+	a := creating
+	if len(keep) == 0 {
+		a = writing
+	}
+	err := s.transact(ctx, a, func(c *conn) error {
 		if err := dropTables(c, drop); err != nil {
 			return err
 		}
@@ -24,7 +27,7 @@ func (s *Store) Update(ctx context.Context, keep, drop []*online.Table) error {
 		}
 		return nil
 	})
-	if !create {
+	if a == writing {
 		err = unlessNotFound(err)
 	}
 	return asStoreError("update", err)
@@ -95,7 +98,7 @@ func exists(c *conn, sql string, args ...string) (bool, error) {
 // all projects.
 func (s *Store) Teardown(ctx context.Context, tables []*online.Table) error {
 	empty := false
-	err := s.transact(ctx, false, func(c *conn) error {
+	err := s.transact(ctx, writing, func(c *conn) error {
 		if err := dropTables(c, tables); err != nil {
 			return err
 		}

@@ -96,12 +96,12 @@ func (s *Store) Info() online.Info { return online.Info{Name: name, Versioned: t
 
 // Ping implements [online.Pinger]: the file is there and a database.
 func (s *Store) Ping(ctx context.Context) error {
-	c, err := s.pool.get(ctx, false, false)
+	c, err := s.pool.get(ctx, reading)
 	if err != nil {
 		return storeError("ping", err)
 	}
 	defer s.pool.put(c)
-	if err := c.exec("PRAGMA schema_version"); err != nil {
+	if err := c.exec(readHeader); err != nil {
 		return storeError("ping", err)
 	}
 	return nil

@@ -52,7 +52,7 @@ func (s *Store) upsert(t *online.Table, overwrite bool) string {
 // since newer ones are, counts as stored.
 func (s *Store) Write(ctx context.Context, b *online.WriteBatch) (online.WriteResult, error) {
 	var res online.WriteResult
-	err := s.transact(ctx, false, func(c *conn) error {
+	err := s.transact(ctx, writing, func(c *conn) error {
 		var err error
 		res, err = s.write(c, b)
 		return err
@@ -63,13 +63,13 @@ func (s *Store) Write(ctx context.Context, b *online.WriteBatch) (online.WriteRe
 	return res, nil
 }
 
-// transact runs fn in a transaction, with the lock for writing. create makes the file if there is none.
-func (s *Store) transact(ctx context.Context, create bool, fn func(c *conn) error) error {
+// transact runs fn in a transaction that may write.
+func (s *Store) transact(ctx context.Context, a access, fn func(c *conn) error) error {
 	if err := s.pool.enter(ctx, s.pool.writer); err != nil {
 		return err
 	}
 	defer func() { <-s.pool.writer }()
-	c, err := s.pool.get(ctx, true, create)
+	c, err := s.pool.get(ctx, a)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ package registrytest
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,8 +17,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/permissions"
@@ -41,30 +40,35 @@ type Place struct {
 	Write func(t *testing.T, records []registry.Record)
 }
 
-// File returns records as the content of a file registry, with the given version_id.
+// File returns records as the content of a file registry, a serialized feast.core.Registry, with the given version_id.
 func File(version string, records []registry.Record) []byte {
-	fields := map[registry.Kind]protowire.Number{
+	fields := map[registry.Kind]uint64{
 		registry.KindProject: 17, registry.KindEntity: 1, registry.KindDataSource: 12, registry.KindFeatureView: 6,
 		registry.KindStreamFeatureView: 14, registry.KindOnDemandFeatureView: 8, registry.KindLabelView: 19,
 		registry.KindFeatureService: 7, registry.KindSavedDataset: 11, registry.KindValidationReference: 13,
 		registry.KindPermission: 16, registry.KindInfra: 10, registry.KindProjectMetadata: 15,
 	}
-	appendText := func(b []byte, num protowire.Number, text string) []byte {
-		return protowire.AppendString(protowire.AppendTag(b, num, protowire.BytesType), text)
-	}
-	b := appendText(appendText(nil, 3, "1"), 4, version)
+	b := appendField(nil, 3, "1") // registry_schema_version
+	b = appendField(b, 4, version)
 	var history []byte
 	for _, r := range records {
 		if r.Kind == registry.KindViewVersion {
-			history = protowire.AppendBytes(protowire.AppendTag(history, 1, protowire.BytesType), r.Proto)
+			history = appendField(history, 1, r.Proto)
 		} else {
-			b = protowire.AppendBytes(protowire.AppendTag(b, fields[r.Kind], protowire.BytesType), r.Proto)
+			b = appendField(b, fields[r.Kind], r.Proto)
 		}
 	}
 	if history != nil {
-		b = protowire.AppendBytes(protowire.AppendTag(b, 18, protowire.BytesType), history)
+		b = appendField(b, 18, history)
 	}
 	return b
+}
+
+// appendField appends a length-delimited field of a message.
+func appendField[T string | []byte](b []byte, num uint64, value T) []byte {
+	b = binary.AppendUvarint(b, num<<3|2)
+	b = binary.AppendUvarint(b, uint64(len(value)))
+	return append(b, value...)
 }
 
 // Run runs the suite.
@@ -222,16 +226,16 @@ func testProbe(t *testing.T, p Place) {
 }
 
 // garbage is a record whose identity can be told and whose rest is garbage.
-func garbage(t *testing.T) registry.Record {
-	r := records(t, project, &registry.Entity{Name: "garbage"})[0]
-	spec, _ := protowire.ConsumeBytes(r.Proto[1:])
-	spec = protowire.AppendBytes(protowire.AppendTag(slices.Clone(spec), 8, protowire.BytesType), []byte{0xff}) // tags
-	r.Proto = protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), spec)
-	return r
+func garbage() registry.Record {
+	spec := appendField(nil, 1, "garbage")
+	spec = appendField(spec, 9, project)
+	spec = appendField(spec, 8, "\xff") // tags
+	id := registry.ID{Kind: registry.KindEntity, Project: project, Name: "garbage"}
+	return registry.Record{ID: id, Proto: appendField(nil, 1, spec)}
 }
 
 func testBadRecord(t *testing.T, p Place) {
-	p.Write(t, append(records(t, project, objects()...), garbage(t)))
+	p.Write(t, append(records(t, project, objects()...), garbage()))
 	r := registry.New(p.Open(t), project, registry.Options{})
 	defer r.Close()
 	s, err := r.Snapshot(t.Context())
