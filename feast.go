@@ -218,8 +218,9 @@ func (fs *FeatureStore) Warm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var shape []byte
 	for svc := range snap.FeatureServices() {
-		_, _ = fs.plans.get(fs, OnlineQuery{FeatureService: svc.Name}).compiled(ctx)
+		_, _ = fs.plans.get(fs, OnlineQuery{FeatureService: svc.Name}, &shape).compiled(ctx)
 	}
 	return ctx.Err()
 }

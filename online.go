@@ -31,8 +31,8 @@ func (r *OnlineRequest) query() OnlineQuery {
 // Queries are resolved once and kept by their shape. Where views failed while others were answered, the error is a
 // [*PartialError] and the response holds the others.
 func (fs *FeatureStore) GetOnlineFeatures(ctx context.Context, r OnlineRequest) (*OnlineResponse, error) {
-	p := fs.plans.get(fs, r.query())
 	resp := &OnlineResponse{req: requests.Get().(*request)}
+	p := fs.plans.get(fs, r.query(), &resp.req.shape)
 	err := p.get(ctx, r.Entities, resp)
 	resp.req.drop()
 	requests.Put(resp.req)
@@ -55,10 +55,10 @@ type plans struct {
 	byShape map[string]*Prepared
 }
 
-// get returns the query of a shape. It resolves itself when it is used.
-func (c *plans) get(fs *FeatureStore, q OnlineQuery) *Prepared {
-	var buf [512]byte
-	shape := appendShape(buf[:0], q)
+// get returns the query of a shape, for which buf is memory. It resolves itself when it is used.
+func (c *plans) get(fs *FeatureStore, q OnlineQuery, buf *[]byte) *Prepared {
+	shape := appendShape((*buf)[:0], q)
+	*buf = shape
 	c.mu.RLock()
 	p := c.byShape[string(shape)]
 	c.mu.RUnlock()

@@ -11,43 +11,6 @@ import (
 	"github.com/feastgo/feast/feasterr"
 )
 
-// fakeStore is a store of which nothing is called.
-type fakeStore struct {
-	Store
-	env Env
-}
-
-type wrapping struct{ Store }
-
-func (w wrapping) Unwrap() Store { return w.Store }
-
-type pinging struct{ Store }
-
-func (pinging) Ping(context.Context) error { return nil }
-
-func TestAs(t *testing.T) {
-	plain, inner := &fakeStore{}, pinging{}
-	if _, ok := As[Pinger](plain); ok {
-		t.Error("a store that cannot ping is a Pinger")
-	}
-	if got, ok := As[Pinger](inner); !ok || got != Pinger(inner) {
-		t.Errorf("a Pinger itself: %v, %t", got, ok)
-	}
-	if got, ok := As[Pinger](wrapping{wrapping{inner}}); !ok || got != Pinger(inner) {
-		t.Errorf("a wrapped Pinger: %v, %t", got, ok)
-	}
-	outer := pinging{wrapping{inner}}
-	if got, ok := As[Pinger](outer); !ok || got != Pinger(outer) {
-		t.Errorf("the outermost of several: %v, %t", got, ok)
-	}
-	if _, ok := As[Pinger](wrapping{plain}); ok {
-		t.Error("a wrapped store that cannot ping is a Pinger")
-	}
-	if got, ok := As[Pinger](nil); ok || got != nil {
-		t.Errorf("no store: %v, %t", got, ok)
-	}
-}
-
 // register registers a driver for the time of a test.
 func register(t *testing.T, d Driver) {
 	t.Helper()
@@ -74,7 +37,8 @@ func TestRegisterPanics(t *testing.T) {
 	}{
 		{"no names", Driver{Open: openFake}, "online: Register of a driver without names or Open"},
 		{"no Open", Driver{Names: []string{"other"}}, "online: Register of a driver without names or Open"},
-		{"name taken", Driver{Names: []string{"feast.FakeOnlineStore"}, Open: openFake}, "online: Register called twice for feast.FakeOnlineStore"},
+		{"name taken", Driver{Names: []string{"feast.FakeOnlineStore"}, Open: openFake},
+			"online: Register called twice for feast.FakeOnlineStore"},
 	} {
 		func() {
 			defer func() {
@@ -101,7 +65,8 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	fake, ok := As[*fakeStore](s)
-	if !ok || fake.env.Project != "proj" || fake.env.KeyVersion != 3 || fake.env.Open == nil || time.Since(fake.env.Now()) > time.Hour {
+	if !ok || fake.env.Project != "proj" || fake.env.KeyVersion != 3 || fake.env.Open == nil ||
+		time.Since(fake.env.Now()) > time.Hour {
 		t.Errorf("the inner store was opened with %+v", fake.env)
 	}
 	if _, err := Open(t.Context(), config.NewSection("redis", nil), Env{}); !errors.Is(err, feasterr.ErrUnsupported) {
@@ -116,8 +81,8 @@ func TestLinked(t *testing.T) {
 		"sqlite": `online store "sqlite" is not linked in: import _ "github.com/feastgo/feast/online/sqlite"`,
 		"hybrid": `online store "hybrid" is not linked in: import _ "github.com/feastgo/feast/online/hybrid"`,
 		"memory": `online store "memory" is not linked in: import _ "github.com/feastgo/feast/online/memory"`,
-		"feast.infra.online_stores.redis.RedisOnlineStore": `online store "feast.infra.online_stores.redis.RedisOnlineStore" is not linked in: ` +
-			`import _ "github.com/feastgo/feast/online/redis"`,
+		"feast.infra.online_stores.redis.RedisOnlineStore": `online store "feast.infra.online_stores.redis.RedisOnlineStore" ` +
+			`is not linked in: import _ "github.com/feastgo/feast/online/redis"`,
 		"chronon": `online store type "chronon" is not known; linked in: another, fake`,
 	} {
 		err := Linked(typ)

@@ -64,7 +64,8 @@ func keyValueError(c *types.Column, row int) error {
 	if !c.Type().CanBeKey() {
 		return &feasterr.RequestError{
 			Column: c.Name(), Row: -1,
-			Msg: "a " + c.Type().String() + " cannot be an entity key; Feast's key encoding knows String, Bytes, Int32, Int64 and UnixTimestamp",
+			Msg: "a " + c.Type().String() + " cannot be an entity key; " +
+				"Feast's key encoding knows String, Bytes, Int32, Int64 and UnixTimestamp",
 		}
 	}
 	return &feasterr.RequestError{Column: c.Name(), Row: row, Msg: "an entity key cannot be null"}

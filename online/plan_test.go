@@ -24,7 +24,9 @@ func TestTableNames(t *testing.T) {
 }
 
 func TestReadPlan(t *testing.T) {
-	a, b, c := testTable("a", types.Field{Name: "x", Type: types.Int64}), testTable("b"), testTable("c", types.Field{Name: "y", Type: types.String})
+	a := testTable("a", types.Field{Name: "x", Type: types.Int64})
+	b := testTable("b")
+	c := testTable("c", types.Field{Name: "y", Type: types.String})
 	p := NewReadPlan([]*Table{a, b}, nil, []*Table{c})
 	if got := p.Tables(); !reflect.DeepEqual(got, []*Table{a, b, c}) {
 		t.Errorf("tables: %v", got)

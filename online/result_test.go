@@ -34,7 +34,9 @@ func sec(n int64) types.Timestamp { return types.Timestamp{Seconds: n} }
 // mixedTable has features of fixed and variable width.
 func mixedTable(view string) *Table {
 	return testTable(view,
-		types.Field{Name: "n", Type: types.Int64}, types.Field{Name: "s", Type: types.String}, types.Field{Name: "l", Type: types.Int64List})
+		types.Field{Name: "n", Type: types.Int64},
+		types.Field{Name: "s", Type: types.String},
+		types.Field{Name: "l", Type: types.Int64List})
 }
 
 // fill writes a row of a mixedTable. Every third row has a text where a number is declared, every fourth another time for
@@ -125,19 +127,23 @@ func TestResult(t *testing.T) {
 	first, second := errors.New("first"), errors.New("second")
 	r.Fail(other, first)
 	r.Fail(other, second)
-	if r.Err(other) != first || r.Err(table) != nil || !r.Failed() {
+	if !errors.Is(r.Err(other), first) || r.Err(table) != nil || !r.Failed() {
 		t.Errorf("failures: %v, %v, %t", r.Err(other), r.Err(table), r.Failed())
 	}
 
 	r.Reset(r.plan, 2)
-	if r.Found(table, 1) || r.Column(table, 0).Status(1) != types.NotFound || r.Failed() || r.Err(other) != nil || r.RowEvent(table, 1) != (types.Timestamp{}) {
+	if r.Found(table, 1) || r.Column(table, 0).Status(1) != types.NotFound || r.RowEvent(table, 1) != (types.Timestamp{}) ||
+		r.Failed() || r.Err(other) != nil {
 		t.Error("Reset left something")
 	}
 }
 
 // A row of which every feature has a time: the row has the newest, in whatever order they come.
 func TestResultFeatureTimes(t *testing.T) {
-	features := []types.Field{{Name: "a", Type: types.Int64}, {Name: "b", Type: types.Int64}, {Name: "c", Type: types.Int64}, {Name: "d", Type: types.Int64}}
+	var features []types.Field
+	for _, name := range []string{"a", "b", "c", "d"} {
+		features = append(features, types.Field{Name: name, Type: types.Int64})
+	}
 	for _, c := range []struct {
 		times   [3]int64
 		row     int64
@@ -164,7 +170,8 @@ func TestResultFeatureTimes(t *testing.T) {
 			}
 		}
 		if r.RowEvent(table, 1) != sec(c.row) || r.RowEvent(table, 0) != sec(1) || r.Uniform(table) != c.uniform {
-			t.Errorf("times %v: rows have %v, %v, uniform %t", c.times, r.RowEvent(table, 1), r.RowEvent(table, 0), r.Uniform(table))
+			t.Errorf("times %v: rows have %v, %v, uniform %t",
+				c.times, r.RowEvent(table, 1), r.RowEvent(table, 0), r.Uniform(table))
 		}
 	}
 }
@@ -207,7 +214,7 @@ func TestResultFork(t *testing.T) {
 			checkFilled(t, &r, a, row)
 			checkFilled(t, &r, b, row)
 		}
-		if r.Err(b) != failure || r.Err(a) != nil || !r.Failed() {
+		if !errors.Is(r.Err(b), failure) || r.Err(a) != nil || !r.Failed() {
 			t.Errorf("failures: %v, %v, %t", r.Err(a), r.Err(b), r.Failed())
 		}
 		lists, err := types.Lists[int64](r.Column(a, 2))
@@ -282,7 +289,7 @@ func TestResultAdoptWhileLoserWrites(t *testing.T) {
 	close(stop)
 	wg.Wait()
 	check()
-	if r.Err(b) != failure || r.Err(a) != nil {
+	if !errors.Is(r.Err(b), failure) || r.Err(a) != nil {
 		t.Errorf("failures: %v, %v", r.Err(a), r.Err(b))
 	}
 }
@@ -312,7 +319,8 @@ func TestResultAdoptReplaces(t *testing.T) {
 		checkFilled(t, r, a, row)
 	}
 	n, text := r.Column(a, 0), r.Column(a, 1)
-	if n.Any(4) != int64(1) || text.Status(4) != types.NotFound || r.RowEvent(a, 4) != sec(9) || r.Event(a, 4, 0) != sec(9) || r.Event(a, 4, 2) != sec(9) {
+	if n.Any(4) != int64(1) || text.Status(4) != types.NotFound ||
+		r.RowEvent(a, 4) != sec(9) || r.Event(a, 4, 0) != sec(9) || r.Event(a, 4, 2) != sec(9) {
 		t.Errorf("row 4: %v, %s of %v, %v", n.Any(4), text.Status(4), r.RowEvent(a, 4), r.Event(a, 4, 0))
 	}
 	if n.Any(3) != nil || n.Status(3) != types.NullValue || r.RowEvent(a, 3) != sec(8) {
@@ -363,11 +371,20 @@ func TestResultRepeat(t *testing.T) {
 
 // A result used again for a request of the same shape allocates nothing, whole or through forks.
 func TestResultAllocs(t *testing.T) {
+	kinds := []struct {
+		t     types.Type
+		value []byte
+	}{
+		{types.Int64, intValue(1 << 40)},
+		{types.Float64, append([]byte{5<<3 | 1}, make([]byte, 8)...)},
+		{types.String, textValue("some text")},
+		{types.Bool, []byte{7 << 3, 1}},
+		{types.Int64List, numbersValue(1, 2, 3)},
+	}
 	fields := make([]types.Field, 50)
 	for i := range fields {
-		fields[i] = types.Field{Name: fmt.Sprint("f", i), Type: []types.Type{types.Int64, types.Float64, types.String, types.Bool, types.Int64List}[i%5]}
+		fields[i] = types.Field{Name: fmt.Sprint("f", i), Type: kinds[i%len(kinds)].t}
 	}
-	values := [][]byte{intValue(1 << 40), append([]byte{5<<3 | 1}, make([]byte, 8)...), textValue("some text"), {7 << 3, 1}, numbersValue(1, 2, 3)}
 	table := testTable("stats", fields...)
 	plan := NewReadPlan([]*Table{table})
 	for _, rows := range []int{1, 100} {
@@ -376,7 +393,7 @@ func TestResultAllocs(t *testing.T) {
 			for row := from; row < to; row++ {
 				dst.Row(table, row, sec(5))
 				for f := range fields {
-					if err := dst.Set(table, row, f, values[f%5]); err != nil {
+					if err := dst.Set(table, row, f, kinds[f%len(kinds)].value); err != nil {
 						t.Fatal(err)
 					}
 				}

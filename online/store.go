@@ -18,7 +18,8 @@ type Store interface {
 	// Info describes the store. It does no I/O and always returns the same.
 	Info() Info
 	// Prepare compiles a read once per plan: names of tables, hashes of fields, SQL text. It does no I/O.
-	// The plan and its tables are never changed afterwards and may be kept.
+	// The plan and its tables are never changed afterwards and may be kept. The reader goes on while Update creates and
+	// removes its tables.
 	Prepare(plan *ReadPlan) (Reader, error)
 	// Write stores the rows of a batch. Rows older than the stored ones are left out and counted
 	// where the store can tell, see [WriteBatch]. On an error the batch may have been stored in part, and storing it
@@ -77,7 +78,8 @@ func As[T any](s Store) (T, bool) {
 //
 // A row replaces the stored one when its event time is newer or equal at the resolution the store keeps; within a batch
 // the same holds in order of rows. Redis keeps Feast's stricter rule (equal is left out). A store that cannot decide
-// this in the same write documents what it does. Overwrite stores every row.
+// this in the same write documents what it does. A store that keeps a time for each feature decides feature by feature.
+// Overwrite stores every row.
 type WriteBatch struct {
 	Table     *Table            // Features are those present in Columns; features not named keep their stored values
 	Keys      [][]byte          // serialized entity keys, one per row, not necessarily distinct
@@ -97,6 +99,6 @@ func (b *WriteBatch) AppendValue(dst []byte, row, feature int) []byte {
 
 // WriteResult counts the rows of a write.
 type WriteResult struct {
-	Written int // stored
+	Written int // stored, at least one of the row's features
 	Older   int // left out because a newer row (on Redis: or one of the same time) is stored or in the batch
 }

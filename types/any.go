@@ -37,7 +37,7 @@ func (c *Column) Any(row int) any {
 	s := c.state[row]
 	switch {
 	case s&stateOdd != 0:
-		return parseValue(c.odd[row]).any()
+		return parseValue(c.odd(row)).any()
 	case s&stateNaT != 0:
 		return int64(NullUnixTimestamp)
 	case !has(s):
@@ -45,13 +45,13 @@ func (c *Column) Any(row int) any {
 	}
 	switch c.store {
 	case storeList:
-		elem, data := c.typ.Elem(), c.bytes(c.cells[row])
+		elem, data := c.typ.Elem(), c.bytes(c.cells()[row])
 		if widthOf(elem) > 0 {
 			return nativeAny(elem, data)
 		}
 		return textAny(elem, data)
 	case storeRaw:
-		return parseValue(c.bytes(c.cells[row])).any()
+		return parseValue(c.bytes(c.cells()[row])).any()
 	}
 	v, _ := c.scalar(row)
 	return v.any()

@@ -85,7 +85,9 @@ func benchDecode(b *testing.B, t Type) {
 			b.ReportAllocs()
 			for b.Loop() {
 				for i := range cols {
-					cols[i].arena = cols[i].arena[:0] // as Block.Reset does
+					if r := cols[i].rest; r != nil {
+						r.arena = r.arena[:0] // as Block.Reset does
+					}
 				}
 				if err := decode(cols); err != nil {
 					b.Fatal(err)

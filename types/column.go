@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"unsafe"
 
 	"github.com/feastgo/feast/feasterr"
 )
@@ -17,27 +18,37 @@ import (
 // A Column belongs to the [Block] that made it and shares its memory. Reading is safe from several goroutines, writing
 // is not, except that forks write disjoint rows (see [Column.Fork]).
 type Column struct {
-	state []byte // status in the low bits, see below
+	state []byte         // one for each row: status in the low bits, see below
+	data  unsafe.Pointer // the rows' values: as many int32, int64, float32, float64, bool or cell, by store
+	name  string
 	typ   Type
 	store store
 	key   [2]byte // key of the type's Value member; the second byte is 0 when it has one byte
-
-	i64   []int64
-	f32   []float32
-	f64   []float64
-	i32   []int32
-	bools []bool
-	cells []cell // variable-width cells
-
-	arena  []byte   // what cells with arena == id point into; being appended to
-	id     uint32   // number of arena
-	joined [][]byte // arenas of joined forks, by number
-
-	odd map[int][]byte // serialized Values of cells of other types; only those whose state says so count
-
-	name string
-	n    int
+	rest  *rest   // nil for a column of fixed width without odd cells
 }
+
+// rest is what only some columns need. Keeping it apart keeps a column in a cache line.
+type rest struct {
+	arena  []byte         // what cells with arena == id point into; being appended to
+	id     uint32         // number of arena
+	joined [][]byte       // arenas of joined forks, by number
+	odd    map[int][]byte // serialized Values of cells of other types; only those whose state says so count
+}
+
+// The rows' values, by store.
+
+func (c *Column) i32() []int32   { return unsafe.Slice((*int32)(c.data), len(c.state)) }
+func (c *Column) i64() []int64   { return unsafe.Slice((*int64)(c.data), len(c.state)) }
+func (c *Column) f32() []float32 { return unsafe.Slice((*float32)(c.data), len(c.state)) }
+func (c *Column) f64() []float64 { return unsafe.Slice((*float64)(c.data), len(c.state)) }
+func (c *Column) bools() []bool  { return unsafe.Slice((*bool)(c.data), len(c.state)) }
+func (c *Column) cells() []cell  { return unsafe.Slice((*cell)(c.data), len(c.state)) }
+
+// variable reports whether cells are of variable width.
+func (c *Column) variable() bool { return c.store == storeRaw || c.store >= storeBytes }
+
+// odd returns the stored value of an odd cell.
+func (c *Column) odd(row int) []byte { return c.rest.odd[row] }
 
 // cell is a variable-width cell: a range of an arena. For lists of fixed-width elements the range is the elements in
 // native form; for lists of text the range is the list message; for raw types it is the Value message.
@@ -65,10 +76,10 @@ func (c *Column) Name() string { return c.name }
 func (c *Column) Type() Type { return c.typ }
 
 // Len returns the number of rows.
-func (c *Column) Len() int { return c.n }
+func (c *Column) Len() int { return len(c.state) }
 
 // String describes the column for people: name, type and length.
-func (c *Column) String() string { return fmt.Sprintf("%s %s[%d]", c.name, c.typ, c.n) }
+func (c *Column) String() string { return fmt.Sprintf("%s %s[%d]", c.name, c.typ, len(c.state)) }
 
 // Status returns the status of a cell.
 func (c *Column) Status(row int) Status { return Status(c.state[row] & statusMask) }
@@ -91,7 +102,7 @@ func (c *Column) Mixed() bool { return c.firstOdd() >= 0 }
 
 // firstOdd returns the first row whose value has another type than the column's, -1 when there is none.
 func (c *Column) firstOdd() int {
-	if len(c.odd) > 0 {
+	if c.rest != nil && len(c.rest.odd) > 0 {
 		for row, s := range c.state {
 			if s&stateOdd != 0 {
 				return row
@@ -112,17 +123,17 @@ func (c *Column) SetStatus(row int, s Status) { c.state[row] = c.state[row]&^sta
 func (c *Column) Clear(row int, s Status) {
 	switch c.store {
 	case storeInt32:
-		c.i32[row] = 0
+		c.i32()[row] = 0
 	case storeInt64:
-		c.i64[row] = 0
+		c.i64()[row] = 0
 	case storeFloat32:
-		c.f32[row] = 0
+		c.f32()[row] = 0
 	case storeFloat64:
-		c.f64[row] = 0
+		c.f64()[row] = 0
 	case storeBool:
-		c.bools[row] = false
+		c.bools()[row] = false
 	default:
-		c.cells[row] = cell{}
+		c.cells()[row] = cell{}
 	}
 	c.state[row] = byte(s)
 	if s != NotFound {
@@ -144,24 +155,24 @@ func (c *Column) SetValue(row int, b []byte) error {
 			}
 		case storeInt32:
 			if v, n := uvarint(b[1:]); n > 0 && n == len(b)-1 {
-				c.i32[row], c.state[row] = int32(v), byte(Present)
+				c.i32()[row], c.state[row] = int32(v), byte(Present)
 				return nil
 			}
 		case storeFloat64:
 			if len(b) == 9 {
-				c.f64[row] = math.Float64frombits(binary.LittleEndian.Uint64(b[1:]))
+				c.f64()[row] = math.Float64frombits(binary.LittleEndian.Uint64(b[1:]))
 				c.state[row] = byte(Present)
 				return nil
 			}
 		case storeFloat32:
 			if len(b) == 5 {
-				c.f32[row] = math.Float32frombits(binary.LittleEndian.Uint32(b[1:]))
+				c.f32()[row] = math.Float32frombits(binary.LittleEndian.Uint32(b[1:]))
 				c.state[row] = byte(Present)
 				return nil
 			}
 		case storeBool:
 			if len(b) == 2 && b[1] < 0x80 {
-				c.bools[row], c.state[row] = b[1] != 0, byte(Present)
+				c.bools()[row], c.state[row] = b[1] != 0, byte(Present)
 				return nil
 			}
 		case storeBytes, storeList:
@@ -193,10 +204,10 @@ func (c *Column) emptied(row int, err error) error {
 // setInt64 stores an integer or a timestamp.
 func (c *Column) setInt64(row int, v int64) {
 	if v == NullUnixTimestamp && c.typ == UnixTimestamp {
-		c.i64[row], c.state[row] = 0, byte(NullValue)|stateNull|stateNaT
+		c.i64()[row], c.state[row] = 0, byte(NullValue)|stateNull|stateNaT
 		return
 	}
-	c.i64[row], c.state[row] = v, byte(Present)
+	c.i64()[row], c.state[row] = v, byte(Present)
 }
 
 // setData stores the text or bytes of a scalar, or the message of a list.
@@ -224,7 +235,7 @@ func (c *Column) setAny(row int, b []byte) error {
 		c.setInt64(row, int64(v.bits))
 		return nil
 	case c.typ == Float64 && v.typ == Float32:
-		c.f64[row] = float64(math.Float32frombits(uint32(v.bits)))
+		c.f64()[row] = float64(math.Float32frombits(uint32(v.bits)))
 		c.state[row] = byte(Present)
 		return nil
 	case v.typ != c.typ.member():
@@ -235,13 +246,13 @@ func (c *Column) setAny(row int, b []byte) error {
 	case storeInt64:
 		c.setInt64(row, int64(v.bits))
 	case storeInt32:
-		c.i32[row], c.state[row] = int32(v.bits), byte(Present)
+		c.i32()[row], c.state[row] = int32(v.bits), byte(Present)
 	case storeFloat64:
-		c.f64[row], c.state[row] = math.Float64frombits(v.bits), byte(Present)
+		c.f64()[row], c.state[row] = math.Float64frombits(v.bits), byte(Present)
 	case storeFloat32:
-		c.f32[row], c.state[row] = math.Float32frombits(uint32(v.bits)), byte(Present)
+		c.f32()[row], c.state[row] = math.Float32frombits(uint32(v.bits)), byte(Present)
 	case storeBool:
-		c.bools[row], c.state[row] = v.bits != 0, byte(Present)
+		c.bools()[row], c.state[row] = v.bits != 0, byte(Present)
 	case storeBytes, storeList:
 		return c.setData(row, v.data)
 	default:
@@ -258,10 +269,13 @@ func (c *Column) setAny(row int, b []byte) error {
 // setOdd stores a value of another type. The column keeps b.
 func (c *Column) setOdd(row int, b []byte, null bool) {
 	c.Clear(row, NotFound)
-	if c.odd == nil {
-		c.odd = map[int][]byte{}
+	if c.rest == nil {
+		c.rest = new(rest)
 	}
-	c.odd[row] = b
+	if c.rest.odd == nil {
+		c.rest.odd = map[int][]byte{}
+	}
+	c.rest.odd[row] = b
 	c.state[row] = byte(Present) | stateOdd
 	if null {
 		c.state[row] = byte(NullValue) | stateNull | stateOdd
@@ -270,12 +284,12 @@ func (c *Column) setOdd(row int, b []byte, null bool) {
 
 // put appends data to the arena and points the cell to it.
 func (c *Column) put(row int, data []byte) error {
-	off := len(c.arena)
+	off := len(c.rest.arena)
 	if uint64(off)+uint64(len(data)) > maxArena {
 		return errArena
 	}
-	c.arena = append(c.arena, data...)
-	c.cells[row] = cell{uint32(off), uint32(len(data)), c.id}
+	c.rest.arena = append(c.rest.arena, data...)
+	c.cells()[row] = cell{uint32(off), uint32(len(data)), c.rest.id}
 	c.state[row] = byte(Present)
 	return nil
 }
@@ -290,31 +304,31 @@ func (c *Column) bytes(x cell) []byte {
 
 // arenaOf returns the arena that a cell points into.
 func (c *Column) arenaOf(x cell) []byte {
-	if x.arena == c.id {
-		return c.arena
+	if x.arena == c.rest.id {
+		return c.rest.arena
 	}
-	return c.joined[x.arena]
+	return c.rest.joined[x.arena]
 }
 
 // CopyCell makes cell dst of this column equal to its cell src. Variable-width bytes are shared, not copied.
 func (c *Column) CopyCell(dst, src int) {
 	switch c.store {
 	case storeInt32:
-		c.i32[dst] = c.i32[src]
+		c.i32()[dst] = c.i32()[src]
 	case storeInt64:
-		c.i64[dst] = c.i64[src]
+		c.i64()[dst] = c.i64()[src]
 	case storeFloat32:
-		c.f32[dst] = c.f32[src]
+		c.f32()[dst] = c.f32()[src]
 	case storeFloat64:
-		c.f64[dst] = c.f64[src]
+		c.f64()[dst] = c.f64()[src]
 	case storeBool:
-		c.bools[dst] = c.bools[src]
+		c.bools()[dst] = c.bools()[src]
 	default:
-		c.cells[dst] = c.cells[src]
+		c.cells()[dst] = c.cells()[src]
 	}
 	c.state[dst] = c.state[src]
 	if c.state[src]&stateOdd != 0 {
-		c.odd[dst] = c.odd[src]
+		c.rest.odd[dst] = c.odd(src)
 	}
 }
 
@@ -322,23 +336,23 @@ func (c *Column) CopyCell(dst, src int) {
 // empty, only when the column would grow beyond 4 GiB. other may be reused afterwards.
 func (c *Column) CopyFrom(other *Column, row int) error {
 	if other.state[row]&stateOdd != 0 {
-		c.setOdd(row, other.odd[row], false) // never written again, so that both may keep it
+		c.setOdd(row, other.odd(row), false) // never written again, so that both may keep it
 		c.state[row] = other.state[row]
 		return nil
 	}
 	switch c.store {
 	case storeInt32:
-		c.i32[row] = other.i32[row]
+		c.i32()[row] = other.i32()[row]
 	case storeInt64:
-		c.i64[row] = other.i64[row]
+		c.i64()[row] = other.i64()[row]
 	case storeFloat32:
-		c.f32[row] = other.f32[row]
+		c.f32()[row] = other.f32()[row]
 	case storeFloat64:
-		c.f64[row] = other.f64[row]
+		c.f64()[row] = other.f64()[row]
 	case storeBool:
-		c.bools[row] = other.bools[row]
+		c.bools()[row] = other.bools()[row]
 	default:
-		if err := c.put(row, other.bytes(other.cells[row])); err != nil {
+		if err := c.put(row, other.bytes(other.cells()[row])); err != nil {
 			return c.emptied(row, err)
 		}
 	}
@@ -351,35 +365,50 @@ func (c *Column) CopyFrom(other *Column, row int) error {
 // f's previous contents are lost. A fork reads only what it wrote itself, and what it wrote is read through the column
 // after [Column.Join].
 func (c *Column) Fork(f *Column, id int) {
-	arena := c.joinedArena(uint32(id))
+	own := f.rest
 	*f = *c
-	f.id, f.arena = uint32(id), *arena
-	f.joined, f.odd = nil, nil
+	f.rest = nil
+	if !c.variable() {
+		return
+	}
+	if own == nil {
+		own = new(rest)
+	}
+	*own = rest{arena: *c.rest.joinedArena(uint32(id)), id: uint32(id)}
+	f.rest = own
 }
 
 // joinedArena returns the place of a fork's arena.
-func (c *Column) joinedArena(id uint32) *[]byte {
-	for uint32(len(c.joined)) <= id {
-		c.joined = append(c.joined, nil)
+func (r *rest) joinedArena(id uint32) *[]byte {
+	for uint32(len(r.joined)) <= id {
+		r.joined = append(r.joined, nil)
 	}
-	return &c.joined[id]
+	return &r.joined[id]
 }
 
 // Join takes over what a fork of this column wrote, with what the fork has joined. Every fork has to be joined before
 // the column is read, also one that failed half-way; other forks may still be writing. The fork must not be used
 // afterwards.
 func (c *Column) Join(f *Column) {
-	*c.joinedArena(f.id) = f.arena
-	for id, arena := range f.joined {
-		if arena != nil {
-			*c.joinedArena(uint32(id)) = arena
-		}
-	}
-	if c.odd == nil {
-		c.odd = f.odd
+	from := f.rest
+	if from == nil {
 		return
 	}
-	maps.Copy(c.odd, f.odd)
+	if c.rest == nil {
+		c.rest = new(rest)
+	}
+	to := c.rest
+	*to.joinedArena(from.id) = from.arena
+	for id, arena := range from.joined {
+		if arena != nil {
+			*to.joinedArena(uint32(id)) = arena
+		}
+	}
+	if to.odd == nil {
+		to.odd = from.odd
+		return
+	}
+	maps.Copy(to.odd, from.odd)
 }
 
 // AppendValue appends the cell as a serialized feast.types.Value: nothing for a cell without a value.
@@ -387,34 +416,34 @@ func (c *Column) AppendValue(dst []byte, row int) []byte {
 	s := c.state[row]
 	switch {
 	case s&stateOdd != 0:
-		return append(dst, c.odd[row]...)
+		return append(dst, c.odd(row)...)
 	case s&stateNaT != 0:
 		v := int64(NullUnixTimestamp)
 		return binary.AppendUvarint(appendKey(dst, c.typ), uint64(v))
 	case c.store == storeRaw: // a stored null, too, is written as it was
-		return append(dst, c.bytes(c.cells[row])...)
+		return append(dst, c.bytes(c.cells()[row])...)
 	case !has(s):
 		return dst
 	}
 	dst = appendKey(dst, c.typ)
 	switch c.store {
 	case storeInt32:
-		return binary.AppendUvarint(dst, uint64(c.i32[row]))
+		return binary.AppendUvarint(dst, uint64(c.i32()[row]))
 	case storeInt64:
-		return binary.AppendUvarint(dst, uint64(c.i64[row]))
+		return binary.AppendUvarint(dst, uint64(c.i64()[row]))
 	case storeFloat32:
-		return binary.LittleEndian.AppendUint32(dst, math.Float32bits(c.f32[row]))
+		return binary.LittleEndian.AppendUint32(dst, math.Float32bits(c.f32()[row]))
 	case storeFloat64:
-		return binary.LittleEndian.AppendUint64(dst, math.Float64bits(c.f64[row]))
+		return binary.LittleEndian.AppendUint64(dst, math.Float64bits(c.f64()[row]))
 	case storeBool:
-		if c.bools[row] {
+		if c.bools()[row] {
 			return append(dst, 1)
 		}
 		return append(dst, 0)
 	case storeList:
 		return c.appendList(dst, row)
 	}
-	data := c.bytes(c.cells[row])
+	data := c.bytes(c.cells()[row])
 	return append(binary.AppendUvarint(dst, uint64(len(data))), data...)
 }
 
@@ -425,7 +454,7 @@ func (c *Column) Bytes(row int) []byte {
 	if s := c.state[row]; !has(s) || s&stateOdd != 0 || c.store != storeBytes && c.store != storeRaw {
 		return nil
 	}
-	if b := c.bytes(c.cells[row]); b != nil {
+	if b := c.bytes(c.cells()[row]); b != nil {
 		return b
 	}
 	return []byte{}
@@ -439,24 +468,24 @@ func (c *Column) scalar(row int) (v value, ok bool) {
 	case !has(s):
 		return value{}, false
 	case s&stateOdd != 0:
-		return parseValue(c.odd[row]), true
+		return parseValue(c.odd(row)), true
 	}
 	v.typ = c.typ.member()
 	switch c.store {
 	case storeInt32:
-		v.bits = uint64(c.i32[row])
+		v.bits = uint64(c.i32()[row])
 	case storeInt64:
-		v.bits = uint64(c.i64[row])
+		v.bits = uint64(c.i64()[row])
 	case storeFloat32:
-		v.bits = uint64(math.Float32bits(c.f32[row]))
+		v.bits = uint64(math.Float32bits(c.f32()[row]))
 	case storeFloat64:
-		v.bits = math.Float64bits(c.f64[row])
+		v.bits = math.Float64bits(c.f64()[row])
 	case storeBool:
-		if c.bools[row] {
+		if c.bools()[row] {
 			v.bits = 1
 		}
 	case storeBytes:
-		v.data = c.bytes(c.cells[row])
+		v.data = c.bytes(c.cells()[row])
 	default:
 		return value{}, false
 	}
@@ -468,17 +497,22 @@ type Block struct {
 	cols  []Column
 	rows  int
 	state []byte
-	i32   []int32
-	i64   []int64
-	f32   []float32
-	f64   []float64
-	bools []bool
-	cells []cell
+	data  []uint64 // the values of all columns, each beginning at a multiple of 8 bytes
 }
 
 // Reset shapes the block as empty columns of the given fields and length. Nothing is allocated when the block was as
 // large before. Columns handed out earlier are reused.
 func (b *Block) Reset(fields []Field, rows int) {
+	if b.shaped(fields, rows) {
+		clear(b.state)
+		clear(b.data)
+		for i := range b.cols {
+			if r := b.cols[i].rest; r != nil {
+				r.reset()
+			}
+		}
+		return
+	}
 	if cap(b.cols) < len(fields) {
 		old := b.cols[:cap(b.cols)]
 		b.cols = make([]Column, len(fields))
@@ -486,44 +520,66 @@ func (b *Block) Reset(fields []Field, rows int) {
 	}
 	b.cols = b.cols[:len(fields)]
 	b.rows = rows
-	var count [storeList + 1]int
+	words := 0
 	for i := range fields {
-		count[infos[fields[i].Type].store] += rows
+		words += wordsOf(fields[i].Type, rows)
 	}
 	b.state = resized(b.state, rows*len(fields))
-	b.i32 = resized(b.i32, count[storeInt32])
-	b.i64 = resized(b.i64, count[storeInt64])
-	b.f32 = resized(b.f32, count[storeFloat32])
-	b.f64 = resized(b.f64, count[storeFloat64])
-	b.bools = resized(b.bools, count[storeBool])
-	b.cells = resized(b.cells, count[storeBytes]+count[storeList]+count[storeRaw])
+	b.data = resized(b.data, words)
 
-	state, i32, i64, f32, f64, bools, cells := b.state, b.i32, b.i64, b.f32, b.f64, b.bools, b.cells
+	state, data := b.state, b.data
 	for i := range fields {
-		c, old, t := &b.cols[i], b.cols[i], fields[i].Type
-		*c = Column{name: fields[i].Name, typ: t, store: infos[t].store, n: rows}
-		c.arena, c.joined, c.odd = old.arena[:0], old.joined, old.odd
-		for id := range c.joined {
-			c.joined[id] = c.joined[id][:0]
+		c, old, t := &b.cols[i], b.cols[i].rest, fields[i].Type
+		*c = Column{name: fields[i].Name, typ: t, store: infos[t].store, rest: old}
+		if old != nil {
+			old.reset()
+		} else if c.variable() {
+			c.rest = new(rest)
 		}
-		clear(c.odd)
 		appendKey(c.key[:0], t)
+		var own []uint64
 		c.state, state = cut(state, rows)
-		switch c.store {
-		case storeInt32:
-			c.i32, i32 = cut(i32, rows)
-		case storeInt64:
-			c.i64, i64 = cut(i64, rows)
-		case storeFloat32:
-			c.f32, f32 = cut(f32, rows)
-		case storeFloat64:
-			c.f64, f64 = cut(f64, rows)
-		case storeBool:
-			c.bools, bools = cut(bools, rows)
-		default:
-			c.cells, cells = cut(cells, rows)
+		own, data = cut(data, wordsOf(t, rows))
+		c.data = unsafe.Pointer(unsafe.SliceData(own))
+	}
+}
+
+// shaped reports whether the block has these columns already.
+func (b *Block) shaped(fields []Field, rows int) bool {
+	if b.rows != rows || len(b.cols) != len(fields) {
+		return false
+	}
+	for i := range fields {
+		if c := &b.cols[i]; c.typ != fields[i].Type || c.name != fields[i].Name {
+			return false
 		}
 	}
+	return true
+}
+
+// reset empties the arenas and keeps their memory.
+func (r *rest) reset() {
+	r.arena = r.arena[:0]
+	for id := range r.joined {
+		r.joined[id] = r.joined[id][:0]
+	}
+	clear(r.odd)
+}
+
+// wordsOf is how many words of 8 bytes the values of a column take.
+func wordsOf(t Type, rows int) int {
+	width := 0
+	switch infos[t].store {
+	case storeInt32, storeFloat32:
+		width = 4
+	case storeInt64, storeFloat64:
+		width = 8
+	case storeBool:
+		width = 1
+	default:
+		width = int(unsafe.Sizeof(cell{}))
+	}
+	return (rows*width + 7) / 8
 }
 
 // Rows returns the length of the columns.

@@ -201,15 +201,15 @@ func TestOverwrite(t *testing.T) {
 func (c *Column) isZero(row int) bool {
 	switch c.store {
 	case storeInt32:
-		return c.i32[row] == 0
+		return c.i32()[row] == 0
 	case storeInt64:
-		return c.i64[row] == 0
+		return c.i64()[row] == 0
 	case storeFloat32:
-		return c.f32[row] == 0
+		return c.f32()[row] == 0
 	case storeFloat64:
-		return c.f64[row] == 0
+		return c.f64()[row] == 0
 	}
-	return !c.bools[row]
+	return !c.bools()[row]
 }
 
 func TestMalformed(t *testing.T) {
@@ -351,7 +351,7 @@ func TestBlock(t *testing.T) {
 		for i := range b.Columns() {
 			c := &b.Columns()[i]
 			want := fmt.Sprintf("%s %s[%d]", fields[i].Name, fields[i].Type, rows)
-			if c.String() != want || fmt.Sprintf("%s %s[%d]", c.Name(), c.Type(), c.Len()) != want || len(c.odd) > 0 {
+			if c.String() != want || fmt.Sprintf("%s %s[%d]", c.Name(), c.Type(), c.Len()) != want || (c.rest != nil && len(c.rest.odd) > 0) {
 				t.Errorf("column %s, want %s", c, want)
 			}
 			for row := range rows {
@@ -387,7 +387,9 @@ func TestSetValueAllocations(t *testing.T) {
 			cols := block.Columns()
 			n := testing.AllocsPerRun(10, func() {
 				for i := range cols {
-					cols[i].arena = cols[i].arena[:0]
+					if r := cols[i].rest; r != nil {
+						r.arena = r.arena[:0]
+					}
 				}
 				for i, v := range vals {
 					if err := cols[i%len(cols)].SetValue(i%block.Rows(), v); err != nil {
@@ -514,7 +516,7 @@ func TestFork(t *testing.T) {
 			}
 		}
 		c.Join(&w)
-		if got, want := len(c.joined[1]), rows*len("some text"); got != want {
+		if got, want := len(c.rest.joined[1]), rows*len("some text"); got != want {
 			t.Fatalf("the fork holds %d bytes, want %d", got, want)
 		}
 	}); n != 0 {
@@ -551,7 +553,7 @@ func TestFork(t *testing.T) {
 	}
 	c.Join(&f)
 	l, err := Lists[int64](c)
-	inPlace := unsafe.SliceData(l.Flat()) == unsafe.SliceData(viewAs[int64](c.joined[1]))
+	inPlace := unsafe.SliceData(l.Flat()) == unsafe.SliceData(viewAs[int64](c.rest.joined[1]))
 	if err != nil || !slices.Equal(l.Flat(), []int64{0, 0, 1, 1}) || !inPlace {
 		t.Errorf("%v %v", l, err)
 	}
@@ -662,7 +664,7 @@ func TestMemory(t *testing.T) {
 	if cap(b) != 3 {
 		t.Error("an append to Bytes would overwrite the next cell")
 	}
-	copy(c.arena, "xyz")
+	copy(c.rest.arena, "xyz")
 	if string(b) != "xyz" || string(bs[0]) != "xyz" || strs[0] != "abc" || c.Bytes(1) == nil || bs[1] == nil {
 		t.Errorf("%q %q %q", b, bs, strs)
 	}
@@ -670,14 +672,14 @@ func TestMemory(t *testing.T) {
 	l := column(t, StringList, stored(StringList, []string{"abc"}))
 	lb, _ := Lists[[]byte](l)
 	ls, _ := Lists[string](l)
-	copy(l.arena[2:], "xyz")
+	copy(l.rest.arena[2:], "xyz")
 	if string(lb.At(0)[0]) != "xyz" || ls.At(0)[0] != "abc" {
 		t.Errorf("%q %q", lb.At(0), ls.At(0))
 	}
 
 	n := column(t, Int64, stored(Int64, 1))
 	vals, _ := Values[int64](n)
-	n.i64[0] = 2
+	n.i64()[0] = 2
 	if vals[0] != 2 {
 		t.Error("int64 is a copy")
 	}
@@ -738,7 +740,7 @@ func TestLists(t *testing.T) {
 	// Rows in order are seen in place; a repeated row costs a copy only in Flat.
 	c := build(Float32List, func(i int) any { return float32(i) }, 0, 1, 2, 4)
 	l, _ := Lists[float32](c)
-	if unsafe.SliceData(l.Flat()) != unsafe.SliceData(viewAs[float32](c.arena)) {
+	if unsafe.SliceData(l.Flat()) != unsafe.SliceData(viewAs[float32](c.rest.arena)) {
 		t.Error("Flat copies rows in order")
 	}
 	c.CopyCell(3, 0)

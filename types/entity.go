@@ -24,11 +24,11 @@ func (c *Column) AppendKeyValue(dst []byte, row int) (_ []byte, ok bool) {
 	switch c.typ {
 	case Int64, UnixTimestamp:
 		dst = binary.LittleEndian.AppendUint32(dst, 8)
-		return binary.LittleEndian.AppendUint64(dst, uint64(c.i64[row])), true
+		return binary.LittleEndian.AppendUint64(dst, uint64(c.i64()[row])), true
 	case Int32:
 		dst = binary.LittleEndian.AppendUint32(dst, 4)
-		return binary.LittleEndian.AppendUint32(dst, uint32(c.i32[row])), true
+		return binary.LittleEndian.AppendUint32(dst, uint32(c.i32()[row])), true
 	}
-	b := c.bytes(c.cells[row])
+	b := c.bytes(c.cells()[row])
 	return append(binary.LittleEndian.AppendUint32(dst, uint32(len(b))), b...), true
 }

@@ -109,7 +109,7 @@ func TestGoldenValues(t *testing.T) {
 			case typ == Float64 && own == Float32:
 				wide := NewColumn("f", Float64, 1)
 				f, _ := ref.Number(0)
-				wide.f64[0], wide.state[0] = f, byte(Present)
+				wide.f64()[0], wide.state[0] = f, byte(Present)
 				wantRaw, widened = wide.AppendValue(nil, 0), true
 			}
 			if got := c.AppendValue([]byte("x"), 0); string(got) != "x"+string(wantRaw) {

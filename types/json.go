@@ -15,7 +15,7 @@ func (c *Column) AppendJSON(dst []byte, row int) []byte {
 	s := c.state[row]
 	switch {
 	case s&stateOdd != 0:
-		return parseValue(c.odd[row]).appendJSON(dst)
+		return parseValue(c.odd(row)).appendJSON(dst)
 	case s&stateNaT != 0:
 		return strconv.AppendInt(dst, NullUnixTimestamp, 10)
 	case !has(s):
@@ -23,25 +23,25 @@ func (c *Column) AppendJSON(dst []byte, row int) []byte {
 	}
 	switch c.store {
 	case storeInt32:
-		return strconv.AppendInt(dst, int64(c.i32[row]), 10)
+		return strconv.AppendInt(dst, int64(c.i32()[row]), 10)
 	case storeInt64:
-		return strconv.AppendInt(dst, c.i64[row], 10)
+		return strconv.AppendInt(dst, c.i64()[row], 10)
 	case storeFloat32:
-		return appendFloatJSON(dst, float64(c.f32[row]))
+		return appendFloatJSON(dst, float64(c.f32()[row]))
 	case storeFloat64:
-		return appendFloatJSON(dst, c.f64[row])
+		return appendFloatJSON(dst, c.f64()[row])
 	case storeBool:
-		return strconv.AppendBool(dst, c.bools[row])
+		return strconv.AppendBool(dst, c.bools()[row])
 	case storeBytes:
-		return appendTextJSON(dst, c.typ, c.bytes(c.cells[row]))
+		return appendTextJSON(dst, c.typ, c.bytes(c.cells()[row]))
 	case storeList:
-		elem, data := c.typ.Elem(), c.bytes(c.cells[row])
+		elem, data := c.typ.Elem(), c.bytes(c.cells()[row])
 		if widthOf(elem) > 0 {
 			return appendNativeJSON(dst, elem, data)
 		}
 		return appendTextsJSON(dst, elem, data)
 	}
-	return parseValue(c.bytes(c.cells[row])).appendJSON(dst)
+	return parseValue(c.bytes(c.cells()[row])).appendJSON(dst)
 }
 
 // appendJSON is AppendJSON on a checked value.

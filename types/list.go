@@ -35,16 +35,16 @@ func (c *Column) setList(row int, msg []byte) error {
 		}
 		return c.put(row, msg)
 	}
-	off := len(c.arena)
-	arena, ok := appendNative(c.arena, elem, msg)
+	off := len(c.rest.arena)
+	arena, ok := appendNative(c.rest.arena, elem, msg)
 	if !ok {
 		return errMalformed
 	}
 	if uint64(len(arena)) > maxArena {
 		return errArena
 	}
-	c.arena = arena
-	c.cells[row] = cell{uint32(off), uint32(len(arena) - off), c.id}
+	c.rest.arena = arena
+	c.cells()[row] = cell{uint32(off), uint32(len(arena) - off), c.rest.id}
 	c.state[row] = byte(Present)
 	return nil
 }
@@ -108,7 +108,7 @@ func elemBits(elem Type, b []byte, i int) uint64 {
 // appendList appends the length and message of a list cell, numbers packed.
 func (c *Column) appendList(dst []byte, row int) []byte {
 	elem := c.typ.Elem()
-	data := c.bytes(c.cells[row])
+	data := c.bytes(c.cells()[row])
 	width, wire := widthOf(elem), wireOf(elem)
 	if width == 0 || len(data) == 0 {
 		return append(binary.AppendUvarint(dst, uint64(len(data))), data...)
@@ -197,7 +197,7 @@ func Lists[T Native](c *Column) (List[T], error) {
 	if row := c.firstOdd(); row >= 0 {
 		return List[T]{}, mismatch[T](c, row, "[]")
 	}
-	l := List[T]{rows: make([]span, c.n), dense: true}
+	l := List[T]{rows: make([]span, len(c.state)), dense: true}
 	width := widthOf(elem)
 	if width == 0 {
 		l.flat = textLists[T](c, l.rows)
@@ -205,7 +205,7 @@ func Lists[T Native](c *Column) (List[T], error) {
 	}
 	if arena, ok := c.soleArena(); ok {
 		next := 0
-		for row, x := range c.cells {
+		for row, x := range c.cells() {
 			s := span{int(x.off) / width, int(x.off+x.len) / width}
 			if x.len == 0 {
 				s = span{next, next}
@@ -218,7 +218,7 @@ func Lists[T Native](c *Column) (List[T], error) {
 		}
 		return l, nil
 	}
-	for row, x := range c.cells {
+	for row, x := range c.cells() {
 		start := len(l.flat)
 		l.flat = append(l.flat, viewAs[T](c.bytes(x))...)
 		l.rows[row] = span{start, len(l.flat)}
@@ -228,23 +228,23 @@ func Lists[T Native](c *Column) (List[T], error) {
 
 // soleArena returns the arena that all cells point into; ok is false when there are several.
 func (c *Column) soleArena() (arena []byte, ok bool) {
-	arena = c.arena
-	first := slices.IndexFunc(c.cells, func(x cell) bool { return x.len > 0 })
+	arena = c.rest.arena
+	first := slices.IndexFunc(c.cells(), func(x cell) bool { return x.len > 0 })
 	if first < 0 {
 		return arena, true
 	}
-	for _, x := range c.cells[first:] {
-		if x.len > 0 && x.arena != c.cells[first].arena {
+	for _, x := range c.cells()[first:] {
+		if x.len > 0 && x.arena != c.cells()[first].arena {
 			return nil, false
 		}
 	}
-	return c.arenaOf(c.cells[first]), true
+	return c.arenaOf(c.cells()[first]), true
 }
 
 // textLists returns the elements of a column of lists of text or bytes, and where each row stands among them.
 func textLists[T Native](c *Column, rows []span) []T {
 	count, size := 0, 0
-	for row, x := range c.cells {
+	for row, x := range c.cells() {
 		rows[row].start = count
 		for b := range parts(c.bytes(x)) {
 			count, size = count+1, size+len(b)
@@ -255,7 +255,7 @@ func textLists[T Native](c *Column, rows []span) []T {
 	switch flat := any(&flat).(type) {
 	case *[]string:
 		copies := make([]byte, 0, size)
-		for _, x := range c.cells {
+		for _, x := range c.cells() {
 			for b := range parts(c.bytes(x)) {
 				start := len(copies)
 				copies = append(copies, b...)
@@ -263,7 +263,7 @@ func textLists[T Native](c *Column, rows []span) []T {
 			}
 		}
 	case *[][]byte:
-		for _, x := range c.cells {
+		for _, x := range c.cells() {
 			*flat = slices.AppendSeq(*flat, parts(c.bytes(x)))
 		}
 	}

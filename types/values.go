@@ -45,19 +45,10 @@ func nativeFits[T Native](t Type) bool {
 func Values[T Native](c *Column) ([]T, error) {
 	mixed := c.Mixed()
 	if !mixed && nativeFits[T](c.typ) {
-		switch c.store {
-		case storeInt32:
-			return *(*[]T)(unsafe.Pointer(&c.i32)), nil
-		case storeInt64:
-			return *(*[]T)(unsafe.Pointer(&c.i64)), nil
-		case storeFloat32:
-			return *(*[]T)(unsafe.Pointer(&c.f32)), nil
-		case storeFloat64:
-			return *(*[]T)(unsafe.Pointer(&c.f64)), nil
-		case storeBool:
-			return *(*[]T)(unsafe.Pointer(&c.bools)), nil
+		if !c.variable() {
+			return unsafe.Slice((*T)(c.data), len(c.state)), nil
 		}
-		out := make([]T, c.n)
+		out := make([]T, len(c.state))
 		switch p := any(out).(type) {
 		case []string:
 			c.copyStrings(p)
@@ -71,7 +62,7 @@ func Values[T Native](c *Column) ([]T, error) {
 	if probe := new(T); !mixed && !widen(probe, value{typ: c.typ.member()}) {
 		return nil, mismatch[T](c, -1, "")
 	}
-	out := make([]T, c.n)
+	out := make([]T, len(c.state))
 	for row := range out {
 		if v, ok := c.scalar(row); ok && !widen(&out[row], v) || !ok && has(c.state[row]) {
 			return nil, mismatch[T](c, row, "")
@@ -83,11 +74,11 @@ func Values[T Native](c *Column) ([]T, error) {
 // copyStrings copies the text of all cells at once.
 func (c *Column) copyStrings(dst []string) {
 	size := 0
-	for _, x := range c.cells {
+	for _, x := range c.cells() {
 		size += int(x.len)
 	}
 	copies := make([]byte, 0, size)
-	for row, x := range c.cells {
+	for row, x := range c.cells() {
 		start := len(copies)
 		copies = append(copies, c.bytes(x)...)
 		dst[row] = stringOf(copies[start:])
@@ -141,7 +132,7 @@ func mismatch[T Native](c *Column, row int, prefix string) error {
 	}
 	have := c.typ
 	if row >= 0 && c.state[row]&stateOdd != 0 {
-		have = parseValue(c.odd[row]).typ
+		have = parseValue(c.odd(row)).typ
 	}
 	return &feasterr.TypeMismatchError{Column: c.name, Want: want, Have: have.String(), Row: row}
 }
@@ -152,19 +143,19 @@ func mismatch[T Native](c *Column, row int, prefix string) error {
 func (c *Column) Or(dst []float32, stride int, missing float32) {
 	switch c.store {
 	case storeInt32:
-		orOf(dst, stride, missing, c.state, c.i32)
+		orOf(dst, stride, missing, c.state, c.i32())
 	case storeInt64:
-		orOf(dst, stride, missing, c.state, c.i64)
+		orOf(dst, stride, missing, c.state, c.i64())
 	case storeFloat32:
-		orOf(dst, stride, missing, c.state, c.f32)
+		orOf(dst, stride, missing, c.state, c.f32())
 	case storeFloat64:
-		orOf(dst, stride, missing, c.state, c.f64)
+		orOf(dst, stride, missing, c.state, c.f64())
 	default:
 		for row, s := range c.state {
 			x := missing
 			if s == byte(Present) && c.store == storeBool {
 				x = 0
-				if c.bools[row] {
+				if c.bools()[row] {
 					x = 1
 				}
 			}

@@ -34,7 +34,8 @@ func TestOpen(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := online.Open(t.Context(), config.NewSection("memory", map[string]any{"path": "x"}), online.Env{}); !errors.Is(err, feasterr.ErrInvalid) {
+	section := config.NewSection("memory", map[string]any{"path": "x"})
+	if _, err := online.Open(t.Context(), section, online.Env{}); !errors.Is(err, feasterr.ErrInvalid) {
 		t.Errorf("a section with a key: got error %v, want ErrInvalid", err)
 	}
 }

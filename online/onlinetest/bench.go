@@ -25,7 +25,8 @@ func Bench(b *testing.B, h Harness) {
 	for i := range most {
 		row := Row{Key: id(i), Event: at(0)}
 		for f := range features {
-			row.Values = append(row.Values, []any{int64(i * f), float32(i) / 7, float64(f) / 7, "some text", i%2 == 0}[f%len(ofTypes)])
+			values := []any{int64(i * f), float32(i) / 7, float64(f) / 7, "some text", i%2 == 0}
+			row.Values = append(row.Values, values[f%len(ofTypes)])
 		}
 		rows = append(rows, row)
 	}

@@ -128,7 +128,9 @@ func Read(t testing.TB, s online.Store, plan *online.ReadPlan, rows int, keys *o
 }
 
 // readWith is Read through a wrapper, if there is one.
-func readWith(t testing.TB, s online.Store, plan *online.ReadPlan, rows int, keys *online.Keys, wrap wrapper) *online.Result {
+func readWith(
+	t testing.TB, s online.Store, plan *online.ReadPlan, rows int, keys *online.Keys, wrap wrapper,
+) *online.Result {
 	t.Helper()
 	reader, err := s.Prepare(plan)
 	if err == nil && wrap != nil {

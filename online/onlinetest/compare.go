@@ -1,7 +1,6 @@
 package onlinetest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -50,27 +49,40 @@ func cellOf(r *online.Result, t *online.Table, row, feature int) string {
 	return fmt.Sprintf("%s %x (%v) of %v", c.Status(row), c.AppendValue(nil, row), c.Any(row), r.Event(t, row, feature))
 }
 
-// differences collects lines.
+// differences are the lines of a comparison.
 type differences struct {
-	bytes.Buffer
-	n int
+	lines []string
+	more  int
 }
 
 func (d *differences) add(format string, args ...any) {
-	if d.n++; d.n <= maxDiff {
-		fmt.Fprintf(d, format+"\n", args...)
+	if len(d.lines) < maxDiff {
+		d.lines = append(d.lines, fmt.Sprintf(format, args...))
+	} else {
+		d.more++
 	}
 }
 
 func (d *differences) String() string {
-	if d.n > maxDiff {
-		fmt.Fprintf(d, "and %d more\n", d.n-maxDiff)
+	text := strings.Join(d.lines, "\n")
+	if d.more > 0 {
+		text += fmt.Sprintf("\nand %d more", d.more)
 	}
-	return strings.TrimSuffix(d.Buffer.String(), "\n")
+	return text
 }
 
-// wrapper makes a reader of a plan that reads through another one of the same plan.
+// wrapper makes a reader of a plan that reads through inner, or through other readers of the plan.
 type wrapper func(s online.Store, plan *online.ReadPlan, inner online.Reader) (online.Reader, error)
+
+// wrappers are the ways in which stores that wrap others call their readers.
+var wrappers = []struct {
+	name string
+	wrap wrapper
+}{
+	{"through forks, one for each table", forkTables},
+	{"through forks of forks, half of the keys each", forkKeys},
+	{"through a scratch", readAside},
+}
 
 // readerFunc is a Reader of one function.
 type readerFunc func(ctx context.Context, keys *online.Keys, dst *online.Result) error
@@ -79,69 +91,66 @@ func (f readerFunc) Read(ctx context.Context, keys *online.Keys, dst *online.Res
 	return f(ctx, keys, dst)
 }
 
-// wrappers are the ways in which stores that wrap others call their readers.
-var wrappers = []struct {
-	name string
-	wrap wrapper
-}{
-	{"through forks, one for each table", func(s online.Store, plan *online.ReadPlan, _ online.Reader) (online.Reader, error) {
-		var readers []online.Reader
-		for _, t := range plan.Tables() {
-			r, err := s.Prepare(plan.Select(func(o *online.Table) bool { return o == t }))
-			if err != nil {
-				return nil, err
-			}
-			readers = append(readers, r)
+func forkTables(s online.Store, plan *online.ReadPlan, _ online.Reader) (online.Reader, error) {
+	var readers []online.Reader
+	for _, t := range plan.Tables() {
+		r, err := s.Prepare(plan.Select(func(o *online.Table) bool { return o == t }))
+		if err != nil {
+			return nil, err
 		}
-		return readerFunc(func(ctx context.Context, keys *online.Keys, dst *online.Result) error {
-			var wg sync.WaitGroup
-			forks, errs := make([]*online.Result, len(readers)), make([]error, len(readers))
-			for i, r := range readers {
-				forks[i] = dst.Fork()
-				wg.Go(func() { errs[i] = r.Read(ctx, keys, forks[i]) })
+		readers = append(readers, r)
+	}
+	return readerFunc(func(ctx context.Context, keys *online.Keys, dst *online.Result) error {
+		var wg sync.WaitGroup
+		forks, errs := make([]*online.Result, len(readers)), make([]error, len(readers))
+		for i, r := range readers {
+			forks[i] = dst.Fork()
+			wg.Go(func() { errs[i] = r.Read(ctx, keys, forks[i]) })
+		}
+		wg.Wait()
+		for _, f := range forks {
+			dst.Join(f)
+		}
+		return errors.Join(errs...)
+	}), nil
+}
+
+func forkKeys(_ online.Store, plan *online.ReadPlan, inner online.Reader) (online.Reader, error) {
+	return readerFunc(func(ctx context.Context, keys *online.Keys, dst *online.Result) error {
+		var first, second [][]online.Key
+		for g := range plan.Groups() {
+			group := keys.Group(g)
+			first, second = append(first, group[:len(group)/2]), append(second, group[len(group)/2:])
+		}
+		outer := []*online.Result{dst.Fork(), dst.Fork()}
+		errs := make([]error, len(outer))
+		var wg sync.WaitGroup
+		for i, half := range []*online.Keys{online.NewKeys(first...), online.NewKeys(second...)} {
+			wg.Go(func() {
+				f := outer[i].Fork()
+				errs[i] = inner.Read(ctx, half, f)
+				outer[i].Join(f)
+			})
+		}
+		wg.Wait()
+		for _, f := range outer {
+			dst.Join(f)
+		}
+		return errors.Join(errs...)
+	}), nil
+}
+
+func readAside(_ online.Store, plan *online.ReadPlan, inner online.Reader) (online.Reader, error) {
+	return readerFunc(func(ctx context.Context, keys *online.Keys, dst *online.Result) error {
+		s, own := dst.Scratch(), keys.Clone()
+		if err := inner.Read(ctx, own, s); err != nil {
+			return err
+		}
+		for g := range plan.Groups() {
+			for _, k := range own.Group(g) {
+				clear(k.Bytes) // a reader is done with them
 			}
-			wg.Wait()
-			for _, f := range forks {
-				dst.Join(f)
-			}
-			return errors.Join(errs...)
-		}), nil
-	}},
-	{"through forks of forks, half of the keys each", func(_ online.Store, plan *online.ReadPlan, inner online.Reader) (online.Reader, error) {
-		return readerFunc(func(ctx context.Context, keys *online.Keys, dst *online.Result) error {
-			var first, second [][]online.Key
-			for g := range plan.Groups() {
-				group := keys.Group(g)
-				first, second = append(first, group[:len(group)/2]), append(second, group[len(group)/2:])
-			}
-			outer := []*online.Result{dst.Fork(), dst.Fork()}
-			var wg sync.WaitGroup
-			var errs [2]error
-			for i, half := range []*online.Keys{online.NewKeys(first...), online.NewKeys(second...)} {
-				wg.Go(func() {
-					f := outer[i].Fork()
-					errs[i] = inner.Read(ctx, half, f)
-					outer[i].Join(f)
-				})
-			}
-			wg.Wait()
-			dst.Join(outer[0])
-			dst.Join(outer[1])
-			return errors.Join(errs[:]...)
-		}), nil
-	}},
-	{"through a scratch", func(_ online.Store, plan *online.ReadPlan, inner online.Reader) (online.Reader, error) {
-		return readerFunc(func(ctx context.Context, keys *online.Keys, dst *online.Result) error {
-			s, own := dst.Scratch(), keys.Clone()
-			if err := inner.Read(ctx, own, s); err != nil {
-				return err
-			}
-			for g := range plan.Groups() {
-				for _, k := range own.Group(g) {
-					clear(k.Bytes) // a reader is done with them
-				}
-			}
-			return dst.Adopt(s)
-		}), nil
-	}},
+		}
+		return dst.Adopt(s)
+	}), nil
 }

@@ -69,8 +69,8 @@ func valuesByType() map[types.Type][]goldenValue {
 // allTypes returns every value type.
 func allTypes() []types.Type {
 	var out []types.Type
-	for t := types.Invalid; t < 255; t++ {
-		if t.Valid() {
+	for n := range 256 {
+		if t := types.Type(n); t.Valid() {
 			out = append(out, t)
 		}
 	}

@@ -26,8 +26,9 @@ import (
 // Harness opens the store under test and says in what it differs from the others. The zero value of every field but
 // Open is the rule; what is set is printed at the beginning of a run.
 type Harness struct {
-	// Open opens a store for one project. The suite closes it; what else the store needs is released by t.Cleanup.
-	// Project names are new in every run, so that stores may stand on one server or in one file.
+	// Open opens a store for one project. The suite closes it, and expects that no goroutine started by Open is left then:
+	// a client that the store is given and does not close is made before, once for all. Project names are new in every
+	// run, so that stores may stand on one server or in one file.
 	Open func(t testing.TB, project string) online.Store
 
 	// Tags returns the tags of a feature view, for stores that go by them. May be nil.

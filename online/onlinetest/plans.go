@@ -41,9 +41,13 @@ func groups(b *bed) {
 	profile := b.created("profile", []string{"customer_id"}, types.Field{Name: "a", Type: types.String})
 	unused := b.created("unused", []string{"item_id"}, ints("a")...)
 	customer := func(name string) []byte { return Key("customer_id", name) }
-	b.put(stats, Row{Key: id(1), Event: at(1), Values: []any{int64(1), int64(10)}}, Row{Key: id(2), Event: at(2), Values: []any{int64(2), int64(20)}})
+	b.put(stats,
+		Row{Key: id(1), Event: at(1), Values: []any{int64(1), int64(10)}},
+		Row{Key: id(2), Event: at(2), Values: []any{int64(2), int64(20)}})
 	b.put(trips, Row{Key: id(2), Event: at(3), Values: []any{int64(200)}})
-	b.put(profile, Row{Key: customer("x"), Event: at(4), Values: []any{"ann"}}, Row{Key: customer("y"), Event: at(5), Values: []any{"bob"}})
+	b.put(profile,
+		Row{Key: customer("x"), Event: at(4), Values: []any{"ann"}},
+		Row{Key: customer("y"), Event: at(5), Values: []any{"bob"}})
 	b.put(unused, Row{Key: Key("item_id", int64(1)), Event: at(6), Values: []any{int64(1)}})
 
 	s, tr, p, u := Pick(stats, "b", "a"), Pick(trips), Pick(profile), Pick(unused)
@@ -83,7 +87,9 @@ func groups(b *bed) {
 func severalPlans(b *bed) {
 	stats := b.created("stats", driverID, ints("a", "b")...)
 	trips := b.created("trips", driverID, types.Field{Name: "a", Type: types.String})
-	b.put(stats, Row{Key: id(1), Event: at(1), Values: []any{int64(1), int64(10)}}, Row{Key: id(2), Event: at(2), Values: []any{int64(2), int64(20)}})
+	b.put(stats,
+		Row{Key: id(1), Event: at(1), Values: []any{int64(1), int64(10)}},
+		Row{Key: id(2), Event: at(2), Values: []any{int64(2), int64(20)}})
 	b.put(trips, Row{Key: id(1), Event: at(3), Values: []any{"text"}})
 
 	s, tr := Pick(stats, "b"), Pick(trips)

@@ -90,8 +90,10 @@ func (m *model) check(plan *online.ReadPlan, keys *online.Keys, res *online.Resu
 						}
 					}
 					got := res.Column(t, f)
-					if w, g := exp.AppendValue(nil, 0), got.AppendValue(nil, row); exp.Status(0) != got.Status(row) || !bytes.Equal(w, g) {
-						d.add("%s.%s, row %d: got %s %x, want %s %x", t.View, field.Name, row, got.Status(row), g, exp.Status(0), w)
+					w, g := exp.AppendValue(nil, 0), got.AppendValue(nil, row)
+					if exp.Status(0) != got.Status(row) || !bytes.Equal(w, g) {
+						d.add("%s.%s, row %d: got %s %x, want %s %x",
+							t.View, field.Name, row, got.Status(row), g, exp.Status(0), w)
 					}
 					if g := res.Event(t, row, f); g != event && (ok || !m.h.FeatureTimes) {
 						d.add("%s.%s, row %d: got event time %v, want %v", t.View, field.Name, row, g, event)
@@ -129,7 +131,8 @@ func newGenerator(b *bed) *generator {
 		customers = append(customers, Key("customer_id", fmt.Sprint("c", i)))
 		pairs = append(pairs, Key("driver_id", int64(i/2), "customer_id", fmt.Sprint("c", i%2)))
 	}
-	customerID, pairIDs, dummyID := []string{"customer_id"}, []string{"customer_id", "driver_id"}, []string{online.DummyJoinKey}
+	customerID, pairIDs := []string{"customer_id"}, []string{"customer_id", "driver_id"}
+	dummyID := []string{online.DummyJoinKey}
 	g.sets = []keySet{
 		{[]*online.Table{g.table(b, "stats", driverID), g.table(b, "trips", driverID), g.table(b, "cars", driverID)}, drivers},
 		{[]*online.Table{g.table(b, "profile", customerID)}, customers},

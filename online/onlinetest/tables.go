@@ -42,8 +42,8 @@ func (b *bed) gone(t *online.Table, keys ...[]byte) {
 // odd are names that need quoting somewhere: in SQL, in patterns, in paths, in file names.
 var odd = []string{
 	"with space", `double "quoted"`, "it's", "back`tick", `back\slash`, "100%", "a.b", "a:b", "a/b", "a;b", "a--b", "a,b",
-	"[brackets]", "{braces}", "star*", "what?", "$1", ":name", "@at", "#hash", "naïve", "日本語", "😀", "select", "__init__", "1st",
-	"value", "entity_key", "_ts:x",
+	"[brackets]", "{braces}", "star*", "what?", "$1", ":name", "@at", "#hash", "naïve", "日本語", "😀",
+	"select", "__init__", "1st", "value", "entity_key", "_ts:x",
 }
 
 // unusualNames: views, features, join keys and entities may have any name.
@@ -178,7 +178,9 @@ func drops(b *bed) {
 	named := b.created("named", []string{strange}, ints("a")...)
 	rest := b.created("rest", []string{strange}, ints("a")...)
 	pairKey, namedKey := Key("driver_id", int64(1), "customer_id", "x"), Key(strange, "x")
-	b.put(stats, Row{Key: id(1), Event: at(1), Values: []any{int64(1), int64(2)}}, Row{Key: id(2), Event: at(1), Values: []any{int64(3), int64(4)}})
+	b.put(stats,
+		Row{Key: id(1), Event: at(1), Values: []any{int64(1), int64(2)}},
+		Row{Key: id(2), Event: at(1), Values: []any{int64(3), int64(4)}})
 	b.put(statsToo, Row{Key: id(1), Event: at(1), Values: []any{int64(5)}})
 	b.put(pair, Row{Key: pairKey, Event: at(1), Values: []any{int64(6)}})
 	b.put(named, Row{Key: namedKey, Event: at(1), Values: []any{int64(7)}})

@@ -50,7 +50,8 @@ func (b *bed) cellsAs(t *online.Table, rows []Row, res *online.Result) {
 		for row := range rows {
 			w, g := c.AppendValue(nil, row), got.AppendValue(nil, row)
 			if got.Status(row) != c.Status(row) || !bytes.Equal(w, g) {
-				b.Errorf("%s %s, row %d: got %s %x, want %s %x", t.View, t.Features[f].Name, row, got.Status(row), g, c.Status(row), w)
+				b.Errorf("%s %s, row %d: got %s %x, want %s %x",
+					t.View, t.Features[f].Name, row, got.Status(row), g, c.Status(row), w)
 			}
 		}
 	}
@@ -74,7 +75,8 @@ func everyType(b *bed) {
 		}
 	}
 
-	long := b.created("long", driverID, types.Field{Name: "text", Type: types.String}, types.Field{Name: "bytes", Type: types.Bytes})
+	long := b.created("long", driverID,
+		types.Field{Name: "text", Type: types.String}, types.Field{Name: "bytes", Type: types.Bytes})
 	row := Row{Key: id(1), Event: at(0), Values: []any{
 		strings.Repeat("long \x00 text ", 10_000), bytes.Repeat([]byte("\xfflong bytes"), 10_000),
 	}}

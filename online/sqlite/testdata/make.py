@@ -82,7 +82,7 @@ for zone, days in changes.items():
             t = datetime(*day) + timedelta(hours=hours, minutes=random.choice([0, 15, 30]), seconds=random.choice([0, 59]))
             stored = int(t.timestamp())
             back = datetime.fromtimestamp(stored)
-            cases.append([zone, *(int(x.replace(tzinfo=timezone.utc).timestamp()) for x in (t,)), stored,
-                          int(back.replace(tzinfo=timezone.utc).timestamp())])
+            seconds, read = (int(x.replace(tzinfo=timezone.utc).timestamp()) for x in (t, back))
+            cases.append([zone, seconds, stored, read])
 with open("local_times.json", "w") as f:
     f.write("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")

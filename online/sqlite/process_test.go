@@ -1,0 +1,5 @@
+package sqlite
+
+const helperArg = "sqlite-test-helper"
+
+func helper(what, path string) {}
