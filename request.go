@@ -20,6 +20,7 @@ const chunkKeys = 10_000
 
 // request is the memory that reading needs besides the answer's, reused from call to call.
 type request struct {
+	shape   []byte // of a one-off query
 	frame   []frameColumn
 	names   []string
 	fields  []types.Field
