@@ -18,7 +18,8 @@ const (
 	OutsideMaxAge = types.OutsideMaxAge
 )
 
-// Objects of the registry.
+// The objects of the registry.
+
 type (
 	Object                = registry.Object
 	Project               = registry.Project
@@ -68,7 +69,8 @@ var (
 	ErrPartial         = feasterr.ErrPartial
 )
 
-// Typed errors.
+// The typed errors.
+
 type (
 	NotFoundError      = feasterr.NotFoundError
 	RequestError       = feasterr.RequestError

@@ -177,12 +177,12 @@ func assign(dst reflect.Value, v any, typ types.Type) bool {
 		dst.Set(src)
 		return true
 	}
-	if s, ok := dst.Addr().Interface().(sql.Scanner); ok { // sql.Null and its like
+	if s, ok := reflect.TypeAssert[sql.Scanner](dst.Addr()); ok { // sql.Null and its like
 		if err := s.Scan(driverValue(v)); err == nil {
 			return true
 		}
 	}
-	if u, ok := dst.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](dst.Addr()); ok {
 		if text, ok := textOf(v); ok {
 			return u.UnmarshalText([]byte(text)) == nil
 		}
@@ -285,7 +285,7 @@ func driverValue(v any) any {
 
 // setText sets a field to the text of a default.
 func setText(dst reflect.Value, text string) error {
-	if u, ok := dst.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](dst.Addr()); ok {
 		return u.UnmarshalText([]byte(text))
 	}
 	switch dst.Kind() {

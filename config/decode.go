@@ -162,7 +162,7 @@ func (r *report) decode(n *node, key string, out reflect.Value, o options) {
 		out.Set(reflect.ValueOf(newSection(r.file, key, n)))
 		return
 	}
-	if d, ok := out.Addr().Interface().(sectionDecoder); ok {
+	if d, ok := reflect.TypeAssert[sectionDecoder](out.Addr()); ok {
 		d.decodeSection(r, newSection(r.file, key, n))
 		return
 	}
@@ -173,7 +173,7 @@ func (r *report) decode(n *node, key string, out reflect.Value, o options) {
 			return
 		}
 		to := reflect.New(out.Type().Elem())
-		if d, ok := to.Interface().(defaulter); ok {
+		if d, ok := reflect.TypeAssert[defaulter](to); ok {
 			d.setDefaults()
 		}
 		r.decode(n, key, to.Elem(), o)

@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/big"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -321,12 +322,12 @@ func (b *builder) mapping(out *node, n *yaml.Node, key string) {
 		if merged.kind == kindList {
 			maps = merged.list
 		}
-		for j := len(maps) - 1; j >= 0; j-- {
-			if maps[j].kind != kindMap {
+		for _, from := range slices.Backward(maps) {
+			if from.kind != kindMap {
 				b.problem(b.source.line(n.Content[i+1].Line), key, "<< must be followed by a map or a list of maps")
 				break
 			}
-			for _, p := range maps[j].pairs {
+			for _, p := range from.pairs {
 				set(p.key, p.value)
 			}
 		}

@@ -146,8 +146,8 @@ func TestDocuments(t *testing.T) {
 
 // TestAliasesOfAliases reads documents that are small and stand for a lot.
 func TestAliasesOfAliases(t *testing.T) {
-	lists, merges := "project: p\nregistry: r\nk0: &k0 {a: 1, b: 2}\n", ""
-	merges = lists
+	lists := "project: p\nregistry: r\nk0: &k0 {a: 1, b: 2}\n"
+	merges := lists
 	for i := range 60 {
 		lists += fmt.Sprintf("k%d: &k%d [*k%d, *k%d]\n", i+1, i+1, i, i)
 		merges += fmt.Sprintf("k%d: &k%d {<<: [*k%d, *k%d]}\n", i+1, i+1, i, i)

@@ -67,29 +67,29 @@ type SourceOptions interface {
 }
 
 type (
-	// FileOptions: Parquet files or Delta tables.
+	// FileOptions is for Parquet files or Delta tables.
 	FileOptions struct {
 		Path               string // path or URI of a file, directory or pattern
 		Format             FileFormat
 		S3EndpointOverride string
 	}
 
-	// BigQueryOptions: a table ("project.dataset.table") or a query.
+	// BigQueryOptions is for a table ("project.dataset.table") or a query.
 	BigQueryOptions struct{ Table, Query string }
 
-	// RedshiftOptions: a table or a query.
+	// RedshiftOptions is for a table or a query.
 	RedshiftOptions struct{ Table, Query, Schema, Database string }
 
-	// SnowflakeOptions: a table or a query.
+	// SnowflakeOptions is for a table or a query.
 	SnowflakeOptions struct{ Table, Query, Schema, Database string }
 
-	// TrinoOptions: a table or a query.
+	// TrinoOptions is for a table or a query.
 	TrinoOptions struct{ Table, Query string }
 
-	// AthenaOptions: a table or a query of a catalog ("AwsDataCatalog").
+	// AthenaOptions is for a table or a query of a catalog ("AwsDataCatalog").
 	AthenaOptions struct{ Table, Query, Database, DataSource string }
 
-	// SparkOptions: a table, a query or a path.
+	// SparkOptions is for a table, a query or a path.
 	SparkOptions struct {
 		Table, Query, Path        string
 		FileFormat                string // of Path: "parquet", "csv", ...
@@ -97,7 +97,7 @@ type (
 		TableFormat               *TableFormat
 	}
 
-	// IcebergOptions: a table of an Iceberg catalog.
+	// IcebergOptions is for a table of an Iceberg catalog.
 	IcebergOptions struct {
 		CatalogType       string            `json:"catalog_type"`
 		CatalogName       string            `json:"catalog_name"`
@@ -110,19 +110,19 @@ type (
 		CatalogProperties map[string]string `json:"catalog_properties"`
 	}
 
-	// PostgresOptions: a table or a query.
+	// PostgresOptions is for a table or a query.
 	PostgresOptions struct {
 		Table string `json:"table"`
 		Query string `json:"query"`
 	}
 
-	// MsSQLOptions: a table of a Microsoft SQL Server.
+	// MsSQLOptions is for a table of a Microsoft SQL Server.
 	MsSQLOptions struct {
 		TableRef         string `json:"table_ref"`
 		ConnectionString string `json:"connection_string"`
 	}
 
-	// KafkaOptions: a Kafka topic.
+	// KafkaOptions is for a Kafka topic.
 	KafkaOptions struct {
 		BootstrapServers        string // "host:port,host:port"
 		Topic                   string
@@ -130,19 +130,19 @@ type (
 		WatermarkDelayThreshold time.Duration
 	}
 
-	// KinesisOptions: a Kinesis stream.
+	// KinesisOptions is for a Kinesis stream.
 	KinesisOptions struct {
 		Region, StreamName string
 		RecordFormat       StreamFormat
 	}
 
-	// PushOptions: rows come from Push calls.
+	// PushOptions is for rows come from Push calls.
 	PushOptions struct{}
 
-	// RequestOptions: values come with the request.
+	// RequestOptions is for values come with the request.
 	RequestOptions struct{ Schema []Field }
 
-	// CustomOptions: a source of a plug-in, by its Python class and opaque configuration, often JSON.
+	// CustomOptions is for a source of a plug-in, by its Python class and opaque configuration, often JSON.
 	CustomOptions struct {
 		Class         string // dotted class path; Feast needs it to read the source
 		Configuration []byte

@@ -66,23 +66,23 @@ type LoggingDestination interface {
 }
 
 type (
-	// FileDestination: Parquet files.
+	// FileDestination is Parquet files.
 	FileDestination struct {
 		Path               string
 		S3EndpointOverride string
 		PartitionBy        []string
 	}
-	// BigQueryDestination: a table.
+	// BigQueryDestination is a table.
 	BigQueryDestination struct{ Table string }
-	// RedshiftDestination: a table.
+	// RedshiftDestination is a table.
 	RedshiftDestination struct{ Table string }
-	// SnowflakeDestination: a table.
+	// SnowflakeDestination is a table.
 	SnowflakeDestination struct{ Table string }
-	// AthenaDestination: a table.
+	// AthenaDestination is a table.
 	AthenaDestination struct{ Table string }
-	// CouchbaseDestination: a collection.
+	// CouchbaseDestination is a collection.
 	CouchbaseDestination struct{ Database, Scope, Collection string }
-	// CustomDestination: what a plug-in understands.
+	// CustomDestination is what a plug-in understands.
 	CustomDestination struct {
 		Kind   string
 		Config map[string]string

@@ -373,12 +373,13 @@ func mutate(v reflect.Value, path string, check func(path string)) {
 		}
 	case reflect.Struct:
 		if v.Type() == reflect.TypeFor[time.Time]() {
-			change(v.Interface().(time.Time).Add(time.Hour))
+			at, _ := reflect.TypeAssert[time.Time](v)
+			change(at.Add(time.Hour))
 			return
 		}
 		for i := range v.NumField() {
 			f := v.Type().Field(i)
-			if field, ok := v.Interface().(Field); ok && f.Name == "Inner" && innerTag(field.Type) == "" {
+			if field, ok := reflect.TypeAssert[Field](v); ok && f.Name == "Inner" && innerTag(field.Type) == "" {
 				continue // other types have none
 			}
 			if f.IsExported() {
@@ -462,7 +463,7 @@ func write(b *strings.Builder, v reflect.Value) {
 		}
 		b.WriteByte(']')
 	case reflect.Struct:
-		if t, ok := v.Interface().(time.Time); ok {
+		if t, ok := reflect.TypeAssert[time.Time](v); ok {
 			b.WriteString(t.UTC().Format(time.RFC3339Nano))
 			return
 		}

@@ -65,7 +65,7 @@ type Registry struct {
 
 	current atomic.Pointer[cached]
 
-	ctx    context.Context // of background loads; ends with Close
+	ctx    context.Context //nolint:containedctx // of background loads; ends with Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
@@ -109,7 +109,7 @@ func (r *Registry) Snapshot(ctx context.Context) (*Snapshot, error) {
 		return r.await(ctx, false)
 	}
 	if c.expired.Load() && c.expired.CompareAndSwap(true, false) {
-		r.start(false)
+		_, _ = r.start(false) // a closed registry loads nothing
 	}
 	return c.snap, nil
 }
@@ -319,7 +319,7 @@ func (r *Registry) schedule(err error) {
 	}
 	if p, ok := r.backend.(Poller); ok {
 		if r.poll == nil {
-			r.poll = time.AfterFunc(p.PollInterval(), func() { r.start(false) })
+			r.poll = time.AfterFunc(p.PollInterval(), func() { _, _ = r.start(false) })
 		} else {
 			r.poll.Reset(p.PollInterval())
 		}
@@ -329,7 +329,7 @@ func (r *Registry) schedule(err error) {
 // expire runs when the current snapshot is CacheTTL old.
 func (r *Registry) expire() {
 	if r.opts.CacheMode == "thread" {
-		r.start(false)
+		_, _ = r.start(false) // a closed registry loads nothing
 	} else if c := r.current.Load(); c != nil {
 		c.expired.Store(true)
 	}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -123,7 +124,7 @@ func notRegistry(at int, err error) error {
 // add appends a record, or a bad one when its identity cannot be told. value has no spare capacity for others to write
 // into.
 func (s *State) add(kind Kind, value []byte) {
-	value = value[:len(value):len(value)]
+	value = slices.Clip(value)
 	id, err := identity(kind, value)
 	if err != nil {
 		s.Bad = append(s.Bad, BadRecord{id, value, feasterr.Invalid("%s cannot be read: %w", id, err)})

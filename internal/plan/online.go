@@ -75,15 +75,14 @@ type JoinKey struct {
 
 // use is a projection of a view that the query mentions.
 type use struct {
-	name     string // projection name with version suffix, as full names show it
-	bare     string // without the suffix
-	view     registry.View
-	info     registry.ViewInfo
-	version  int               // table version
-	shown    int               // version for metadata
-	keyMap   map[string]string // stored join key to request name
-	features []string          // as asked for
-	table    *online.Table
+	name    string // projection name with version suffix, as full names show it
+	bare    string // without the suffix
+	view    registry.View
+	info    registry.ViewInfo
+	version int               // table version
+	shown   int               // version for metadata
+	keyMap  map[string]string // stored join key to request name
+	table   *online.Table
 }
 
 // ResolveOnline resolves a query. It does no I/O. All problems of one kind are reported together.

@@ -273,21 +273,16 @@ func (s *Store) Prepare(plan *online.ReadPlan) (online.Reader, error) {
 // Read implements [online.Reader]. A store that fails, be it that it alone did not answer before the deadline, fails its
 // tables; the read as a whole fails when all stores do.
 func (r reader) Read(ctx context.Context, keys *online.Keys, dst *online.Result) error {
-	errs := make([]error, len(r))
-	read := func(i int, dst *online.Result) {
-		errs[i] = storeError(r[i].name, "read", r[i].reader.Read(ctx, keys, dst))
-	}
 	if len(r) == 1 {
-		read(0, dst)
-		return errs[0]
+		return storeError(r[0].name, "read", r[0].reader.Read(ctx, keys, dst))
 	}
-	forks := make([]*online.Result, len(r))
-	for i := range forks {
+	errs, forks := make([]error, len(r)), make([]*online.Result, len(r))
+	for i := range r {
 		forks[i] = dst.Fork()
 	}
 	var wg sync.WaitGroup
-	for i, f := range forks {
-		wg.Go(func() { read(i, f) })
+	for i, p := range r {
+		wg.Go(func() { errs[i] = storeError(p.name, "read", p.reader.Read(ctx, keys, forks[i])) })
 	}
 	wg.Wait()
 	for _, f := range forks {

@@ -212,7 +212,8 @@ func (b *bed) read(plan *online.ReadPlan, rows int, keys *online.Keys) *online.R
 	return res
 }
 
-// get reads the features of one table for keys, which fill rows 0, 1, 2...
+// get reads the features of one table for keys, which fill rows 0, 1, 2... The table may be read so again: its place in
+// every such plan is the same.
 func (b *bed) get(t *online.Table, keys ...[]byte) *online.Result {
 	b.Helper()
 	return b.read(online.NewReadPlan([]*online.Table{t}), len(keys), online.NewKeys(KeysOf(keys...)))

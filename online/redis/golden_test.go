@@ -294,6 +294,39 @@ func goldenKey(t testing.TB, joinKeys []string, row map[string]any) (key []byte,
 	return onlinetest.Key(parts...), true
 }
 
+// plan returns the tables of a request by view, and the read with its keys: views with the same join keys in a group.
+func (r *goldenRequest) plan(t testing.TB, views map[string]*online.Table, refs []string) (map[string]*online.Table, *online.ReadPlan, [][]online.Key) {
+	t.Helper()
+	tables, sets := map[string]*online.Table{}, map[string]int{}
+	var groups [][]*online.Table
+	var keys [][]online.Key
+	for _, ref := range refs {
+		view, feature, _ := strings.Cut(ref, ":")
+		table := tables[view]
+		if table == nil {
+			table = onlinetest.Pick(views[view])
+			table.Features, tables[view] = nil, table
+			joinKeys := strings.Join(table.JoinKeys, ",")
+			set, ok := sets[joinKeys]
+			if !ok {
+				set = len(groups)
+				sets[joinKeys] = set
+				groups, keys = append(groups, nil), append(keys, nil)
+				for i, row := range r.rows() {
+					key, ok := goldenKey(t, table.JoinKeys, row)
+					if !ok {
+						t.Fatalf("%s: row %d has no key of %s", r.ID, i, view)
+					}
+					keys[set] = append(keys[set], online.Key{Bytes: key, Row: i})
+				}
+			}
+			groups[set] = append(groups[set], table)
+		}
+		table.Features = append(table.Features, onlinetest.Pick(views[view], feature).Features...)
+	}
+	return tables, online.NewReadPlan(groups...), keys
+}
+
 // TestGoldenReads answers all requests from the data that Feast wrote.
 func TestGoldenReads(t *testing.T) {
 	s := goldenStore(t, 3, nil)
@@ -339,46 +372,16 @@ func TestGoldenReads(t *testing.T) {
 		if r.Service != "" {
 			refs = goldenServices[r.Service]
 		}
-		rows := r.rows()
-		groups, keys := map[string]int{}, [][]online.Key{}
-		var plan [][]*online.Table
-		byView := map[string]*online.Table{}
-		for _, ref := range refs {
-			view, feature, _ := strings.Cut(ref, ":")
-			if byView[view] == nil {
-				table := onlinetest.Pick(tables[view])
-				table.Features = nil
-				byView[view] = table
-				set := strings.Join(table.JoinKeys, ",")
-				if _, ok := groups[set]; !ok {
-					groups[set] = len(plan)
-					plan = append(plan, nil)
-					var k []online.Key
-					for i, row := range rows {
-						key, ok := goldenKey(t, table.JoinKeys, row)
-						if !ok {
-							t.Fatalf("%s: row %d has no key of %s", r.ID, i, view)
-						}
-						k = append(k, online.Key{Bytes: key, Row: i})
-					}
-					keys = append(keys, k)
-				}
-				plan[groups[set]] = append(plan[groups[set]], table)
-			}
-			for _, f := range tables[view].Features {
-				if f.Name == feature {
-					byView[view].Features = append(byView[view].Features, f)
-				}
-			}
-		}
-		res := onlinetest.Read(t, s, online.NewReadPlan(plan...), len(rows), online.NewKeys(keys...))
+		byView, plan, keys := r.plan(t, tables, refs)
+		rows := len(r.rows())
+		res := onlinetest.Read(t, s, plan, rows, online.NewKeys(keys...))
 		for _, ref := range refs {
 			view, feature, _ := strings.Cut(ref, ":")
 			table := byView[view]
 			f := slices.IndexFunc(table.Features, func(f types.Field) bool { return f.Name == feature })
 			want := r.Expected.Results[slices.Index(r.Expected.Names, r.column(ref))]
-			if len(want.Values) != len(rows) {
-				t.Fatalf("%s: %d rows, want %d", r.ID, len(rows), len(want.Values))
+			if len(want.Values) != rows {
+				t.Fatalf("%s: %d rows, want %d", r.ID, rows, len(want.Values))
 			}
 			for row, key := range keys[table.Group()] {
 				hash := stored[string(key.Bytes)+golden.Project]

@@ -17,11 +17,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/testserver"
 	"github.com/feastgo/feast/online"
-
-	"github.com/feastgo/feast/config"
 )
 
 // certificate writes a self-signed certificate for a host, and its key, into dir.

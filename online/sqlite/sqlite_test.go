@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -151,10 +152,19 @@ func get(t testing.TB, s *Store, table *online.Table, keys ...[]byte) *online.Re
 	return onlinetest.Read(t, s, online.NewReadPlan([]*online.Table{table}), len(keys), online.NewKeys(onlinetest.KeysOf(keys...)))
 }
 
-// read reads a table for one key, and returns what went wrong.
-func read(t testing.TB, s *Store, table *online.Table, key []byte) error {
+// readContext reads a table for one key, and returns what went wrong.
+func readContext(ctx context.Context, t testing.TB, s *Store, table *online.Table, key []byte) error {
 	t.Helper()
-	return readContext(t, t.Context(), s, table, key)
+	plan := online.NewReadPlan([]*online.Table{onlinetest.Pick(table)})
+	r, err := s.Prepare(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res := online.NewResult(plan, 1)
+	if err := r.Read(ctx, online.NewKeys(onlinetest.KeysOf(key)), res); err != nil {
+		return err
+	}
+	return res.Err(plan.Tables()[0])
 }
 
 // cells returns a row as text: values with their event times, less that of at(0); "-" where nothing is stored.
