@@ -198,8 +198,8 @@ func (r Rows) appendColumns(dst []frameColumn) ([]frameColumn, error) {
 }
 
 // Structs makes a frame of a slice of structs (or pointers to structs, none of them nil). A field's column is named by its `feast` tag, else by
-// its own name; `feast:"-"` leaves it out, as do unexported fields. Fields are of the types that [Columns] knows. The
-// frame reads the structs when it is used.
+// its own name; `feast:"-"` leaves it out, as do unexported fields. Fields are of the types that [Columns] knows, or pointers to
+// them, of which nil is a null. The frame reads the structs when it is used.
 func Structs[T any](rows []T) Frame { return structFrame[T](rows) }
 
 type structFrame[T any] []T
@@ -284,6 +284,9 @@ func kindOfType(t reflect.Type) (columnKind, bool) {
 		return colBool, true
 	case reflect.Slice:
 		return colBytes, t.Elem().Kind() == reflect.Uint8
+	case reflect.Pointer:
+		_, ok := kindOfType(t.Elem())
+		return colAny, ok && t.Elem().Kind() != reflect.Pointer
 	}
 	return colTime, t == reflect.TypeFor[time.Time]()
 }
@@ -313,6 +316,13 @@ func (s structFrame[T]) column(f structField, pointer bool) frameColumn {
 		return v.FieldByIndex(f.index)
 	}
 	switch f.kind {
+	case colAny:
+		return columnFrom(f.name, colAny, gather(len(s), func(i int) any {
+			if p := at(i); !p.IsNil() {
+				return scalarOf(p.Elem())
+			}
+			return nil
+		}))
 	case colInt, colInt32, colInt64:
 		return columnFrom(f.name, colInt64, gather(len(s), func(i int) int64 { return at(i).Int() }))
 	case colString:
@@ -325,6 +335,21 @@ func (s structFrame[T]) column(f structField, pointer bool) frameColumn {
 		return columnFrom(f.name, f.kind, gather(len(s), func(i int) []byte { return at(i).Bytes() }))
 	}
 	return columnFrom(f.name, f.kind, gather(len(s), func(i int) time.Time { return at(i).Interface().(time.Time) }))
+}
+
+// scalarOf returns a value of a column type in its plain Go type.
+func scalarOf(v reflect.Value) any {
+	switch {
+	case v.CanInt():
+		return v.Int()
+	case v.CanFloat():
+		return v.Float()
+	case v.Kind() == reflect.String:
+		return v.String()
+	case v.Kind() == reflect.Bool:
+		return v.Bool()
+	}
+	return v.Interface()
 }
 
 func gather[T any](n int, at func(int) T) []T {

@@ -152,6 +152,10 @@ func TestFrames(t *testing.T) {
 		Note string `feast:"-"`
 	}
 	type named int32
+	type optional struct {
+		ID *named `feast:"driver_id"`
+	}
+	one, two := named(1001), named(1002)
 	var batch feast.Batch
 	feast.SetColumn(&batch, "driver_id", []named{1001, 1002, 1001})
 	var parsed feast.Batch
@@ -166,6 +170,7 @@ func TestFrames(t *testing.T) {
 		"rows":     feast.Rows{{"driver_id": 1001}, {"driver_id": int64(1002)}, {"driver_id": "1001"}},
 		"structs":  feast.Structs([]entity{{ID: 1001}, {ID: 1002}, {ID: 1001}}),
 		"pointers": feast.Structs([]*entity{{ID: 1001}, {ID: 1002}, {ID: 1001}}),
+		"optional": feast.Structs([]optional{{&one}, {&two}, {&one}}),
 		"batch":    &batch,
 		"json":     &parsed,
 		"by name":  feast.Columns{"driver": []int64{1001, 1002, 1001}},

@@ -54,7 +54,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := print(out, resp); err != nil {
+	if err := printRows(out, resp); err != nil {
 		return err
 	}
 
@@ -100,8 +100,8 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	return nil
 }
 
-// print writes key, feature, value and status of every row.
-func print(out io.Writer, resp *feast.OnlineResponse) error {
+// printRows writes key, feature, value and status of every row.
+func printRows(out io.Writer, resp *feast.OnlineResponse) error {
 	keys, err := resp.Int64s("driver_id")
 	if err != nil {
 		return err

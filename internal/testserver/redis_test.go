@@ -2,6 +2,7 @@ package testserver_test
 
 import (
 	"bufio"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -55,8 +56,9 @@ func TestRedis(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	said.Close()
-	waits.Close()
+	if err := errors.Join(said.Close(), waits.Close()); err != nil {
+		t.Fatal(err)
+	}
 	addr, err := bufio.NewReader(says).ReadString('\n')
 	if err != nil {
 		log, _ := os.ReadFile(out.Name())
@@ -66,7 +68,7 @@ func TestRedis(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +81,7 @@ func TestRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	goOn.Close()
+	_ = goOn.Close()
 	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
 	}

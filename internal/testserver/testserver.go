@@ -94,27 +94,27 @@ cat
 kill $!
 wait
 rm -r "$PWD"`
-	cmd := exec.Command("sh", append([]string{"-c", script, "sh", program}, args...)...)
+	cmd := exec.CommandContext(context.Background(), "sh", append([]string{"-c", script, "sh", program}, args...)...)
 	cmd.Dir = dir
 	stdin, life, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	defer stdin.Close()
+	defer func() { _ = stdin.Close() }()
 	end, stdout, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	defer end.Close()
+	defer func() { _ = end.Close() }()
 	cmd.Stdin, cmd.Stdout = stdin, stdout
 	err = cmd.Start()
-	stdout.Close()
+	_ = stdout.Close() // the server has its own
 	if err == nil {
 		err = await(end, func(ctx context.Context) error { return ready(ctx, dir) })
 	}
 	if err != nil {
 		log, _ := os.ReadFile(filepath.Join(dir, "log"))
-		life.Close()
+		_ = life.Close()
 		return fmt.Errorf("%s: %w\n%s", program, err, log)
 	}
 	held.Lock()
@@ -143,7 +143,7 @@ func await(end *os.File, ready func(ctx context.Context) error) error {
 
 // freePort returns a port on which nobody listens at the moment.
 func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}

@@ -209,7 +209,7 @@ func TestErrors(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			try(t, 1, script, func(t *trial) {
-				if err := t.read(t.Context()); err != c.want {
+				if err := t.read(t.Context()); !errors.Is(err, c.want) {
 					t.Errorf("error %v, want %v", err, c.want)
 				}
 				t.expect(c.attempts, c.took)

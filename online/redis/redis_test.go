@@ -103,7 +103,7 @@ func TestOpen(t *testing.T) {
 
 func TestNew(t *testing.T) {
 	client := redis.NewClient(&redis.Options{Addr: testserver.Redis(t)})
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	s, err := New(client, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +127,7 @@ func TestNew(t *testing.T) {
 	}
 
 	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}})
-	defer cluster.Close()
+	defer func() { _ = cluster.Close() }()
 	for _, c := range []struct {
 		client redis.UniversalClient
 		opts   Options
@@ -255,7 +255,9 @@ func TestNoServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	addr := l.Addr().String()
-	l.Close()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
 	s := openStore(t, 3, map[string]any{"connection_string": addr + ",password=secret,socket_timeout=1"})
 	table := &online.Table{Project: "p", View: "v", JoinKeys: []string{"k"}}
 	for op, err := range map[string]error{
@@ -288,11 +290,11 @@ func TestSilentServer(t *testing.T) {
 		}
 	}()
 	defer func() {
-		l.Close()
+		_ = l.Close()
 		<-listening
 		close(accepted)
 		for conn := range accepted {
-			conn.Close()
+			_ = conn.Close()
 		}
 	}()
 	table := &online.Table{Project: "p", View: "v", JoinKeys: []string{"k"}}

@@ -66,7 +66,7 @@ func tlsProxy(t *testing.T, conf *tls.Config) string {
 	}
 	var wg sync.WaitGroup
 	t.Cleanup(func() {
-		l.Close()
+		_ = l.Close()
 		wg.Wait() // clients are closed before
 	})
 	wg.Go(func() {
@@ -77,11 +77,11 @@ func tlsProxy(t *testing.T, conf *tls.Config) string {
 			}
 			server, err := net.Dial("tcp", backend)
 			if err != nil {
-				conn.Close()
+				_ = conn.Close()
 				continue
 			}
-			wg.Go(func() { _, _ = io.Copy(server, conn); server.Close() })
-			wg.Go(func() { _, _ = io.Copy(conn, server); conn.Close() })
+			wg.Go(func() { _, _ = io.Copy(server, conn); _ = server.Close() })
+			wg.Go(func() { _, _ = io.Copy(conn, server); _ = conn.Close() })
 		}
 	})
 	_, port, err := net.SplitHostPort(l.Addr().String())

@@ -136,15 +136,15 @@ func (s *Store) bindColumns(q *stmt, c *types.Column, row int, buf []byte) []byt
 		}
 	}
 	if s.cfg.VectorEnabled {
-		bindVector(q, c.Any(row))
+		bindVector(q, c, row)
 	}
 	return buf
 }
 
 // bindVector binds what Feast writes to vector_value: lists of float32 as their bytes, scalars as Python's sqlite3 binds
-// them. Feast refuses all other values; here they have none.
-func bindVector(q *stmt, v any) {
-	switch v := v.(type) {
+// them. Other values, which make Feast's write fail, are NULL there.
+func bindVector(q *stmt, c *types.Column, row int) {
+	switch v := c.Any(row).(type) {
 	case []float32:
 		var b []byte
 		for _, f := range v {
@@ -152,7 +152,11 @@ func bindVector(q *stmt, v any) {
 		}
 		q.bindBlob(paramVector, b)
 	case int64:
-		q.bindInt(paramVector, v)
+		if c.Type() == types.UnixTimestamp {
+			bindText(q, paramVector, time.Unix(v, 0).UTC().Format("2006-01-02 15:04:05-07:00"))
+		} else {
+			q.bindInt(paramVector, v)
+		}
 	case int32:
 		q.bindInt(paramVector, int64(v))
 	case float64:
@@ -169,8 +173,6 @@ func bindVector(q *stmt, v any) {
 		bindText(q, paramVector, v)
 	case []byte:
 		q.bindBlob(paramVector, v)
-	case time.Time:
-		bindText(q, paramVector, v.Format("2006-01-02 15:04:05-07:00"))
 	default:
 		q.bindNull(paramVector)
 	}

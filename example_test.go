@@ -1,0 +1,124 @@
+package feast_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+
+	"github.com/feastgo/feast"
+)
+
+// exampleRepo is a copy of a repository that Feast made.
+func exampleRepo() (dir string, remove func()) {
+	dir, err := os.MkdirTemp("", "feast-example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("examples", "quickstart", "repo"))); err != nil {
+		log.Fatal(err)
+	}
+	return dir, func() { _ = os.RemoveAll(dir) }
+}
+
+func Example() {
+	dir, remove := exampleRepo()
+	defer remove()
+	ctx := context.Background()
+
+	fs, err := feast.Open(ctx, dir)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer fs.Close()
+
+	resp, err := fs.GetOnlineFeatures(ctx, feast.OnlineRequest{
+		Features: []string{"driver_hourly_stats:avg_daily_trips", "driver_hourly_stats:city"},
+		Entities: feast.Columns{"driver_id": []int64{1001, 9999}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	trips, err := resp.Column("avg_daily_trips")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for row := range resp.Len() {
+		fmt.Println(trips.Any(row), trips.Status(row))
+	}
+	// Output:
+	// 18 PRESENT
+	// <nil> NOT_FOUND
+}
+
+func ExampleFeatureStore_PrepareOnline() {
+	dir, remove := exampleRepo()
+	defer remove()
+	ctx := context.Background()
+
+	fs, err := feast.Open(ctx, dir)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer fs.Close()
+
+	q, err := fs.PrepareOnline(ctx, feast.OnlineQuery{FeatureService: "driver_activity"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	rate, trips := q.Index("conv_rate"), q.Index("avg_daily_trips")
+
+	var batch feast.Batch        // reused by every request
+	var out feast.OnlineResponse // so is the answer
+	var matrix []float32
+	for _, ids := range [][]int64{{1001, 1002}, {1003}} {
+		batch.Reset()
+		feast.SetColumn(&batch, "driver_id", ids)
+		if err := q.GetInto(ctx, &batch, &out); err != nil {
+			log.Fatal(err)
+		}
+		if matrix, err = out.Float32Matrix(matrix[:0], -1, rate, trips); err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(matrix)
+	}
+	// Output:
+	// [0.71 18 0.42 7]
+	// [-1 -1]
+}
+
+func ExampleScan() {
+	dir, remove := exampleRepo()
+	defer remove()
+	ctx := context.Background()
+
+	fs, err := feast.Open(ctx, dir)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer fs.Close()
+
+	type Driver struct {
+		ID    int64  `feast:"driver_id"`
+		Trips *int64 `feast:"avg_daily_trips"` // nil when there is no value
+		City  string `feast:"city,default=unknown"`
+	}
+	resp, err := fs.GetOnlineFeatures(ctx, feast.OnlineRequest{
+		FeatureService: "driver_activity",
+		Entities:       feast.Structs([]Driver{{ID: 1002}, {ID: 1003}}),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	drivers, err := feast.Scan[Driver](resp)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, d := range drivers {
+		fmt.Println(d.ID, d.City, d.Trips != nil)
+	}
+	// Output:
+	// 1002 Lima true
+	// 1003 unknown false
+}
