@@ -160,7 +160,11 @@ func compareProto(t *testing.T, want *servingpb.GetOnlineFeaturesResponse, got *
 			if s == feast.NullValue || s == feast.OutsideMaxAge { // departure 1
 				s = feast.Present
 			}
-			if s.String() != w.GetStatuses()[row].String() {
+			want := w.GetStatuses()[row]
+			if want == servingpb.FieldStatus_INVALID && c.Status(row) != feast.Present {
+				continue // redis_test.go: there is no value, stored or not
+			}
+			if s.String() != want.String() {
 				t.Errorf("%s row %d has status %v, want %v", name, row, c.Status(row), w.GetStatuses()[row])
 			}
 			if at := timestamppb.New(c.EventTime(row)); !freeTimes && !proto.Equal(at, w.GetEventTimestamps()[row]) {

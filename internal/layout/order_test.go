@@ -41,10 +41,7 @@ var rules = map[string]rule{
 		},
 		modules: []string{"google.golang.org/protobuf"},
 	},
-	"registry/file": {
-		own:     append([]string{"internal/protos/..."}, registryDriver...),
-		modules: []string{"google.golang.org/protobuf"},
-	},
+	"registry/file":         {own: registryDriver},
 	"registry/memory":       {own: registryDriver},
 	"registry/registrytest": {own: registryDriver},
 
@@ -57,7 +54,7 @@ var rules = map[string]rule{
 		own:     onlineDriver,
 		modules: []string{"github.com/redis/go-redis/v9", "github.com/twmb/murmur3"},
 	},
-	"online/sqlite": {own: onlineDriver, modules: []string{"modernc.org/sqlite"}},
+	"online/sqlite": {own: onlineDriver, modules: []string{"modernc.org/sqlite", "modernc.org/libc"}},
 
 	"internal/plan": {
 		own: []string{"registry", "online", "permissions", "config", "types", "telemetry", "feasterr"},
@@ -68,7 +65,7 @@ var rules = map[string]rule{
 		},
 	},
 
-	"drivers/...":         {own: []string{"registry/...", "online/..."}},
+	"drivers/...":         {own: []string{"registry/...", "online/...", "drivers/embedded"}},
 	"examples/...":        {own: public},
 	"internal/layout":     {},
 	"internal/testserver": {},
