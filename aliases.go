@@ -21,21 +21,36 @@ const (
 // The objects of the registry.
 
 type (
-	Object                = registry.Object
-	Project               = registry.Project
-	Entity                = registry.Entity
-	DataSource            = registry.DataSource
-	Field                 = registry.Field
-	FeatureView           = registry.FeatureView
-	StreamFeatureView     = registry.StreamFeatureView
-	OnDemandFeatureView   = registry.OnDemandFeatureView
-	LabelView             = registry.LabelView
-	FeatureService        = registry.FeatureService
+	// Object is [registry.Object].
+	Object = registry.Object
+	// Project is [registry.Project].
+	Project = registry.Project
+	// Entity is [registry.Entity].
+	Entity = registry.Entity
+	// DataSource is [registry.DataSource].
+	DataSource = registry.DataSource
+	// Field is [registry.Field].
+	Field = registry.Field
+	// FeatureView is [registry.FeatureView].
+	FeatureView = registry.FeatureView
+	// StreamFeatureView is [registry.StreamFeatureView].
+	StreamFeatureView = registry.StreamFeatureView
+	// OnDemandFeatureView is [registry.OnDemandFeatureView].
+	OnDemandFeatureView = registry.OnDemandFeatureView
+	// LabelView is [registry.LabelView].
+	LabelView = registry.LabelView
+	// FeatureService is [registry.FeatureService].
+	FeatureService = registry.FeatureService
+	// FeatureViewProjection is [registry.FeatureViewProjection].
 	FeatureViewProjection = registry.FeatureViewProjection
-	SavedDataset          = registry.SavedDataset
-	ValidationReference   = registry.ValidationReference
-	Permission            = permissions.Permission
-	Snapshot              = registry.Snapshot
+	// SavedDataset is [registry.SavedDataset].
+	SavedDataset = registry.SavedDataset
+	// ValidationReference is [registry.ValidationReference].
+	ValidationReference = registry.ValidationReference
+	// Permission is [permissions.Permission].
+	Permission = permissions.Permission
+	// Snapshot is [registry.Snapshot].
+	Snapshot = registry.Snapshot
 )
 
 // Type is the type of a feature.
@@ -72,13 +87,20 @@ var (
 // The typed errors.
 
 type (
-	NotFoundError      = feasterr.NotFoundError
-	RequestError       = feasterr.RequestError
-	TypeMismatchError  = feasterr.TypeMismatchError
+	// NotFoundError is [feasterr.NotFoundError].
+	NotFoundError = feasterr.NotFoundError
+	// RequestError is [feasterr.RequestError].
+	RequestError = feasterr.RequestError
+	// TypeMismatchError is [feasterr.TypeMismatchError].
+	TypeMismatchError = feasterr.TypeMismatchError
+	// SchemaChangedError is [feasterr.SchemaChangedError].
 	SchemaChangedError = feasterr.SchemaChangedError
-	StoreError         = feasterr.StoreError
-	PartialError       = feasterr.PartialError
-	NotLinkedError     = feasterr.NotLinkedError
+	// StoreError is [feasterr.StoreError].
+	StoreError = feasterr.StoreError
+	// PartialError is [feasterr.PartialError].
+	PartialError = feasterr.PartialError
+	// NotLinkedError is [feasterr.NotLinkedError].
+	NotLinkedError = feasterr.NotLinkedError
 )
 
 // Retryable reports whether the same call may succeed a moment later.

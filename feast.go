@@ -104,7 +104,7 @@ func Open(ctx context.Context, path string, opts ...Option) (*FeatureStore, erro
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	cfg, err := config.Load(path, os.LookupEnv)
+	cfg, err := config.Load(path, os.LookupEnv) //nolint:forbidigo // as the documentation of Open says
 	if err != nil {
 		return nil, err
 	}

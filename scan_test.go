@@ -82,8 +82,7 @@ func TestScanErrors(t *testing.T) {
 		X bool `feast:"trips"`
 	}](resp)
 	check("type", err, "field X", `column "trips", row 0`, "bool", "int64")
-	var mismatch *feast.TypeMismatchError
-	if !errors.As(err, &mismatch) {
+	if _, ok := errors.AsType[*feast.TypeMismatchError](err); !ok {
 		t.Errorf("a wrong type is %T", err)
 	}
 	_, err = feast.Scan[struct {

@@ -114,7 +114,7 @@ func layoutOf(t reflect.Type) layout {
 			case "literal":
 				out.literal = true
 			default:
-				panic(fmt.Sprintf("config: %s.%s has the unknown tag option %q", t, f.Name, option))
+				panic(fmt.Sprintf("config: %s.%s has the unknown tag option %q", t, f.Name, option)) //nolint:forbidigo // a fault of the program's types
 			}
 		}
 		if enum := f.Tag.Get("enum"); enum != "" {
@@ -123,7 +123,7 @@ func layoutOf(t reflect.Type) layout {
 		if text := f.Tag.Get("min"); text != "" {
 			limit, err := strconv.ParseFloat(text, 64)
 			if err != nil {
-				panic(fmt.Sprintf("config: %s.%s: %v", t, f.Name, err))
+				panic(fmt.Sprintf("config: %s.%s: %v", t, f.Name, err)) //nolint:forbidigo // a fault of the program's types
 			}
 			out.min = &limit
 		}
@@ -255,7 +255,7 @@ func (r *report) decode(n *node, key string, out reflect.Value, o options) {
 		}
 		r.fields(n, key, out, false)
 	default:
-		panic(fmt.Sprintf("config: cannot decode into %s", out.Type()))
+		panic(fmt.Sprintf("config: cannot decode into %s", out.Type())) //nolint:forbidigo // a fault of the program's types
 	}
 }
 

@@ -106,7 +106,7 @@ func (s Section) Invalid(key, format string, args ...any) error {
 func (s Section) Decode(into any) error {
 	out := reflect.ValueOf(into)
 	if out.Kind() != reflect.Pointer || out.IsNil() {
-		panic(fmt.Sprintf("config: Decode into %T, not a pointer", into))
+		panic(fmt.Sprintf("config: Decode into %T, not a pointer", into)) //nolint:forbidigo // a fault of the program's types
 	}
 	out = out.Elem()
 	n := s.node

@@ -65,8 +65,8 @@ func TestErrors(t *testing.T) {
 		}
 		wrapped := fmt.Errorf("while testing: %w", tc.err)
 		for _, s := range sentinels {
-			if errors.Is(wrapped, s) != (s == tc.class) {
-				t.Errorf("%s: is %q: %t", tc.text, s, s != tc.class)
+			if errors.Is(wrapped, s) != (s == tc.class) { //nolint:errorlint // which sentinel it is
+				t.Errorf("%s: is %q: %t", tc.text, s, s != tc.class) //nolint:errorlint // which sentinel it is
 			}
 		}
 		if errors.Is(wrapped, errCause) != tc.cause {

@@ -335,7 +335,7 @@ func TestRefreshAfterWrite(t *testing.T) {
 		b := &scripted{delay: time.Second}
 		r := New(b, "p", Options{})
 		defer closeRegistry(t, r)
-		go r.Snapshot(t.Context())
+		go func() { _, _ = r.Snapshot(t.Context()) }()
 		time.Sleep(500 * time.Millisecond)
 		b.set(1, nil)
 		var wg sync.WaitGroup

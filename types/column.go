@@ -568,7 +568,7 @@ func (r *rest) reset() {
 
 // wordsOf is how many words of 8 bytes the values of a column take.
 func wordsOf(t Type, rows int) int {
-	width := 0
+	var width int
 	switch infos[t].store {
 	case storeInt32, storeFloat32:
 		width = 4

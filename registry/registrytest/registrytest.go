@@ -534,7 +534,10 @@ func testUpdate(t *testing.T, p Place) {
 		if !maps.Equal(listed, want([]registry.Record{changed, second})) {
 			return fmt.Errorf("listed %v", listed)
 		}
-		for range tx.List(ctx, registry.KindEntity) {
+		for _, err := range tx.List(ctx, registry.KindEntity) {
+			if err != nil {
+				return err
+			}
 			break // early
 		}
 		return nil
@@ -576,8 +579,8 @@ func testUpdateProjects(t *testing.T, p Place) {
 	p.Write(t, other)
 	b := open(t, p)
 	update(t, b, func(ctx context.Context, tx registry.Tx) error {
-		for r := range tx.List(ctx, registry.KindEntity) {
-			t.Errorf("%s is listed", r.ID)
+		for r, err := range tx.List(ctx, registry.KindEntity) {
+			t.Errorf("%s is listed, %v", r.ID, err)
 		}
 		if err := tx.Put(ctx, other[0]); !errors.Is(err, feasterr.ErrInvalid) {
 			t.Errorf("putting into another project: %v", err)
