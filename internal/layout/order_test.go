@@ -69,6 +69,7 @@ var rules = map[string]rule{
 	"examples/...":        {own: public},
 	"internal/layout":     {},
 	"internal/testserver": {},
+	"internal/cputime":    {},
 }
 
 // core lists the packages that every program links, with any driver or none.

@@ -304,8 +304,8 @@ func TestReplacedFile(t *testing.T) {
 
 // errContext is cancelled when it is asked for the n-th time whether it is.
 type errContext struct {
-	context.Context
-	n *int
+	context.Context //nolint:containedctx // it is one
+	n               *int
 }
 
 func (c errContext) Err() error {

@@ -98,9 +98,9 @@ func start(t *testing.T, what, path string) (end func()) {
 // doneContext calls fn when Done is called for the n-th time. A call asks for it once to get a connection, and then each
 // time it waits for a lock.
 type doneContext struct {
-	context.Context
-	n  *int
-	fn func()
+	context.Context //nolint:containedctx // it is one
+	n               *int
+	fn              func()
 }
 
 func (c doneContext) Done() <-chan struct{} {

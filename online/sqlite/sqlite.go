@@ -3,9 +3,10 @@
 // [New] to feast.WithOnlineStore.
 //
 // The file is Feast's in every respect: a table for each feature view, named project_view (project_view_vN for version N),
-// with a row for each feature of an entity, which has an event time of its own, in whole seconds. The journal mode of a
-// file is left as it is; rollback journals and write-ahead logs are read alike. Reading creates no file. A file that
-// may only be read is read: also in WAL mode, as long as no log is left beside it.
+// with a row for each feature of an entity, which has an event time of its own, in whole seconds. Other programs may
+// read and write it meanwhile. Its journal mode is left as it is; rollback journals and write-ahead logs are read alike.
+// A file that is not there is an error to read and is not created by it. A file that may only be read is read; if it is in
+// WAL mode and stands in a directory that may only be read, as long as no log is left beside it.
 //
 // Writes keep what is newer: a feature of a row is replaced when the new event time is at least the stored one.
 //
