@@ -522,25 +522,24 @@ func (b *Block) Reset(fields []Field, rows int) {
 	b.rows = rows
 	words := 0
 	for i := range fields {
-		words += wordsOf(fields[i].Type, rows)
+		words += wordsOf(shapes[fields[i].Type].width, rows)
 	}
 	b.state = resized(b.state, rows*len(fields))
 	b.data = resized(b.data, words)
 
 	state, data := b.state, b.data
 	for i := range fields {
-		c, old, t := &b.cols[i], b.cols[i].rest, fields[i].Type
-		*c = Column{name: fields[i].Name, typ: t, store: infos[t].store, rest: old}
-		if old != nil {
-			old.reset()
+		c, f := &b.cols[i], &fields[i]
+		shape := &shapes[f.Type]
+		c.name, c.typ, c.store, c.key = f.Name, f.Type, shape.store, shape.key
+		if c.rest != nil {
+			c.rest.reset()
 		} else if c.variable() {
 			c.rest = new(rest)
 		}
-		appendKey(c.key[:0], t)
-		var own []uint64
-		c.state, state = cut(state, rows)
-		own, data = cut(data, wordsOf(t, rows))
-		c.data = unsafe.Pointer(unsafe.SliceData(own))
+		c.state, state = state[:rows:rows], state[rows:]
+		c.data = unsafe.Pointer(unsafe.SliceData(data))
+		data = data[wordsOf(shape.width, rows):]
 	}
 }
 
@@ -566,21 +565,34 @@ func (r *rest) reset() {
 	clear(r.odd)
 }
 
-// wordsOf is how many words of 8 bytes the values of a column take.
-func wordsOf(t Type, rows int) int {
-	var width int
-	switch infos[t].store {
-	case storeInt32, storeFloat32:
-		width = 4
-	case storeInt64, storeFloat64:
-		width = 8
-	case storeBool:
-		width = 1
-	default:
-		width = int(unsafe.Sizeof(cell{}))
-	}
-	return (rows*width + 7) / 8
+// shape is what a column of a type looks like.
+type shape struct {
+	store store
+	width uint8   // of a value, in bytes
+	key   [2]byte // see [Column]
 }
+
+var shapes = func() (out [len(infos)]shape) {
+	for t := range out {
+		s := &out[t]
+		s.store = infos[t].store
+		switch s.store {
+		case storeInt32, storeFloat32:
+			s.width = 4
+		case storeInt64, storeFloat64:
+			s.width = 8
+		case storeBool:
+			s.width = 1
+		default:
+			s.width = uint8(unsafe.Sizeof(cell{}))
+		}
+		appendKey(s.key[:0], Type(t))
+	}
+	return out
+}()
+
+// wordsOf is how many words of 8 bytes the values of a column take.
+func wordsOf(width uint8, rows int) int { return (rows*int(width) + 7) / 8 }
 
 // Rows returns the length of the columns.
 func (b *Block) Rows() int { return b.rows }
@@ -604,6 +616,3 @@ func resized[T any](s []T, n int) []T {
 	clear(s)
 	return s
 }
-
-// cut splits s after n elements.
-func cut[T any](s []T, n int) (head, rest []T) { return s[:n:n], s[n:] }
