@@ -271,7 +271,7 @@ func BenchmarkReadDatabaseSQL(b *testing.B) {
 				dst[at], times[at] = int64(v), event
 				n++
 			}
-			if err := errors.Join(rows.Err(), rows.Close()); err != nil || n != len(dst) {
+			if err := errors.Join(rows.Err(), rows.Close()); err != nil || n != len(dst) { //nolint:sqlclosecheck // once a round, not at the end
 				b.Fatalf("read %d features: %v", n, err)
 			}
 		}

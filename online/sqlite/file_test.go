@@ -389,8 +389,8 @@ func TestWaiting(t *testing.T) {
 		}
 		for _, c := range busy {
 			select {
-			case <-closed:
-				t.Fatal("Close did not wait")
+			case err := <-closed:
+				t.Fatalf("Close did not wait: %v", err)
 			default:
 			}
 			s.pool.put(c)
