@@ -27,6 +27,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,6 +46,8 @@ type FeatureStore struct {
 	online   room[online.Store]
 	plans    plans
 	closed   atomic.Bool
+	closing  sync.Once
+	closeErr error
 }
 
 // Option changes how [Open] and [New] set a feature store up.
@@ -69,7 +72,8 @@ const (
 	RoomOnline   Room = "online store"
 )
 
-// WithOnlineStore uses s instead of opening what feature_store.yaml describes. The feature store closes it.
+// WithOnlineStore uses s instead of opening what feature_store.yaml describes. The feature store closes it, also when it
+// cannot be opened.
 func WithOnlineStore(s online.Store) Option { return func(o *options) { o.onlineStore = s } }
 
 // WithRegistry uses b instead of opening what feature_store.yaml describes. The feature store closes it.
@@ -117,6 +121,9 @@ func New(ctx context.Context, cfg *config.RepoConfig, opts ...Option) (*FeatureS
 	for _, o := range opts {
 		o(&fs.opts)
 	}
+	if s := fs.opts.onlineStore; s != nil {
+		fs.online.set(s)
+	}
 	for _, w := range cfg.Warnings {
 		fs.opts.logger.WarnContext(ctx, "feature store configuration", "file", cfg.File, "line", w.Line, "key", w.Key, "problem", w.Message)
 	}
@@ -124,11 +131,12 @@ func New(ctx context.Context, cfg *config.RepoConfig, opts ...Option) (*FeatureS
 	if backend == nil {
 		var err error
 		if backend, err = registry.Open(ctx, cfg, registry.Env{}); err != nil {
-			return nil, errors.Join(err, fs.unlinkedOnline())
+			return nil, errors.Join(err, fs.unlinkedOnline(), fs.closeOnline())
 		}
 	}
 	fs.registry = registry.New(backend, cfg.Project, registry.Options{
 		CacheTTL:  cfg.Registry.CacheTTL,
+		CacheMode: cfg.Registry.CacheMode,
 		OnRefresh: fs.refreshed,
 	})
 	for _, r := range fs.opts.eager {
@@ -167,10 +175,7 @@ func (fs *FeatureStore) usable(ctx context.Context) error {
 
 // onlineStore opens the online store on first use.
 func (fs *FeatureStore) onlineStore(ctx context.Context) (online.Store, error) {
-	return fs.online.get(func() (online.Store, error) {
-		if fs.opts.onlineStore != nil {
-			return fs.opts.onlineStore, nil
-		}
+	return fs.online.get(ctx, func() (online.Store, error) {
 		cfg := fs.cfg.OnlineStore
 		if cfg.IsNull() {
 			return nil, feasterr.Unsupported("the repository has no online store: feature_store.yaml says online_store: null")
@@ -218,9 +223,8 @@ func (fs *FeatureStore) Warm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var shape []byte
 	for svc := range snap.FeatureServices() {
-		_, _ = fs.plans.get(fs, OnlineQuery{FeatureService: svc.Name}, &shape).compiled(ctx)
+		_, _ = fs.plans.get(ctx, fs, OnlineQuery{FeatureService: svc.Name}, nil)
 	}
 	return ctx.Err()
 }
@@ -259,8 +263,11 @@ func (fs *FeatureStore) Stats() Stats {
 // Close ends background work, waits for it and closes the stores. It may be repeated; calls afterwards return
 // [ErrClosed].
 func (fs *FeatureStore) Close() error {
-	if fs.closed.Swap(true) {
-		return nil
-	}
-	return errors.Join(fs.registry.Close(), fs.online.close(func(s online.Store) error { return s.Close() }))
+	fs.closed.Store(true)
+	fs.closing.Do(func() { fs.closeErr = errors.Join(fs.registry.Close(), fs.closeOnline()) })
+	return fs.closeErr
+}
+
+func (fs *FeatureStore) closeOnline() error {
+	return fs.online.close(func(s online.Store) error { return s.Close() })
 }

@@ -42,7 +42,10 @@ type Batch struct {
 }
 
 // Reset removes all columns and keeps the memory.
-func (b *Batch) Reset() { b.cols = b.cols[:0] }
+func (b *Batch) Reset() {
+	clear(b.cols)
+	b.cols = b.cols[:0]
+}
 
 // SetColumn sets a column of the batch, adding it after the others when it is new. The batch keeps values until it is
 // reset: the caller must not change them during a call that uses the batch.
@@ -232,14 +235,15 @@ func planOf(t reflect.Type) *structPlan {
 		p.err = feasterr.Invalid("feast.Structs takes a slice of structs, not of %s", t)
 	} else {
 		for _, f := range reflect.VisibleFields(st) {
-			name, _, _ := strings.Cut(f.Tag.Get("feast"), ",")
-			if !f.IsExported() || f.Anonymous || name == "-" {
+			tag, tagged := f.Tag.Lookup("feast")
+			name, _, _ := strings.Cut(tag, ",")
+			kind, ok := kindOfType(f.Type)
+			if !f.IsExported() || f.Anonymous || name == "-" || !tagged && !ok {
 				continue
 			}
 			if name == "" {
 				name = f.Name
 			}
-			kind, ok := kindOfType(f.Type)
 			if throughPointer(st, f.Index) {
 				p.err = feasterr.Invalid("feast.Structs: field %s of %s belongs to an embedded pointer: embed the struct itself", f.Name, st)
 				break

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"sync"
+
+	"github.com/feastgo/feast/registry"
 )
 
 // OnlineRequest is an [OnlineQuery] with entity rows.
@@ -32,10 +34,13 @@ func (r *OnlineRequest) query() OnlineQuery {
 // [*PartialError] and the response holds the others.
 func (fs *FeatureStore) GetOnlineFeatures(ctx context.Context, r OnlineRequest) (*OnlineResponse, error) {
 	resp := &OnlineResponse{req: requests.Get().(*request)}
-	p := fs.plans.get(fs, r.query(), &resp.req.shape)
-	err := p.get(ctx, r.Entities, resp)
-	resp.req.drop()
-	requests.Put(resp.req)
+	p, err := fs.plans.get(ctx, fs, r.query(), &resp.req.shape)
+	if err == nil {
+		err = p.get(ctx, r.Entities, resp)
+	}
+	if resp.req.drop() {
+		requests.Put(resp.req)
+	}
 	resp.req = nil
 	if err != nil && resp.rows == 0 {
 		return nil, err
@@ -49,33 +54,57 @@ var requests = sync.Pool{New: func() any { return new(request) }}
 // maxPlans bounds how many shapes of one-off queries are kept.
 const maxPlans = 1024
 
-// plans keeps resolved one-off queries by shape.
+// plans keeps resolved one-off queries by shape, those of the current snapshot.
 type plans struct {
 	mu      sync.RWMutex
+	snap    *registry.Snapshot
 	byShape map[string]*Prepared
 }
 
-// get returns the query of a shape, for which buf is memory. It resolves itself when it is used.
-func (c *plans) get(fs *FeatureStore, q OnlineQuery, buf *[]byte) *Prepared {
+// get returns the query of a shape, resolved. buf is memory for the shape, or nil.
+func (c *plans) get(ctx context.Context, fs *FeatureStore, q OnlineQuery, buf *[]byte) (*Prepared, error) {
+	if buf == nil {
+		buf = new([]byte)
+	}
 	shape := appendShape((*buf)[:0], q)
 	*buf = shape
+	if err := fs.usable(ctx); err != nil {
+		return nil, err
+	}
+	snap, err := fs.registry.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
 	c.mu.RLock()
 	p := c.byShape[string(shape)]
+	current := c.snap == snap
 	c.mu.RUnlock()
-	if p != nil {
-		return p
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if p := c.byShape[string(shape)]; p != nil {
-		return p
-	}
-	if c.byShape == nil || len(c.byShape) >= maxPlans {
-		c.byShape = map[string]*Prepared{}
+	if p != nil && current {
+		return p, nil
 	}
 	p = &Prepared{fs: fs, query: cloneQuery(q)}
-	c.byShape[string(shape)] = p
-	return p
+	made, err := p.compiled(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.add(made.snap, string(shape), p)
+	return p, nil
+}
+
+// add keeps a resolved query. A new snapshot ends what was kept of the last, so that no snapshot outlives its time.
+func (c *plans) add(snap *registry.Snapshot, shape string, p *Prepared) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.snap != snap {
+		c.snap, c.byShape = snap, map[string]*Prepared{}
+	}
+	if len(c.byShape) >= maxPlans {
+		for old := range c.byShape { // any one
+			delete(c.byShape, old)
+			break
+		}
+	}
+	c.byShape[shape] = p
 }
 
 func (c *plans) len() int {
@@ -92,10 +121,10 @@ func appendShape(dst []byte, q OnlineQuery) []byte {
 			flags |= 1 << i
 		}
 	}
-	dst = append(dst, flags)
 	if q.FeatureService != "" {
-		return append(append(dst, 's'), q.FeatureService...)
+		return append(append(dst, flags|1<<3), q.FeatureService...)
 	}
+	dst = append(dst, flags)
 	for _, f := range q.Features {
 		dst = binary.AppendUvarint(dst, uint64(len(f)))
 		dst = append(dst, f...)

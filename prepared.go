@@ -3,7 +3,6 @@ package feast
 import (
 	"context"
 	"errors"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,13 +48,14 @@ type Prepared struct {
 	query   OnlineQuery
 	promise *plan.Online // nil for one-off queries, which follow the registry
 
-	mu  sync.Mutex // resolving
-	cur atomic.Pointer[compiled]
+	resolving gate
+	cur       atomic.Pointer[compiled]
 }
 
 // compiled is a query resolved against one snapshot, with the store's reader.
 type compiled struct {
 	snap   *registry.Snapshot
+	err    error // the registry broke the query's promise; nothing else is set
 	plan   *plan.Online
 	reader online.Reader
 	store  string
@@ -112,30 +112,30 @@ func (p *Prepared) compiled(ctx context.Context) (*compiled, error) {
 		return nil, err
 	}
 	if c := p.cur.Load(); c != nil && c.snap == snap {
-		return c, nil
+		return c, c.err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	if err := p.resolving.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer p.resolving.unlock()
 	if c := p.cur.Load(); c != nil && c.snap == snap {
-		return c, nil
+		return c, c.err
 	}
-	c, err := p.fs.compile(ctx, snap, p.query)
-	if p.promise != nil {
-		if err == nil {
-			err = p.promise.Changed(c.plan)
-		} else if errors.Is(err, feasterr.ErrNotFound) || errors.Is(err, feasterr.ErrInvalid) {
-			err = &feasterr.SchemaChangedError{Err: err}
-		}
+	c, err := p.fs.compile(ctx, snap, p.query, p.promise)
+	if p.promise != nil && (errors.Is(err, feasterr.ErrNotFound) || errors.Is(err, feasterr.ErrInvalid)) {
+		err = &feasterr.SchemaChangedError{Err: err}
 	}
-	if err != nil {
+	if _, broken := errors.AsType[*feasterr.SchemaChangedError](err); broken {
+		c = &compiled{snap: snap, err: err}
+	} else if err != nil {
 		return nil, err
 	}
 	p.cur.Store(c)
-	return c, nil
+	return c, c.err
 }
 
 // compile resolves a query. A name that the snapshot does not know causes one refresh of the registry first.
-func (fs *FeatureStore) compile(ctx context.Context, snap *registry.Snapshot, q OnlineQuery) (*compiled, error) {
+func (fs *FeatureStore) compile(ctx context.Context, snap *registry.Snapshot, q OnlineQuery, promise *plan.Online) (*compiled, error) {
 	store, err := fs.onlineStore(ctx)
 	if err != nil {
 		return nil, err
@@ -150,7 +150,7 @@ func (fs *FeatureStore) compile(ctx context.Context, snap *registry.Snapshot, q 
 	if info.KeyVersion != 0 {
 		opts.KeyVersion = info.KeyVersion
 	}
-	query := plan.Query{Features: q.Features, Service: q.FeatureService, FullNames: q.FullFeatureNames}
+	query := plan.Query{Features: q.Features, Service: q.FeatureService, FullNames: q.FullFeatureNames, Promise: promise}
 	resolved, err := plan.ResolveOnline(snap, query, opts)
 	if errors.Is(err, feasterr.ErrNotFound) {
 		fresh, ferr := fs.registry.RefreshOnMiss(ctx)
@@ -177,12 +177,14 @@ func (fs *FeatureStore) compile(ctx context.Context, snap *registry.Snapshot, q 
 // copies, is overwritten. out must not be used by another call at the same time; after an error it holds nothing of use,
 // except after a [*PartialError]: then the views that failed say so in [Column.Err] and the others are answered.
 //
-// Columns of entities that the query does not need are ignored.
+// Columns of entities that the query does not need are ignored. entities must not alias out's own columns.
 func (p *Prepared) GetInto(ctx context.Context, entities Frame, out *OnlineResponse) error {
 	if out.req == nil {
 		out.req = new(request)
 	}
-	return p.get(ctx, entities, out)
+	err := p.get(ctx, entities, out)
+	out.req.drop()
+	return err
 }
 
 // get is GetInto with out's request memory in place.
@@ -202,41 +204,45 @@ func (fs *FeatureStore) read(ctx context.Context, c *compiled, q OnlineQuery, en
 	if hook != nil {
 		start = time.Now()
 	}
-	err := fs.fill(ctx, c, q, entities, out, all)
+	out.req.ends = out.req.ends[:0]
+	rows, err := fs.fill(ctx, c, q, entities, out, all)
 	if err != nil && !errors.Is(err, feasterr.ErrPartial) {
 		out.reset()
 	}
 	if hook != nil {
 		hook(ctx, telemetry.OnlineRead{
-			Store: c.store, Service: c.plan.Service, Rows: out.rows, Keys: out.req.keyCount(),
+			Store: c.store, Service: c.plan.Service, Rows: rows, Keys: out.req.keyCount(),
 			Columns: len(c.plan.Columns), Start: start, Took: time.Since(start), Err: err,
 		})
 	}
 	return err
 }
 
-func (fs *FeatureStore) fill(ctx context.Context, c *compiled, q OnlineQuery, entities Frame, out *OnlineResponse, all bool) error {
+// fill reads into out and returns the number of entity rows.
+func (fs *FeatureStore) fill(ctx context.Context, c *compiled, q OnlineQuery, entities Frame, out *OnlineResponse, all bool) (rows int, err error) {
 	req := out.req
-	rows, err := req.load(entities)
-	if err != nil {
-		return err
+	if rows, err = req.load(entities); err != nil {
+		return 0, err
 	}
 	layout := c.layout.Load()
 	if layout == nil || !sameNames(layout.Names, req.names) {
 		if layout, err = c.plan.Bind(req.names, all, q.FeastCompatible); err != nil {
-			return err
+			return rows, err
 		}
 		c.layout.Store(layout)
 	}
+	if rows == 0 {
+		return 0, c.plan.NoRows()
+	}
 	if err := req.convert(&out.entities, layout, rows); err != nil {
-		return err
+		return rows, err
 	}
 	if err := req.encode(c.plan, layout, &out.entities); err != nil {
-		return err
+		return rows, err
 	}
 	out.result.Reset(c.plan.Read, rows)
 	if err := req.read(ctx, c.reader, &out.result); err != nil {
-		return storeError(c.store, "read", err)
+		return rows, storeError(c.store, "read", err)
 	}
 	for g, tables := range c.plan.Read.Groups() {
 		for _, r := range req.repeats[g] {
@@ -246,7 +252,7 @@ func (fs *FeatureStore) fill(ctx context.Context, c *compiled, q OnlineQuery, en
 	if c.ttl {
 		expire(&out.result, c.plan, fs.opts.now(), q.Expired)
 	}
-	return out.finish(c.plan, layout, q.ViewVersions)
+	return rows, out.finish(c.plan, layout, q.ViewVersions)
 }
 
 func sameNames(a, b []string) bool {

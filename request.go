@@ -45,9 +45,6 @@ func (q *request) load(f Frame) (rows int, err error) {
 	if q.frame, err = f.appendColumns(q.frame[:0]); err != nil {
 		return 0, err
 	}
-	if len(q.frame) == 0 {
-		return 0, feasterr.Invalid("the entity rows have no columns: at least one is needed, if only to tell how many rows there are")
-	}
 	q.names = q.names[:0]
 	for i := range q.frame {
 		c := &q.frame[i]
@@ -56,8 +53,8 @@ func (q *request) load(f Frame) (rows int, err error) {
 			return 0, &feasterr.RequestError{Column: c.name, Row: -1, Msg: fmt.Sprintf("has %d rows and column %q has %d: all columns must have the same length", c.n, q.frame[0].name, q.frame[0].n)}
 		}
 	}
-	if q.frame[0].n == 0 {
-		return 0, &feasterr.RequestError{Column: q.frame[0].name, Row: -1, Msg: "has no rows"}
+	if len(q.frame) == 0 {
+		return 0, nil
 	}
 	return q.frame[0].n, nil
 }
@@ -133,7 +130,7 @@ func fill(dst *types.Column, src *frameColumn) error {
 	case src.kind == colString && (typ == types.String || typ == types.UUID || typ == types.TimeUUID || typ == types.Decimal):
 		for i, v := range slice[string](src) {
 			if err := dst.SetString(i, v); err != nil {
-				return err
+				return &feasterr.RequestError{Column: dst.Name(), Row: i, Err: err}
 			}
 		}
 	case src.kind == colBytes && typ == types.Bytes:
@@ -142,7 +139,7 @@ func fill(dst *types.Column, src *frameColumn) error {
 				return &feasterr.RequestError{Column: dst.Name(), Row: i, Msg: "an entity key cannot be null"}
 			}
 			if err := dst.SetBytes(i, v); err != nil {
-				return err
+				return &feasterr.RequestError{Column: dst.Name(), Row: i, Err: err}
 			}
 		}
 	case src.kind == colAny:
@@ -233,11 +230,17 @@ func (q *request) encode(p *plan.Online, l *plan.Layout, entities *types.Block) 
 	return nil
 }
 
-// drop forgets what belongs to callers, so that a kept request does not keep it alive.
-func (q *request) drop() {
+// keepBytes is how large a request may grow and still be kept for another.
+const keepBytes = 1 << 20
+
+// drop forgets what belongs to callers, so that a kept request does not keep it alive, and reports whether it is small
+// enough to be kept.
+func (q *request) drop() bool {
 	clear(q.frame)
 	clear(q.names)
-	q.frame, q.names = q.frame[:0], q.names[:0]
+	clear(q.columns)
+	q.frame, q.names, q.columns = q.frame[:0], q.names[:0], q.columns[:0]
+	return cap(q.buf) <= keepBytes
 }
 
 // dummy is the column of the key of views without entities.

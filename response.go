@@ -1,6 +1,7 @@
 package feast
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"strconv"
@@ -55,13 +56,20 @@ func (r *OnlineResponse) finish(p *plan.Online, l *plan.Layout, views bool) erro
 	if !r.result.Failed() {
 		return nil
 	}
-	failed := map[string]error{}
-	for i := range r.cols {
-		if err := r.cols[i].Err(); err != nil {
-			failed[r.cols[i].View()] = err
+	failed, answered := map[string]error{}, false
+	for i := range p.Columns {
+		c := &p.Columns[i]
+		if err := r.result.Err(c.Table); err != nil {
+			failed[c.View] = err
+		} else {
+			answered = true
 		}
 	}
-	return &feasterr.PartialError{Views: failed}
+	partial := &feasterr.PartialError{Views: failed}
+	if answered {
+		return partial
+	}
+	return errors.Join(partial.Unwrap()...) // nothing to use
 }
 
 func (r *OnlineResponse) makeColumns(p *plan.Online, l *plan.Layout) {

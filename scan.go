@@ -178,6 +178,9 @@ func assign(dst reflect.Value, v any, typ types.Type) bool {
 		return true
 	}
 	if s, ok := reflect.TypeAssert[sql.Scanner](dst.Addr()); ok { // sql.Null and its like
+		if n, ok := v.(int64); ok && typ == types.UnixTimestamp && s.Scan(time.Unix(n, 0).UTC()) == nil {
+			return true
+		}
 		if err := s.Scan(driverValue(v)); err == nil {
 			return true
 		}

@@ -28,7 +28,6 @@ type Env struct {
 	RepoDir    string                                  // what relative paths resolve against
 	KeyVersion int                                     // entity_key_serialization_version
 	Now        func() time.Time                        // never nil
-	Token      config.TokenSource                      // identity for servers, may be nil
 	Open       func(cfg config.Section) (Store, error) // opens another section's store, for wrappers
 }
 

@@ -295,7 +295,7 @@ func (r *Registry) load(f *flight) RefreshEvent {
 		r.stats.Refreshes++
 		r.current.Store(&cached{snap: event.Snapshot})
 		r.stats.Loaded = start
-	default:
+	case r.current.Load() != nil:
 		r.stats.Loaded = start
 		r.current.Load().expired.Store(false)
 	}

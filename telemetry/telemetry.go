@@ -10,7 +10,7 @@ import (
 // Hooks are called by the core after the event they describe. Nil members cost a nil check. They are called on the
 // goroutine of the event, several at a time, and should return quickly.
 type Hooks struct {
-	// OnlineRead follows every online request that reached the store.
+	// OnlineRead follows every online request whose query was resolved, also one whose entity rows are refused.
 	OnlineRead func(ctx context.Context, e OnlineRead)
 	// RegistryRefresh follows every load of the registry, in the background or not, that found something new or
 	// failed.
@@ -21,7 +21,7 @@ type Hooks struct {
 type OnlineRead struct {
 	Store   string // name of the store, "redis"
 	Service string // feature service, empty for lists of features
-	Rows    int    // entity rows asked for
+	Rows    int    // entity rows given
 	Keys    int    // distinct entity keys looked up, over all key sets
 	Columns int    // feature columns
 	Start   time.Time

@@ -61,6 +61,9 @@ func (p *Online) Bind(names []string, all, partial bool) (*Layout, error) {
 			errs = append(errs, missingKeys(set.View, missing, names))
 		}
 	}
+	if len(names) == 0 && len(errs) == 0 {
+		return nil, p.NoRows()
+	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -78,6 +81,21 @@ func missingKeys(view string, missing, names []string) error {
 	}
 }
 
+// NoRows is the error for a request whose columns have no rows.
+func (p *Online) NoRows() error {
+	for _, set := range p.Sets {
+		for _, k := range set.Keys {
+			if k.Request != "" {
+				return &feasterr.RequestError{
+					Column: k.Request, Row: -1,
+					Msg: fmt.Sprintf("feature view %q needs join key %s, and the column has no rows", set.View, k.Request),
+				}
+			}
+		}
+	}
+	return feasterr.Invalid("the entity rows have no rows: one column with a row is needed, if only to tell how many there are")
+}
+
 // echoAll adds every column that names a join key or an entity. When two columns mean the same key, the later counts.
 func (p *Online) echoAll(l *Layout) {
 	for i, name := range l.Names {
@@ -88,7 +106,7 @@ func (p *Online) echoAll(l *Layout) {
 		typ := types.Invalid
 		for _, set := range p.Sets {
 			for _, k := range set.Keys {
-				if k.Request == as || k.Stored == as && k.Request != as && typ == types.Invalid {
+				if typ == types.Invalid && (k.Request == as || k.Stored == as) {
 					typ = k.Type
 				}
 			}
@@ -119,26 +137,22 @@ func (p *Online) echoKeys(l *Layout) {
 	l.Echo = len(l.Columns)
 }
 
-// source finds the request column for a join key: the name the projection gives it, then the stored name, then the name
-// of its entity; -1 when there is none.
+// source finds the request column for a join key, -1 when there is none: the one that has the name the projection gives
+// it, else the last that has the stored name or the name of its entity.
 func (p *Online) source(names []string, k JoinKey) int {
-	last := -1
-	for i, n := range names {
-		if n == k.Request {
-			last = i
+	if k.Request != k.Stored {
+		for i, n := range slices.Backward(names) {
+			if n == k.Request {
+				return i
+			}
 		}
 	}
-	for i := 0; last < 0 && i < len(names); i++ {
-		if names[i] == k.Stored {
-			last = i
+	for i, n := range slices.Backward(names) {
+		if n == k.Stored || p.known[n] == k.Stored {
+			return i
 		}
 	}
-	for i := 0; last < 0 && i < len(names); i++ {
-		if p.known[names[i]] == k.Stored {
-			last = i
-		}
-	}
-	return last
+	return -1
 }
 
 // column returns the converted column of a source for a key, adding it when there is none of the key's type yet.

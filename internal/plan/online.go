@@ -21,6 +21,9 @@ type Query struct {
 	Features  []string // references; ignored when Service is set
 	Service   string
 	FullNames bool
+	// Promise, when set, is an earlier plan of the query: the new one has the same columns in the same places, whatever
+	// else the service holds by now, or is a *feasterr.SchemaChangedError.
+	Promise *Online
 }
 
 // Options are what the repository and the store say about reading.
@@ -97,13 +100,43 @@ func ResolveOnline(snap *registry.Snapshot, q Query, o Options) (*Online, error)
 	if err != nil {
 		return nil, err
 	}
+	if q.Promise != nil {
+		if err := r.keep(q.Promise.Columns); err != nil {
+			return nil, err
+		}
+	}
 	if err := r.servable(); err != nil {
 		return nil, err
 	}
 	if err := r.collisions(q.FullNames); err != nil {
 		return nil, err
 	}
-	return r.plan(q)
+	p, err := r.plan(q)
+	if err == nil && q.Promise != nil {
+		err = q.Promise.changed(p)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// keep drops what was not promised: other features of the service, and views that only those need.
+func (r *resolver) keep(columns []Column) error {
+	var flat []flatRef
+	var uses []*use
+	for _, c := range columns {
+		ref := flatRef{r.byName[c.View], c.Table.Features[c.Feature].Name}
+		if ref.use == nil || !slices.Contains(r.flat, ref) {
+			return &feasterr.SchemaChangedError{Column: c.Name, Was: c.Type.String()}
+		}
+		flat = append(flat, ref)
+		if !slices.Contains(uses, ref.use) {
+			uses = append(uses, ref.use)
+		}
+	}
+	r.flat, r.uses = flat, uses
+	return nil
 }
 
 type resolver struct {
@@ -140,8 +173,7 @@ func (r *resolver) reference(p reference) error {
 	name := p.view
 	if p.version >= 0 {
 		if !r.opts.Versioning {
-			return feasterr.Invalid("reference %s@v%d:%s names a version: set enable_online_feature_view_versioning: true under registry in feature_store.yaml",
-				p.view, p.version, p.feature)
+			return versionsOff(fmt.Sprintf("reference %s@v%d:%s names a version", p.view, p.version, p.feature))
 		}
 		name += "@v" + strconv.Itoa(p.version)
 	}
@@ -156,6 +188,10 @@ func (r *resolver) reference(p reference) error {
 	}
 	r.flat = append(r.flat, flatRef{u, p.feature})
 	return nil
+}
+
+func versionsOff(what string) error {
+	return feasterr.Invalid("%s: set enable_online_feature_view_versioning: true under registry in feature_store.yaml", what)
 }
 
 // use looks a view up; version -1 is the current one.
@@ -208,8 +244,11 @@ func (r *resolver) service(name string) error {
 
 func (r *resolver) projection(service string, p *registry.FeatureViewProjection) error {
 	version := -1
-	if p.Version != nil && r.opts.Versioning {
+	if p.Version != nil {
 		version = *p.Version
+		if !r.opts.Versioning {
+			return versionsOff(fmt.Sprintf("feature service %q reads %s", service, p.NameInUse()))
+		}
 	}
 	u, err := r.use(p.Name, version)
 	if err != nil {
@@ -298,6 +337,9 @@ func (r *resolver) plan(q Query) (*Online, error) {
 		u.table = &online.Table{
 			Project: r.snap.ProjectName(), View: u.info.Name, Version: u.version,
 			Entities: u.info.Entities, JoinKeys: set.Encoding.JoinKeys(), Tags: u.info.Tags,
+		}
+		if len(u.table.Entities) == 0 {
+			u.table.Entities = []string{online.DummyEntity}
 		}
 		id := set.identity()
 		g, ok := byKeys[id]
@@ -464,19 +506,21 @@ func (p *Online) Index(name string) (int, bool) {
 	return i, i >= 0
 }
 
-// Changed compares a new plan of a query with the plan that it was prepared with: nil when every column is still there
-// with its type.
-func (p *Online) Changed(now *Online) error {
+// changed reports what the new plan of a query, made for this promise, does not keep of it.
+func (p *Online) changed(now *Online) error {
 	for i, c := range p.Columns {
-		if i >= len(now.Columns) || now.Columns[i].Name != c.Name {
-			if j, ok := now.Index(c.Name); ok {
-				return &feasterr.SchemaChangedError{Column: c.Name, Was: c.Type.String(), Now: fmt.Sprintf("column %d", j)}
-			}
-			return &feasterr.SchemaChangedError{Column: c.Name, Was: c.Type.String()}
+		if to := now.Columns[i].Type; to != c.Type {
+			return &feasterr.SchemaChangedError{Column: c.Name, Was: c.Type.String(), Now: to.String()}
 		}
-		if now.Columns[i].Type != c.Type {
-			return &feasterr.SchemaChangedError{Column: c.Name, Was: c.Type.String(), Now: now.Columns[i].Type.String()}
+	}
+	for i, k := range p.keys {
+		if i >= len(now.keys) || now.keys[i] != k {
+			return &feasterr.SchemaChangedError{Err: fmt.Errorf("it needs join keys %s now, and needed %s",
+				strings.Join(now.keys, ", "), strings.Join(p.keys, ", "))}
 		}
+	}
+	if len(now.keys) > len(p.keys) {
+		return &feasterr.SchemaChangedError{Err: fmt.Errorf("it needs join key %s now", now.keys[len(p.keys)])}
 	}
 	return nil
 }

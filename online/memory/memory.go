@@ -152,13 +152,18 @@ func (s *Store) Close() error {
 
 // Prepare implements [online.Store].
 func (s *Store) Prepare(plan *online.ReadPlan) (online.Reader, error) {
-	return &reader{store: s, plan: plan, compiled: make([]atomic.Pointer[compiled], len(plan.Tables()))}, nil
+	r := &reader{store: s, plan: plan, compiled: make([]atomic.Pointer[compiled], len(plan.Tables()))}
+	for _, t := range plan.Tables() {
+		r.keys = append(r.keys, keyOf(t))
+	}
+	return r, nil
 }
 
 // reader reads the tables of a plan.
 type reader struct {
 	store    *Store
 	plan     *online.ReadPlan
+	keys     []tableKey                 // by place in plan.Tables
 	compiled []atomic.Pointer[compiled] // by place in plan.Tables
 }
 
@@ -180,7 +185,7 @@ func (r *reader) Read(ctx context.Context, keys *online.Keys, dst *online.Result
 		return feasterr.ErrClosed
 	}
 	for i, t := range r.plan.Tables() {
-		stored := r.store.tables[keyOf(t)]
+		stored := r.store.tables[r.keys[i]]
 		if stored == nil {
 			continue
 		}

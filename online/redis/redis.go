@@ -95,8 +95,9 @@ type Store struct {
 	owned  bool
 	opts   Options
 
-	mu      sync.RWMutex // held for reading by running calls
+	mu      sync.Mutex
 	closed  bool
+	calls   sync.WaitGroup // none begins after closed
 	running sync.WaitGroup // what calls that were cancelled left behind
 }
 
@@ -141,6 +142,7 @@ func (s *Store) Close() error {
 	first := !s.closed
 	s.closed = true
 	s.mu.Unlock()
+	s.calls.Wait()
 	var err error
 	if first && s.owned {
 		err = s.client.Close() // ends the requests that were given up
@@ -154,15 +156,16 @@ func (s *Store) enter(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	s.mu.RLock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.closed {
-		s.mu.RUnlock()
 		return feasterr.ErrClosed
 	}
+	s.calls.Add(1)
 	return nil
 }
 
-func (s *Store) leave() { s.mu.RUnlock() }
+func (s *Store) leave() { s.calls.Done() }
 
 // exec sends the commands of a pipeline and waits for the replies. Where it returns nil, a command has its reply or an
 // error for which wrongType holds.
