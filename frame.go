@@ -67,6 +67,9 @@ func (b *Batch) set(c frameColumn) {
 }
 
 func (b *Batch) appendColumns(dst []frameColumn) ([]frameColumn, error) {
+	if b == nil {
+		return dst, nil
+	}
 	return append(dst, b.cols...), nil
 }
 

@@ -122,7 +122,7 @@ func (p *Prepared) compiled(ctx context.Context) (*compiled, error) {
 		return c, c.err
 	}
 	c, err := p.fs.compile(ctx, snap, p.query, p.promise)
-	if p.promise != nil && (errors.Is(err, feasterr.ErrNotFound) || errors.Is(err, feasterr.ErrInvalid)) {
+	if p.promise != nil && errors.Is(err, feasterr.ErrNotFound) {
 		err = &feasterr.SchemaChangedError{Err: err}
 	}
 	if _, broken := errors.AsType[*feasterr.SchemaChangedError](err); broken {
@@ -179,6 +179,9 @@ func (fs *FeatureStore) compile(ctx context.Context, snap *registry.Snapshot, q 
 //
 // Columns of entities that the query does not need are ignored. entities must not alias out's own columns.
 func (p *Prepared) GetInto(ctx context.Context, entities Frame, out *OnlineResponse) error {
+	if out == nil {
+		return feasterr.Invalid("GetInto needs an OnlineResponse to read into, and got nil")
+	}
 	if out.req == nil {
 		out.req = new(request)
 	}

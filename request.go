@@ -75,7 +75,14 @@ func (q *request) convert(entities *types.Block, l *plan.Layout, rows int) error
 		if c.Source < 0 {
 			continue
 		}
-		if err := fill(&cols[i], &q.frame[c.Source]); err != nil {
+		dst, src := &cols[i], &q.frame[c.Source]
+		if c.Type == types.Invalid && src.kind == colAny && !l.IsKey(i) {
+			if err := fillEcho(dst, slice[any](src)); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := fill(dst, src); err != nil {
 			return err
 		}
 	}
@@ -158,6 +165,23 @@ func fill(dst *types.Column, src *frameColumn) error {
 		return fillEach(dst, slice[float32](src), func(v float32) any { return v })
 	default:
 		return &feasterr.RequestError{Column: dst.Name(), Row: -1, Msg: fmt.Sprintf("is a %s, and the join key is %s; []any has its values coerced", src.kind, typ)}
+	}
+	return nil
+}
+
+// fillEcho is fill for a join key of other views, which is only answered: it may be null.
+func fillEcho(dst *types.Column, src []any) error {
+	for i, v := range src {
+		if v == nil {
+			dst.Clear(i, types.NullValue)
+			continue
+		}
+		if dst.Type() == types.Invalid {
+			return &feasterr.RequestError{Column: dst.Name(), Row: i, Msg: fmt.Sprintf("a %T is no value of a join key", v)}
+		}
+		if err := dst.SetScalar(i, v); err != nil {
+			return &feasterr.RequestError{Column: dst.Name(), Row: i, Err: err}
+		}
 	}
 	return nil
 }

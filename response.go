@@ -185,7 +185,8 @@ func (c *Column) named(err error) error {
 
 // Float32Matrix appends the rows as a dense matrix to dst, row after row: the given columns (positions for
 // [OnlineResponse.At]), or all feature columns, in float32, with missing where a value is not [Present]. float64 and
-// whole numbers are rounded. A column that is not numeric is a [*TypeMismatchError].
+// whole numbers are rounded. A column that is not numeric is a
+// [*TypeMismatchError], a position without a column an [ErrInvalid].
 func (r *OnlineResponse) Float32Matrix(dst []float32, missing float32, cols ...int) ([]float32, error) {
 	width := len(cols)
 	first := 0
@@ -203,6 +204,9 @@ func (r *OnlineResponse) Float32Matrix(dst []float32, missing float32, cols ...i
 		at := first + k
 		if len(cols) > 0 {
 			at = cols[k]
+		}
+		if at < 0 || at >= len(r.cols) {
+			return dst[:from], feasterr.Invalid("Float32Matrix: there is no column %d, the response has %d", at, len(r.cols))
 		}
 		c := &r.cols[at]
 		if !c.Type().Numeric() {

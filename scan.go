@@ -41,6 +41,9 @@ func ScanInto[T any](r *OnlineResponse, dst []T) ([]T, error) {
 	if err != nil {
 		return dst, err
 	}
+	if r == nil {
+		return dst, feasterr.Invalid("feast.Scan needs a response, and got nil")
+	}
 	cols := make([]*Column, len(fields))
 	for i, f := range fields {
 		if cols[i], err = f.column(r); err != nil {
@@ -108,6 +111,9 @@ func scanFields(st reflect.Type) ([]scanField, error) {
 			case strings.HasPrefix(o, "default="):
 				text := strings.TrimPrefix(o, "default=")
 				s.fallback = &text
+				if err := setText(reflect.New(f.Type).Elem(), text); err != nil {
+					return nil, feasterr.Invalid("field %s of %s: default %q: %w", f.Name, st, text, err)
+				}
 			default:
 				return nil, feasterr.Invalid("field %s of %s: tag option %q is unknown or does not suit type %s", f.Name, st, o, f.Type)
 			}

@@ -125,24 +125,25 @@ func TestScanTypes(t *testing.T) {
 		t.Fatal(err)
 	}
 	type Row struct {
-		F64  float64           `feast:"f64"`
-		Dec  big.Rat           `feast:"dec"`
-		Text string            `feast:"dec"`
-		UID  [16]byte          `feast:"uid"`
-		UIDs string            `feast:"uid"`
-		Raw  json.RawMessage   `feast:"js"`
-		JS   struct{ A []int } `feast:"js"`
-		At   time.Time         `feast:"ts"`
-		Secs int64             `feast:"ts"`
-		OK   bool              `feast:"ok"`
-		Byte []byte            `feast:"raw"`
+		F64  float64             `feast:"f64"`
+		Dec  big.Rat             `feast:"dec"`
+		Text string              `feast:"dec"`
+		UID  [16]byte            `feast:"uid"`
+		UIDs string              `feast:"uid"`
+		Raw  json.RawMessage     `feast:"js"`
+		JS   struct{ A []int }   `feast:"js"`
+		At   time.Time           `feast:"ts"`
+		Secs int64               `feast:"ts"`
+		Opt  sql.Null[time.Time] `feast:"ts"`
+		OK   bool                `feast:"ok"`
+		Byte []byte              `feast:"raw"`
 	}
 	got, err := feast.Scan[Row](resp)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := got[0]
-	text := fmt.Sprint(r.F64, r.Dec.RatString(), r.Text, r.UID[0], r.UIDs, string(r.Raw), r.JS.A, r.At.Equal(t0), r.Secs == t0.Unix(), r.OK, r.Byte)
+	text := fmt.Sprint(r.F64, r.Dec.RatString(), r.Text, r.UID[0], r.UIDs, string(r.Raw), r.JS.A, r.At.Equal(t0) && r.Opt.V.Equal(t0), r.Secs == t0.Unix(), r.OK, r.Byte)
 	if want := fmt.Sprint(1.5, "25/2", "12.50", 0xf4, id, `{"a": [1, 2]}`, []int{1, 2}, true, true, true, []byte{0, 1}); text != want {
 		t.Errorf("got %s, want %s", text, want)
 	}

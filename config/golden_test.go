@@ -60,8 +60,8 @@ var goldenErrors = map[string]string{
 	"project_space":                  `f.yaml:1: project: "a b" must consist of letters, digits and underscores`,
 	"project_int":                    `f.yaml:1: project: must be text, is an integer; put it in quotes`,
 	"project_null":                   `f.yaml:1: project: must be text, is null`,
-	"online_unknown_type": `f.yaml:4: online_store.type: unknown online store type "nosuch"; known are aerospike, bigtable, cache, ` +
-		`cassandra, chronon, couchbase.online, datastore, dynamodb, elasticsearch, fallback, hazelcast, hbase, hedge, hybrid, ` +
+	"online_unknown_type": `f.yaml:4: online_store.type: unknown online store type "nosuch"; known are aerospike, bigtable, ` +
+		`cassandra, chronon, couchbase.online, datastore, dynamodb, elasticsearch, hazelcast, hbase, hybrid, ` +
 		`memory, milvus, mongodb, mysql, postgres, qdrant, redis, remote, scylladb, singlestore, snowflake.online, sqlite ` +
 		`and class paths that end in OnlineStore`,
 	"auth_missing_type":         `f.yaml:4: auth.type: is required: "no_auth", "kubernetes" or "oidc"`,

@@ -47,7 +47,7 @@ var (
 			"SqliteOnlineStore":        "sqlite",
 		},
 		// Stores of this library that Feast does not have.
-		aliases: map[string]string{"cache": "cache", "fallback": "fallback", "hedge": "hedge", "memory": "memory"},
+		aliases: map[string]string{"memory": "memory"},
 	}
 	offlineTypes = typeTable{
 		kind: "offline store", prefix: "feast.infra.offline_stores.", suffix: "OfflineStore",

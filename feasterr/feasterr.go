@@ -34,7 +34,7 @@ var (
 	// ErrUnsupported: this driver, build or version cannot do it. The message says what can.
 	ErrUnsupported = errors.New("unsupported")
 	// ErrClosed: the feature store was closed before or during the call.
-	ErrClosed = errors.New("closed")
+	ErrClosed = errors.New("feast: use after Close")
 	// ErrPartial: some views were answered and some failed; see [PartialError].
 	ErrPartial = errors.New("partial failure")
 )
@@ -241,7 +241,7 @@ func (e *NotLinkedError) Error() string {
 	if e.Import != "" {
 		return fmt.Sprintf("%s %q is not linked in: import _ %q", e.Room, e.Type, e.Import)
 	}
-	return fmt.Sprintf("%s type %q is not known; linked in: %s", e.Room, e.Type, cmp.Or(strings.Join(e.Known, ", "), "none"))
+	return fmt.Sprintf("this version has no driver for %s type %q; linked in: %s", e.Room, e.Type, cmp.Or(strings.Join(e.Known, ", "), "none"))
 }
 
 // Is reports whether target is [ErrUnsupported].

@@ -57,8 +57,8 @@ func TestErrors(t *testing.T) {
 		{&StoreError{Store: "redis", Op: "read", Table: "v", Err: Unavailable("%w", errCause)}, "redis: read v: cause", ErrUnavailable, true},
 		{&PartialError{Views: map[string]error{"b": errCause, "a": errors.New("other")}}, "2 feature view(s) failed: a: other; b: cause", ErrPartial, true},
 		{&NotLinkedError{Room: "online store", Type: "redis", Import: "m/redis"}, `online store "redis" is not linked in: import _ "m/redis"`, ErrUnsupported, false},
-		{&NotLinkedError{Room: "registry", Type: "x", Known: []string{"file", "sql"}}, `registry type "x" is not known; linked in: file, sql`, ErrUnsupported, false},
-		{&NotLinkedError{Room: "registry", Type: "x"}, `registry type "x" is not known; linked in: none`, ErrUnsupported, false},
+		{&NotLinkedError{Room: "registry", Type: "x", Known: []string{"file", "sql"}}, `this version has no driver for registry type "x"; linked in: file, sql`, ErrUnsupported, false},
+		{&NotLinkedError{Room: "registry", Type: "x"}, `this version has no driver for registry type "x"; linked in: none`, ErrUnsupported, false},
 	} {
 		if got := tc.err.Error(); got != tc.text {
 			t.Errorf("text %s\nwant %s", got, tc.text)

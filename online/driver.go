@@ -2,7 +2,6 @@ package online
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -52,11 +51,16 @@ func Register(d Driver) {
 	}
 }
 
-// Drivers returns the registered names, sorted.
+// Drivers returns the type names of the registered drivers, each by its first name, sorted.
 func Drivers() []string {
 	driversMu.RLock()
 	defer driversMu.RUnlock()
-	return slices.Sorted(maps.Keys(drivers))
+	var names []string
+	for _, d := range drivers {
+		names = append(names, d.Names[0])
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // Open opens the store that a section of type cfg.Type() describes. A type that is not linked in is a
@@ -96,10 +100,10 @@ func importOf(typ string) string {
 // Linked reports whether stores of a type can be opened: nil, or a [*feasterr.NotLinkedError].
 func Linked(typ string) error {
 	driversMu.RLock()
-	defer driversMu.RUnlock()
-	if _, ok := drivers[typ]; ok {
+	_, ok := drivers[typ]
+	driversMu.RUnlock()
+	if ok {
 		return nil
 	}
-	known := slices.Sorted(maps.Keys(drivers))
-	return &feasterr.NotLinkedError{Room: "online store", Type: typ, Import: importOf(typ), Known: known}
+	return &feasterr.NotLinkedError{Room: "online store", Type: typ, Import: importOf(typ), Known: Drivers()}
 }

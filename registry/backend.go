@@ -80,13 +80,8 @@ var (
 
 // imports says which packages of this module link which drivers.
 var imports = map[string]string{
-	"file":               "file",
-	"memory":             "memory",
-	"s3":                 "s3",
-	"gcs":                "gcs",
-	"sql":                "sql",
-	"snowflake.registry": "snowflake",
-	"remote":             "remote",
+	"file":   "file",
+	"memory": "memory",
 }
 
 // Register makes a driver known under its names. It is called from init functions and panics when a name is taken or

@@ -43,6 +43,7 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("lookup", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // main prints the error
 	repo := flags.String("repo", ".", "feature repository: a `directory` with feature_store.yaml, or the file")
 	features := flags.String("features", "", "comma-separated `references` view:feature")
 	service := flags.String("service", "", "feature `service`, instead of -features")
@@ -50,8 +51,21 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	requestData := flags.String("request-data", "", "request data of on-demand views, a JSON `object` of columns")
 	fullNames := flags.Bool("full-names", false, "name columns view__feature")
 	batch := flags.String("batch", "", "`file` of JSON lines {id, features or feature_service, entities, request_data, full_feature_names}")
-	if err := flags.Parse(args); err != nil {
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		flags.SetOutput(out)
+		flags.PrintDefaults()
+		return nil
+	} else if err != nil {
 		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("argument %q is left over: everything is a flag", flags.Arg(0))
+	}
+	if *features != "" && *service != "" {
+		return errors.New("-features and -service exclude each other")
+	}
+	if *batch != "" && (*features != "" || *service != "" || *entities != "" || *requestData != "" || *fullNames) {
+		return errors.New("-batch takes what to read from its file: leave the other flags out")
 	}
 	fs, err := feast.Open(ctx, *repo)
 	if err != nil {

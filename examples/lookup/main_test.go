@@ -81,6 +81,10 @@ func TestErrors(t *testing.T) {
 		args []string
 	}{
 		{"feature_store.yaml", []string{"-repo", t.TempDir(), "-features", "a:b", "-entities", `{}`}},
+		{"left over", []string{"-repo", dir, "-features", "a:b", "-entities", `{}`, "x"}},
+		{"exclude each other", []string{"-repo", dir, "-features", "a:b", "-service", "s", "-entities", `{}`}},
+		{"-batch takes", []string{"-repo", dir, "-batch", "f", "-full-names"}},
+		{"not defined: -nope", []string{"-nope"}},
 		{"-entities is missing", []string{"-repo", dir, "-features", "a:b"}},
 		{"want a JSON object of columns", []string{"-repo", dir, "-features", "a:b", "-entities", `[]`}},
 		{`feature view "a" does not exist`, []string{"-repo", dir, "-features", "a:b", "-entities", `{"driver_id": [1]}`}},

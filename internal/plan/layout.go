@@ -19,6 +19,16 @@ type Layout struct {
 	Sets    [][]int // by key set: for each join key an index of Columns; nil: no row can be found
 }
 
+// IsKey reports whether a column is part of an entity key that is looked up, and not only answered.
+func (l *Layout) IsKey(column int) bool {
+	for _, set := range l.Sets {
+		if slices.Contains(set, column) {
+			return true
+		}
+	}
+	return false
+}
+
 // EntityColumn is a request column as it is converted.
 type EntityColumn struct {
 	Source int        // index of Names; negative: the request has no such column
@@ -137,18 +147,11 @@ func (p *Online) echoKeys(l *Layout) {
 	l.Echo = len(l.Columns)
 }
 
-// source finds the request column for a join key, -1 when there is none: the one that has the name the projection gives
-// it, else the last that has the stored name or the name of its entity.
+// source finds the request column for a join key, -1 when there is none: the last of those that have the name the
+// projection gives it, the stored name, or the name of its entity.
 func (p *Online) source(names []string, k JoinKey) int {
-	if k.Request != k.Stored {
-		for i, n := range slices.Backward(names) {
-			if n == k.Request {
-				return i
-			}
-		}
-	}
 	for i, n := range slices.Backward(names) {
-		if n == k.Stored || p.known[n] == k.Stored {
+		if n == k.Request || n == k.Stored || p.known[n] == k.Stored {
 			return i
 		}
 	}

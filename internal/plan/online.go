@@ -282,6 +282,8 @@ func (r *resolver) servable() error {
 			errs = append(errs, feasterr.Invalid("feature view %q is disabled: enable it and apply it", u.info.Name))
 		case u.info.State == registry.StateUnspecified, u.info.State == registry.StateAvailableOnline:
 		case u.info.State == registry.StateMaterializing && r.opts.WhileMaterializing:
+		case u.info.State == registry.StateMaterializing:
+			errs = append(errs, feasterr.Unavailable("feature view %q is being materialized and serves again when that is done; serve_features_while_materializing: true under registry in feature_store.yaml lets it serve meanwhile", u.info.Name))
 		default:
 			errs = append(errs, feasterr.Invalid("feature view %q is in state %s and does not serve yet: materialize it", u.info.Name, u.info.State))
 		}
@@ -396,7 +398,7 @@ func (r *resolver) onDemand(u *use) error {
 			return r.noFeature(u, f.feature)
 		}
 	}
-	return feasterr.Unsupported("on-demand feature view %q is computed by a function that no Go function is registered for", u.info.Name)
+	return feasterr.Unsupported("on-demand feature view %q has no Go function, and its Python function cannot run here: leave the view out of the request", u.info.Name)
 }
 
 func hasFeature(fields []registry.Field, name string) bool {

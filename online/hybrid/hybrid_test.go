@@ -331,7 +331,7 @@ func TestRouting(t *testing.T) {
 		t.Error(err)
 	}
 	err := s.Ping(t.Context())
-	if want := "a: ping: closed\nb: ping: closed"; !errors.Is(err, feasterr.ErrClosed) || err.Error() != want {
+	if want := "a: ping: feast: use after Close\nb: ping: feast: use after Close"; !errors.Is(err, feasterr.ErrClosed) || err.Error() != want {
 		t.Errorf("Ping after Close: %v, want %s", err, want)
 	}
 	if got, want := strings.Join(a.calls, ", "), "write in_a, keep in_a, drop, keep, drop older, close"; got != want {

@@ -9,7 +9,8 @@
 // stores let the same time pass. As in Feast, the times are read before rows are written: of programs that write the
 // same row at the same time, any one may win.
 //
-// The client is go-redis, which says of failed dials on standard error; its SetLogger changes that.
+// The client is go-redis. Importing this package silences what go-redis prints on standard error about failed dials, which
+// errors tell anyway; its SetLogger brings it back.
 package redis
 
 import (
@@ -25,7 +26,13 @@ import (
 	"github.com/feastgo/feast/online"
 )
 
+// silent drops what go-redis logs.
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
 func init() {
+	redis.SetLogger(silent{})
 	online.Register(online.Driver{
 		Names: []string{"redis", "feast.infra.online_stores.redis.RedisOnlineStore"},
 		Open: func(_ context.Context, cfg config.Section, env online.Env) (online.Store, error) {
