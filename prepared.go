@@ -228,7 +228,7 @@ func (fs *FeatureStore) fill(ctx context.Context, c *compiled, q OnlineQuery, en
 		}
 		c.layout.Store(layout)
 	}
-	if err := req.convert(&out.entities, layout, rows); err != nil {
+	if err := req.convert(out, layout, rows); err != nil {
 		return err
 	}
 	if err := req.encode(c.plan, layout, &out.entities); err != nil {
