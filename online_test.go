@@ -284,6 +284,23 @@ func TestEchoOfOtherKeys(t *testing.T) {
 	if want := []string{"customer_id", "driver_id", "conv_rate"}; !slices.Equal(names, want) {
 		t.Errorf("columns are %v, want %v", names, want)
 	}
+
+	// The type of a column that no view of the query declares comes from its values, in each request anew.
+	other, err := fs.GetOnlineFeatures(ctx, feast.OnlineRequest{
+		Features: allStats[:1], Entities: feast.Columns{"customer_id": []int64{1}, "driver_id": []int64{1001}, "unknown": []int64{5}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []struct {
+		resp *feast.OnlineResponse
+		col  string
+		val  any
+	}{{resp, "customer_id String[1]", "c1"}, {other, "customer_id Int64[1]", int64(1)}} {
+		if c := want.resp.At(0); c.String() != want.col || c.Any(0) != want.val {
+			t.Errorf("%s of %v, want %s of %v", c, c.Any(0), want.col, want.val)
+		}
+	}
 }
 
 func TestManyRows(t *testing.T) {

@@ -237,7 +237,7 @@ func (fs *FeatureStore) fill(ctx context.Context, c *compiled, q OnlineQuery, en
 	if rows == 0 {
 		return 0, c.plan.NoRows()
 	}
-	if err := req.convert(&out.entities, layout, rows); err != nil {
+	if err := req.convert(out, layout, rows); err != nil {
 		return rows, err
 	}
 	if err := req.encode(c.plan, layout, &out.entities); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"github.com/feastgo/feast/feasterr"
@@ -60,17 +61,10 @@ func (q *request) load(f Frame) (rows int, err error) {
 }
 
 // convert makes typed columns of the frame's, as the layout says.
-func (q *request) convert(entities *types.Block, l *plan.Layout, rows int) error {
-	q.fields = q.fields[:0]
-	for _, c := range l.Columns {
-		typ := c.Type
-		if typ == types.Invalid && c.Source >= 0 {
-			typ = naturalType(&q.frame[c.Source])
-		}
-		q.fields = append(q.fields, types.Field{Name: c.Name, Type: typ})
-	}
-	entities.Reset(q.fields, rows)
-	cols := entities.Columns()
+func (q *request) convert(out *OnlineResponse, l *plan.Layout, rows int) error {
+	out.fields = q.inferred(l, out.fields)
+	out.entities.Reset(out.fields, rows)
+	cols := out.entities.Columns()
 	for i, c := range l.Columns {
 		if c.Source < 0 {
 			continue
@@ -87,6 +81,25 @@ func (q *request) convert(entities *types.Block, l *plan.Layout, rows int) error
 		}
 	}
 	return nil
+}
+
+// inferred returns the fields of the layout's columns, the types that no view declares taken from the values. A block keeps
+// its fields, so that they are last, those of the request before, or new.
+func (q *request) inferred(l *plan.Layout, last []types.Field) []types.Field {
+	q.fields = append(q.fields[:0], l.Fields...)
+	declared := true
+	for i, c := range l.Columns {
+		if c.Type == types.Invalid && c.Source >= 0 {
+			q.fields[i].Type, declared = naturalType(&q.frame[c.Source]), false
+		}
+	}
+	switch {
+	case declared:
+		return l.Fields
+	case slices.Equal(q.fields, last):
+		return last
+	}
+	return slices.Clone(q.fields)
 }
 
 // naturalType is the type of a column that no view declares.

@@ -25,6 +25,7 @@ type OnlineResponse struct {
 	views    []plan.ViewVersion // set when asked for
 	req      *request           // kept between calls of GetInto
 	entities types.Block
+	fields   []types.Field // of entities; never changed
 	result   online.Result
 }
 

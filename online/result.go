@@ -12,14 +12,13 @@ import (
 // row. Cells nobody sets are [types.NotFound]. The methods of one Result must not run concurrently; goroutines that share
 // a read write through forks of it.
 type Result struct {
-	plan   *ReadPlan
-	rows   int
-	block  types.Block
-	cols   []types.Column // of the block, or a fork's copies of them
-	tables []tableRows
+	plan  *ReadPlan
+	rows  int
+	block types.Block
+	cols  []types.Column // of the block, or a fork's copies of them
+	at    []rowAt        // of each row, table by table
+	more  []tableMore    // by table; empty as long as no table has any
 
-	event []types.Timestamp
-	found []bool
 	forks []*Result // for reuse; the first forked are in use
 	used  int
 	fails bool // some table failed
@@ -28,10 +27,21 @@ type Result struct {
 	forked atomic.Int32 // of a root: how many forks there are, those of forks included
 }
 
-// tableRows is what is known of a table's rows.
-type tableRows struct {
-	event []types.Timestamp // of each row, the newest of its features
-	found []bool
+// rowAt says whether a row of a table exists, and the newest event time of its features.
+type rowAt struct {
+	seconds int64
+	nanos   int32
+	found   bool
+}
+
+func (a *rowAt) event() types.Timestamp { return types.Timestamp{Seconds: a.seconds, Nanos: a.nanos} }
+
+func (a *rowAt) set(event types.Timestamp) {
+	*a = rowAt{seconds: event.Seconds, nanos: event.Nanos, found: true}
+}
+
+// tableMore is what few tables have.
+type tableMore struct {
 	mixed map[int]*rowTimes // rows whose features have different times
 	err   error
 }
@@ -56,26 +66,45 @@ func (r *Result) Reset(plan *ReadPlan, rows int) {
 	r.plan, r.rows = plan, rows
 	r.block.Reset(plan.fields, rows)
 	r.cols = r.block.Columns()
-	n := len(plan.tables) * rows
-	if cap(r.event) < n {
-		r.event, r.found = make([]types.Timestamp, n), make([]bool, n)
+	if n := len(plan.tables) * rows; cap(r.at) < n {
+		r.at = make([]rowAt, n)
+	} else {
+		r.at = r.at[:n]
+		clear(r.at)
 	}
-	r.event, r.found = r.event[:n], r.found[:n]
-	clear(r.event)
-	clear(r.found)
-	if cap(r.tables) < len(plan.tables) {
-		r.tables = make([]tableRows, len(plan.tables))
-	}
-	r.tables = r.tables[:len(plan.tables)]
-	for i := range r.tables {
-		r.tables[i] = tableRows{
-			event: r.event[i*rows : (i+1)*rows : (i+1)*rows],
-			found: r.found[i*rows : (i+1)*rows : (i+1)*rows],
-		}
-	}
+	clear(r.more)
+	r.more = r.more[:0]
 	r.used, r.fails = 0, false
 	r.root = r
 	r.forked.Store(0)
+}
+
+// row returns what is known of a row.
+func (r *Result) row(t *Table, row int) *rowAt {
+	return &r.at[t.index*r.rows : (t.index+1)*r.rows][row]
+}
+
+// moreOf returns what else is known of a table, for writing.
+func (r *Result) moreOf(t *Table) *tableMore {
+	if len(r.more) == 0 {
+		r.more = append(r.more, make([]tableMore, len(r.plan.tables))...)
+	}
+	return &r.more[t.index]
+}
+
+// mixed returns the times of a row whose features have different ones, else nil.
+func (r *Result) mixed(t *Table, row int) *rowTimes {
+	if len(r.more) == 0 {
+		return nil
+	}
+	return r.more[t.index].mixed[row]
+}
+
+func (m *tableMore) mix(row int, times *rowTimes) {
+	if m.mixed == nil {
+		m.mixed = map[int]*rowTimes{}
+	}
+	m.mixed[row] = times
 }
 
 // Rows returns the number of rows of every column.
@@ -85,38 +114,33 @@ func (r *Result) Rows() int { return r.rows }
 // features have different times, as in stores that keep a time per feature, call it before each of them: the row then
 // has the newest, and each feature its own.
 func (r *Result) Row(t *Table, row int, event types.Timestamp) {
-	tr := &r.tables[t.index]
-	if !tr.found[row] {
-		tr.found[row], tr.event[row] = true, event
+	at := r.row(t, row)
+	if !at.found {
+		at.set(event)
 		return
 	}
-	times := tr.mixed[row]
+	times := r.mixed(t, row)
 	if times == nil {
-		if tr.event[row] == event {
+		if at.event() == event {
 			return
 		}
 		times = &rowTimes{feature: make([]types.Timestamp, len(t.Features))}
 		for i := range times.feature {
-			times.feature[i] = tr.event[row]
+			times.feature[i] = at.event()
 		}
-		if tr.mixed == nil {
-			tr.mixed = map[int]*rowTimes{}
-		}
-		tr.mixed[row] = times
+		r.moreOf(t).mix(row, times)
 	}
 	times.now = event
-	if event.Compare(tr.event[row]) > 0 {
-		tr.event[row] = event
+	if event.Compare(at.event()) > 0 {
+		at.set(event)
 	}
 }
 
 // Set decodes a stored feast.types.Value into a feature of a row that [Result.Row] announced; feature is an index of
 // t.Features. value is decoded now and not kept. Malformed bytes are an error, which the reader returns.
 func (r *Result) Set(t *Table, row, feature int, value []byte) error {
-	if times := r.tables[t.index].mixed; times != nil {
-		if own := times[row]; own != nil {
-			own.feature[feature] = own.now
-		}
+	if times := r.mixed(t, row); times != nil {
+		times.feature[feature] = times.now
 	}
 	if err := r.cols[t.first+feature].SetValue(row, value); err != nil {
 		return fmt.Errorf("feature %s of feature view %s, row %d: %w", t.Features[feature].Name, t.StoredView(), row, err)
@@ -126,8 +150,8 @@ func (r *Result) Set(t *Table, row, feature int, value []byte) error {
 
 // Fail says that a table could not be read while others can.
 func (r *Result) Fail(t *Table, err error) {
-	if tr := &r.tables[t.index]; tr.err == nil {
-		tr.err, r.fails = err, true
+	if m := r.moreOf(t); m.err == nil {
+		m.err, r.fails = err, true
 	}
 }
 
@@ -150,10 +174,9 @@ func (r *Result) Fork() *Result {
 	for i := range f.cols {
 		r.cols[i].Fork(&f.cols[i], id)
 	}
-	f.tables = append(f.tables[:0], r.tables...)
-	for i := range f.tables {
-		f.tables[i].mixed, f.tables[i].err = nil, nil
-	}
+	f.at = r.at
+	clear(f.more)
+	f.more = f.more[:0]
 	f.used, f.fails = 0, false
 	return f
 }
@@ -163,13 +186,10 @@ func (r *Result) Join(f *Result) {
 	for i := range r.cols {
 		r.cols[i].Join(&f.cols[i])
 	}
-	for i := range f.tables {
-		from, to := &f.tables[i], &r.tables[i]
+	for i := range f.more {
+		from, to := &f.more[i], r.moreOf(r.plan.tables[i])
 		for row, times := range from.mixed {
-			if to.mixed == nil {
-				to.mixed = map[int]*rowTimes{}
-			}
-			to.mixed[row] = times
+			to.mix(row, times)
 		}
 		if to.err == nil {
 			to.err = from.err
@@ -193,22 +213,19 @@ func (r *Result) Scratch() *Result {
 // used afterwards.
 func (r *Result) Adopt(s *Result) error {
 	for _, t := range r.plan.tables {
-		from, to := &s.tables[t.index], &r.tables[t.index]
-		if from.err != nil {
-			r.Fail(t, from.err)
+		if err := s.Err(t); err != nil {
+			r.Fail(t, err)
 		}
-		for row, found := range from.found {
-			if !found {
+		for row := range r.rows {
+			from := s.row(t, row)
+			if !from.found {
 				continue
 			}
-			to.found[row], to.event[row] = true, from.event[row]
-			if times := from.mixed[row]; times != nil {
-				if to.mixed == nil {
-					to.mixed = map[int]*rowTimes{}
-				}
-				to.mixed[row] = times
-			} else {
-				delete(to.mixed, row)
+			*r.row(t, row) = *from
+			if times := s.mixed(t, row); times != nil {
+				r.moreOf(t).mix(row, times)
+			} else if len(r.more) > 0 {
+				delete(r.more[t.index].mixed, row)
 			}
 			for i := range t.Features {
 				if err := r.cols[t.first+i].CopyFrom(&s.cols[t.first+i], row); err != nil {
@@ -224,13 +241,13 @@ func (r *Result) Adopt(s *Result) error {
 // Repeat makes row dst of every table of a group equal to its row src: equal entities are read once.
 func (r *Result) Repeat(tables []*Table, dst, src int) {
 	for _, t := range tables {
-		tr := &r.tables[t.index]
-		if !tr.found[src] {
+		from := r.row(t, src)
+		if !from.found {
 			continue
 		}
-		tr.found[dst], tr.event[dst] = true, tr.event[src]
-		if times := tr.mixed[src]; times != nil {
-			tr.mixed[dst] = times
+		*r.row(t, dst) = *from
+		if times := r.mixed(t, src); times != nil {
+			r.moreOf(t).mix(dst, times)
 		}
 		for i := range t.Features {
 			r.cols[t.first+i].CopyCell(dst, src)
@@ -242,26 +259,30 @@ func (r *Result) Repeat(tables []*Table, dst, src int) {
 func (r *Result) Column(t *Table, feature int) *types.Column { return &r.cols[t.first+feature] }
 
 // Found reports whether the row exists.
-func (r *Result) Found(t *Table, row int) bool { return r.tables[t.index].found[row] }
+func (r *Result) Found(t *Table, row int) bool { return r.row(t, row).found }
 
 // Event returns the event time of a feature of a row: its own where the row's features have different times, else the
 // row's; the zero Timestamp for a row that does not exist. A feature that is absent from the row has the row's time.
 func (r *Result) Event(t *Table, row, feature int) types.Timestamp {
-	tr := &r.tables[t.index]
-	if times := tr.mixed[row]; times != nil && r.cols[t.first+feature].Status(row) != types.NotFound {
+	if times := r.mixed(t, row); times != nil && r.cols[t.first+feature].Status(row) != types.NotFound {
 		return times.feature[feature]
 	}
-	return tr.event[row]
+	return r.row(t, row).event()
 }
 
 // Uniform reports whether all features of a row of a table have the row's time, for every row of the table.
-func (r *Result) Uniform(t *Table) bool { return len(r.tables[t.index].mixed) == 0 }
+func (r *Result) Uniform(t *Table) bool { return len(r.more) == 0 || len(r.more[t.index].mixed) == 0 }
 
 // Failed reports whether some table failed.
 func (r *Result) Failed() bool { return r.fails }
 
 // Err returns why a table failed, nil when it did not.
-func (r *Result) Err(t *Table) error { return r.tables[t.index].err }
+func (r *Result) Err(t *Table) error {
+	if len(r.more) == 0 {
+		return nil
+	}
+	return r.more[t.index].err
+}
 
 // RowEvent returns the event time of a row, the newest of its features; the zero Timestamp when it does not exist.
-func (r *Result) RowEvent(t *Table, row int) types.Timestamp { return r.tables[t.index].event[row] }
+func (r *Result) RowEvent(t *Table, row int) types.Timestamp { return r.row(t, row).event() }

@@ -34,7 +34,7 @@ type MapEntry struct{ Key, Value any }
 // A value of another type than the column's is returned as what it was stored as, unless [Column.SetValue] widened it.
 // Everything returned is a copy.
 func (c *Column) Any(row int) any {
-	s := c.state[row]
+	s := c.states()[row]
 	switch {
 	case s&stateOdd != 0:
 		return parseValue(c.odd(row)).any()

@@ -18,16 +18,16 @@ import (
 // A Column belongs to the [Block] that made it and shares its memory. Reading is safe from several goroutines, writing
 // is not, except that forks write disjoint rows (see [Column.Fork]).
 type Column struct {
-	state []byte         // one for each row: status in the low bits, see below
-	data  unsafe.Pointer // the rows' values: as many int32, int64, float32, float64, bool or cell, by store
-	name  string
+	mem   unsafe.Pointer // a byte of state for each row, see below; from the next multiple of 8 bytes on, the values
+	field *Field         // of the block's
+	rest  *rest          // nil for a column of fixed width without odd cells
+	rows  uint32
 	typ   Type
 	store store
 	key   [2]byte // key of the type's Value member; the second byte is 0 when it has one byte
-	rest  *rest   // nil for a column of fixed width without odd cells
 }
 
-// rest is what only some columns need. Keeping it apart keeps a column in a cache line.
+// rest is what only some columns need. Keeping it apart keeps a column in half a cache line.
 type rest struct {
 	arena  []byte         // what cells with arena == id point into; being appended to
 	id     uint32         // number of arena
@@ -35,14 +35,22 @@ type rest struct {
 	odd    map[int][]byte // serialized Values of cells of other types; only those whose state says so count
 }
 
+// states are the rows' states.
+func (c *Column) states() []byte { return unsafe.Slice((*byte)(c.mem), c.rows) }
+
 // The rows' values, by store.
 
-func (c *Column) i32() []int32   { return unsafe.Slice((*int32)(c.data), len(c.state)) }
-func (c *Column) i64() []int64   { return unsafe.Slice((*int64)(c.data), len(c.state)) }
-func (c *Column) f32() []float32 { return unsafe.Slice((*float32)(c.data), len(c.state)) }
-func (c *Column) f64() []float64 { return unsafe.Slice((*float64)(c.data), len(c.state)) }
-func (c *Column) bools() []bool  { return unsafe.Slice((*bool)(c.data), len(c.state)) }
-func (c *Column) cells() []cell  { return unsafe.Slice((*cell)(c.data), len(c.state)) }
+func (c *Column) i32() []int32   { return valuesOf[int32](c) }
+func (c *Column) i64() []int64   { return valuesOf[int64](c) }
+func (c *Column) f32() []float32 { return valuesOf[float32](c) }
+func (c *Column) f64() []float64 { return valuesOf[float64](c) }
+func (c *Column) bools() []bool  { return valuesOf[bool](c) }
+func (c *Column) cells() []cell  { return valuesOf[cell](c) }
+
+// valuesOf returns the values as T, which has to be what the column stores.
+func valuesOf[T any](c *Column) []T {
+	return unsafe.Slice((*T)(unsafe.Add(c.mem, (uintptr(c.rows)+7)&^7)), c.rows)
+}
 
 // variable reports whether cells are of variable width.
 func (c *Column) variable() bool { return c.store == storeRaw || c.store >= storeBytes }
@@ -70,26 +78,26 @@ const maxArena = math.MaxUint32
 var errArena = feasterr.Invalid("a column of one response holds more than 4 GiB: ask for fewer rows at a time")
 
 // Name returns the column's name.
-func (c *Column) Name() string { return c.name }
+func (c *Column) Name() string { return c.field.Name }
 
 // Type returns the declared type.
 func (c *Column) Type() Type { return c.typ }
 
 // Len returns the number of rows.
-func (c *Column) Len() int { return len(c.state) }
+func (c *Column) Len() int { return int(c.rows) }
 
 // String describes the column for people: name, type and length.
-func (c *Column) String() string { return fmt.Sprintf("%s %s[%d]", c.name, c.typ, len(c.state)) }
+func (c *Column) String() string { return fmt.Sprintf("%s %s[%d]", c.Name(), c.typ, c.rows) }
 
 // Status returns the status of a cell.
-func (c *Column) Status(row int) Status { return Status(c.state[row] & statusMask) }
+func (c *Column) Status(row int) Status { return Status(c.states()[row] & statusMask) }
 
 // Valid reports whether the cell holds a value that is neither null nor too old: its status is [Present].
 func (c *Column) Valid(row int) bool { return c.Status(row) == Present }
 
 // AllValid reports whether every cell is [Present].
 func (c *Column) AllValid() bool {
-	for _, s := range c.state {
+	for _, s := range c.states() {
 		if Status(s&statusMask) != Present {
 			return false
 		}
@@ -103,7 +111,7 @@ func (c *Column) Mixed() bool { return c.firstOdd() >= 0 }
 // firstOdd returns the first row whose value has another type than the column's, -1 when there is none.
 func (c *Column) firstOdd() int {
 	if c.rest != nil && len(c.rest.odd) > 0 {
-		for row, s := range c.state {
+		for row, s := range c.states() {
 			if s&stateOdd != 0 {
 				return row
 			}
@@ -117,7 +125,9 @@ func has(s byte) bool { return s&statusMask != byte(NotFound) && s&stateNull == 
 
 // SetStatus changes the status of a cell and keeps its value; s is not [NotFound], for which there is [Column.Clear]. It
 // is for the front, which alone knows of age.
-func (c *Column) SetStatus(row int, s Status) { c.state[row] = c.state[row]&^statusMask | byte(s) }
+func (c *Column) SetStatus(row int, s Status) {
+	c.states()[row] = c.states()[row]&^statusMask | byte(s)
+}
 
 // Clear empties a cell: status s, no value.
 func (c *Column) Clear(row int, s Status) {
@@ -135,9 +145,9 @@ func (c *Column) Clear(row int, s Status) {
 	default:
 		c.cells()[row] = cell{}
 	}
-	c.state[row] = byte(s)
+	c.states()[row] = byte(s)
 	if s != NotFound {
-		c.state[row] |= stateNull
+		c.states()[row] |= stateNull
 	}
 }
 
@@ -155,24 +165,24 @@ func (c *Column) SetValue(row int, b []byte) error {
 			}
 		case storeInt32:
 			if v, n := uvarint(b[1:]); n > 0 && n == len(b)-1 {
-				c.i32()[row], c.state[row] = int32(v), byte(Present)
+				c.i32()[row], c.states()[row] = int32(v), byte(Present)
 				return nil
 			}
 		case storeFloat64:
 			if len(b) == 9 {
 				c.f64()[row] = math.Float64frombits(binary.LittleEndian.Uint64(b[1:]))
-				c.state[row] = byte(Present)
+				c.states()[row] = byte(Present)
 				return nil
 			}
 		case storeFloat32:
 			if len(b) == 5 {
 				c.f32()[row] = math.Float32frombits(binary.LittleEndian.Uint32(b[1:]))
-				c.state[row] = byte(Present)
+				c.states()[row] = byte(Present)
 				return nil
 			}
 		case storeBool:
 			if len(b) == 2 && b[1] < 0x80 {
-				c.bools()[row], c.state[row] = b[1] != 0, byte(Present)
+				c.bools()[row], c.states()[row] = b[1] != 0, byte(Present)
 				return nil
 			}
 		case storeBytes, storeList:
@@ -204,10 +214,10 @@ func (c *Column) emptied(row int, err error) error {
 // setInt64 stores an integer or a timestamp.
 func (c *Column) setInt64(row int, v int64) {
 	if v == NullUnixTimestamp && c.typ == UnixTimestamp {
-		c.i64()[row], c.state[row] = 0, byte(NullValue)|stateNull|stateNaT
+		c.i64()[row], c.states()[row] = 0, byte(NullValue)|stateNull|stateNaT
 		return
 	}
-	c.i64()[row], c.state[row] = v, byte(Present)
+	c.i64()[row], c.states()[row] = v, byte(Present)
 }
 
 // setData stores the text or bytes of a scalar, or the message of a list.
@@ -236,7 +246,7 @@ func (c *Column) setAny(row int, b []byte) error {
 		return nil
 	case c.typ == Float64 && v.typ == Float32:
 		c.f64()[row] = float64(math.Float32frombits(uint32(v.bits)))
-		c.state[row] = byte(Present)
+		c.states()[row] = byte(Present)
 		return nil
 	case v.typ != c.typ.member():
 		c.setOdd(row, append([]byte(nil), b...), v.null())
@@ -246,13 +256,13 @@ func (c *Column) setAny(row int, b []byte) error {
 	case storeInt64:
 		c.setInt64(row, int64(v.bits))
 	case storeInt32:
-		c.i32()[row], c.state[row] = int32(v.bits), byte(Present)
+		c.i32()[row], c.states()[row] = int32(v.bits), byte(Present)
 	case storeFloat64:
-		c.f64()[row], c.state[row] = math.Float64frombits(v.bits), byte(Present)
+		c.f64()[row], c.states()[row] = math.Float64frombits(v.bits), byte(Present)
 	case storeFloat32:
-		c.f32()[row], c.state[row] = math.Float32frombits(uint32(v.bits)), byte(Present)
+		c.f32()[row], c.states()[row] = math.Float32frombits(uint32(v.bits)), byte(Present)
 	case storeBool:
-		c.bools()[row], c.state[row] = v.bits != 0, byte(Present)
+		c.bools()[row], c.states()[row] = v.bits != 0, byte(Present)
 	case storeBytes, storeList:
 		return c.setData(row, v.data)
 	default:
@@ -260,7 +270,7 @@ func (c *Column) setAny(row int, b []byte) error {
 			return err
 		}
 		if v.null() {
-			c.state[row] = byte(NullValue) | stateNull
+			c.states()[row] = byte(NullValue) | stateNull
 		}
 	}
 	return nil
@@ -276,9 +286,9 @@ func (c *Column) setOdd(row int, b []byte, null bool) {
 		c.rest.odd = map[int][]byte{}
 	}
 	c.rest.odd[row] = b
-	c.state[row] = byte(Present) | stateOdd
+	c.states()[row] = byte(Present) | stateOdd
 	if null {
-		c.state[row] = byte(NullValue) | stateNull | stateOdd
+		c.states()[row] = byte(NullValue) | stateNull | stateOdd
 	}
 }
 
@@ -290,7 +300,7 @@ func (c *Column) put(row int, data []byte) error {
 	}
 	c.rest.arena = append(c.rest.arena, data...)
 	c.cells()[row] = cell{uint32(off), uint32(len(data)), c.rest.id}
-	c.state[row] = byte(Present)
+	c.states()[row] = byte(Present)
 	return nil
 }
 
@@ -326,8 +336,8 @@ func (c *Column) CopyCell(dst, src int) {
 	default:
 		c.cells()[dst] = c.cells()[src]
 	}
-	c.state[dst] = c.state[src]
-	if c.state[src]&stateOdd != 0 {
+	c.states()[dst] = c.states()[src]
+	if c.states()[src]&stateOdd != 0 {
 		c.rest.odd[dst] = c.odd(src)
 	}
 }
@@ -335,9 +345,9 @@ func (c *Column) CopyCell(dst, src int) {
 // CopyFrom makes a cell equal to the same row's cell of other, a column of the same type. It fails, and leaves the cell
 // empty, only when the column would grow beyond 4 GiB. other may be reused afterwards.
 func (c *Column) CopyFrom(other *Column, row int) error {
-	if other.state[row]&stateOdd != 0 {
+	if other.states()[row]&stateOdd != 0 {
 		c.setOdd(row, other.odd(row), false) // never written again, so that both may keep it
-		c.state[row] = other.state[row]
+		c.states()[row] = other.states()[row]
 		return nil
 	}
 	switch c.store {
@@ -356,7 +366,7 @@ func (c *Column) CopyFrom(other *Column, row int) error {
 			return c.emptied(row, err)
 		}
 	}
-	c.state[row] = other.state[row]
+	c.states()[row] = other.states()[row]
 	return nil
 }
 
@@ -413,7 +423,7 @@ func (c *Column) Join(f *Column) {
 
 // AppendValue appends the cell as a serialized feast.types.Value: nothing for a cell without a value.
 func (c *Column) AppendValue(dst []byte, row int) []byte {
-	s := c.state[row]
+	s := c.states()[row]
 	switch {
 	case s&stateOdd != 0:
 		return append(dst, c.odd(row)...)
@@ -451,7 +461,7 @@ func (c *Column) AppendValue(dst []byte, row int) []byte {
 // maps, structs, nested collections and zoned timestamps the serialized Value; nil for numbers, lists, cells of another
 // type than the column's and cells without a value. It stays valid until the column's memory is reused.
 func (c *Column) Bytes(row int) []byte {
-	if s := c.state[row]; !has(s) || s&stateOdd != 0 || c.store != storeBytes && c.store != storeRaw {
+	if s := c.states()[row]; !has(s) || s&stateOdd != 0 || c.store != storeBytes && c.store != storeRaw {
 		return nil
 	}
 	if b := c.bytes(c.cells()[row]); b != nil {
@@ -463,7 +473,7 @@ func (c *Column) Bytes(row int) []byte {
 // scalar returns the value of a cell, of any type where it is odd, else of a type that is not a list or raw. ok is false
 // when there is none.
 func (c *Column) scalar(row int) (v value, ok bool) {
-	s := c.state[row]
+	s := c.states()[row]
 	switch {
 	case !has(s):
 		return value{}, false
@@ -494,18 +504,17 @@ func (c *Column) scalar(row int) (v value, ok bool) {
 
 // Block is a set of columns of equal length that share memory, reused by [Block.Reset]. Not safe for concurrent use.
 type Block struct {
-	cols  []Column
-	rows  int
-	state []byte
-	data  []uint64 // the values of all columns, each beginning at a multiple of 8 bytes
+	cols   []Column
+	fields []Field
+	rows   int
+	mem    []uint64 // of all columns
 }
 
 // Reset shapes the block as empty columns of the given fields and length. Nothing is allocated when the block was as
-// large before. Columns handed out earlier are reused.
+// large before. Columns handed out earlier are reused. The block keeps fields, which must never change.
 func (b *Block) Reset(fields []Field, rows int) {
-	if b.shaped(fields, rows) {
-		clear(b.state)
-		clear(b.data)
+	if b.rows == rows && len(b.fields) == len(fields) && unsafe.SliceData(b.fields) == unsafe.SliceData(fields) {
+		clear(b.mem)
 		for i := range b.cols {
 			if r := b.cols[i].rest; r != nil {
 				r.reset()
@@ -518,42 +527,31 @@ func (b *Block) Reset(fields []Field, rows int) {
 		b.cols = make([]Column, len(fields))
 		copy(b.cols, old) // for their arenas
 	}
-	b.cols = b.cols[:len(fields)]
-	b.rows = rows
+	b.cols, b.fields, b.rows = b.cols[:len(fields)], fields, rows
 	words := 0
 	for i := range fields {
 		words += wordsOf(shapes[fields[i].Type].width, rows)
 	}
-	b.state = resized(b.state, rows*len(fields))
-	b.data = resized(b.data, words)
+	if cap(b.mem) < words {
+		b.mem = make([]uint64, words)
+	} else {
+		b.mem = b.mem[:words]
+		clear(b.mem)
+	}
 
-	state, data := b.state, b.data
+	mem := b.mem
 	for i := range fields {
 		c, f := &b.cols[i], &fields[i]
 		shape := &shapes[f.Type]
-		c.name, c.typ, c.store, c.key = f.Name, f.Type, shape.store, shape.key
+		c.mem, c.field, c.rows = unsafe.Pointer(unsafe.SliceData(mem)), f, uint32(rows)
+		c.typ, c.store, c.key = f.Type, shape.store, shape.key
 		if c.rest != nil {
 			c.rest.reset()
 		} else if c.variable() {
 			c.rest = new(rest)
 		}
-		c.state, state = state[:rows:rows], state[rows:]
-		c.data = unsafe.Pointer(unsafe.SliceData(data))
-		data = data[wordsOf(shape.width, rows):]
+		mem = mem[wordsOf(shape.width, rows):]
 	}
-}
-
-// shaped reports whether the block has these columns already.
-func (b *Block) shaped(fields []Field, rows int) bool {
-	if b.rows != rows || len(b.cols) != len(fields) {
-		return false
-	}
-	for i := range fields {
-		if c := &b.cols[i]; c.typ != fields[i].Type || c.name != fields[i].Name {
-			return false
-		}
-	}
-	return true
 }
 
 // reset empties the arenas and keeps their memory.
@@ -591,8 +589,8 @@ var shapes = func() (out [len(infos)]shape) {
 	return out
 }()
 
-// wordsOf is how many words of 8 bytes the values of a column take.
-func wordsOf(width uint8, rows int) int { return (rows*int(width) + 7) / 8 }
+// wordsOf is how many words of 8 bytes the states and values of a column take.
+func wordsOf(width uint8, rows int) int { return (rows+7)/8 + (rows*int(width)+7)/8 }
 
 // Rows returns the length of the columns.
 func (b *Block) Rows() int { return b.rows }
@@ -605,14 +603,4 @@ func NewColumn(name string, t Type, rows int) *Column {
 	var b Block
 	b.Reset([]Field{{name, t}}, rows)
 	return &b.cols[0]
-}
-
-// resized returns s with length n and all elements zero, reusing its memory when it is large enough.
-func resized[T any](s []T, n int) []T {
-	if cap(s) < n {
-		return make([]T, n)
-	}
-	s = s[:n]
-	clear(s)
-	return s
 }

@@ -368,6 +368,7 @@ func TestBlock(t *testing.T) {
 	if n := testing.AllocsPerRun(10, func() { fill(fields, 20) }); n != 0 {
 		t.Errorf("%v allocations when reused", n)
 	}
+	fields = slices.Clone(fields)
 	slices.Reverse(fields) // other types in the same memory
 	for _, rows := range []int{20, 5, 0, 40} {
 		b.Reset(fields, rows)
@@ -504,10 +505,11 @@ func TestFork(t *testing.T) {
 
 	// The memory of forks is reused, too.
 	text := stored(String, "some text")
+	forkedFields := []Field{{"f", String}}
 	var forked Block
 	var w Column
 	if n := testing.AllocsPerRun(10, func() {
-		forked.Reset([]Field{{"f", String}}, rows)
+		forked.Reset(forkedFields, rows)
 		c := &forked.Columns()[0]
 		c.Fork(&w, 1)
 		for row := range rows {

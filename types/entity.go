@@ -17,7 +17,7 @@ func (t Type) CanBeKey() bool {
 // AppendKeyValue appends a cell as a value of a serialized entity key: type number and length as 32-bit little-endian
 // integers, then the bytes. ok is false, and nothing appended, when the cell has no value or its type cannot be a key.
 func (c *Column) AppendKeyValue(dst []byte, row int) (_ []byte, ok bool) {
-	if c.state[row] != byte(Present) || !c.typ.CanBeKey() {
+	if c.states()[row] != byte(Present) || !c.typ.CanBeKey() {
 		return dst, false
 	}
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(c.typ))

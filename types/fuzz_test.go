@@ -48,7 +48,7 @@ func FuzzValue(f *testing.F) {
 			if protoErr == nil && !hasGroup(b) && !errors.Is(err, errDepth) {
 				t.Fatalf("refused: %v", err)
 			}
-			if c.state[0] != 0 || c.Any(0) != nil || len(c.AppendValue(nil, 0)) > 0 || string(c.AppendJSON(nil, 0)) != "null" {
+			if c.states()[0] != 0 || c.Any(0) != nil || len(c.AppendValue(nil, 0)) > 0 || string(c.AppendJSON(nil, 0)) != "null" {
 				t.Fatal("an error left something in the cell")
 			}
 			return

@@ -109,7 +109,7 @@ func TestGoldenValues(t *testing.T) {
 			case typ == Float64 && own == Float32:
 				wide := NewColumn("f", Float64, 1)
 				f, _ := ref.Number(0)
-				wide.f64()[0], wide.state[0] = f, byte(Present)
+				wide.f64()[0], wide.states()[0] = f, byte(Present)
 				wantRaw, widened = wide.AppendValue(nil, 0), true
 			}
 			if got := c.AppendValue([]byte("x"), 0); string(got) != "x"+string(wantRaw) {
@@ -143,10 +143,10 @@ func TestGoldenValues(t *testing.T) {
 			if err := copied.CopyFrom(c, 0); err != nil {
 				t.Error(err)
 			}
-			if got := c.AppendValue(nil, 1); !bytes.Equal(got, wantRaw) || c.state[1] != c.state[0] {
+			if got := c.AppendValue(nil, 1); !bytes.Equal(got, wantRaw) || c.states()[1] != c.states()[0] {
 				t.Errorf("%s: CopyCell = %x", name, got)
 			}
-			if got := copied.AppendValue(nil, 0); !bytes.Equal(got, wantRaw) || copied.state[0] != c.state[0] {
+			if got := copied.AppendValue(nil, 0); !bytes.Equal(got, wantRaw) || copied.states()[0] != c.states()[0] {
 				t.Errorf("%s: CopyFrom = %x", name, got)
 			}
 		}

@@ -12,7 +12,7 @@ import (
 // "-Infinity" as strings, bytes in base64, JSON, decimal and UUID as text, zoned timestamps in ISO 8601, maps and structs
 // as objects, scalar maps as null. The status plays no part: the value of a cell that is too old is written.
 func (c *Column) AppendJSON(dst []byte, row int) []byte {
-	s := c.state[row]
+	s := c.states()[row]
 	switch {
 	case s&stateOdd != 0:
 		return parseValue(c.odd(row)).appendJSON(dst)

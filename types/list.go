@@ -45,7 +45,7 @@ func (c *Column) setList(row int, msg []byte) error {
 	}
 	c.rest.arena = arena
 	c.cells()[row] = cell{uint32(off), uint32(len(arena) - off), c.rest.id}
-	c.state[row] = byte(Present)
+	c.states()[row] = byte(Present)
 	return nil
 }
 
@@ -197,7 +197,7 @@ func Lists[T Native](c *Column) (List[T], error) {
 	if row := c.firstOdd(); row >= 0 {
 		return List[T]{}, mismatch[T](c, row, "[]")
 	}
-	l := List[T]{rows: make([]span, len(c.state)), dense: true}
+	l := List[T]{rows: make([]span, c.Len()), dense: true}
 	width := widthOf(elem)
 	if width == 0 {
 		l.flat = textLists[T](c, l.rows)

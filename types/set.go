@@ -18,16 +18,16 @@ import (
 func (c *Column) SetInt64(row int, v int64) { c.setInt64(row, v) }
 
 // SetInt32 stores an Int32.
-func (c *Column) SetInt32(row int, v int32) { c.i32()[row], c.state[row] = v, byte(Present) }
+func (c *Column) SetInt32(row int, v int32) { c.i32()[row], c.states()[row] = v, byte(Present) }
 
 // SetFloat64 stores a Float64.
-func (c *Column) SetFloat64(row int, v float64) { c.f64()[row], c.state[row] = v, byte(Present) }
+func (c *Column) SetFloat64(row int, v float64) { c.f64()[row], c.states()[row] = v, byte(Present) }
 
 // SetFloat32 stores a Float32.
-func (c *Column) SetFloat32(row int, v float32) { c.f32()[row], c.state[row] = v, byte(Present) }
+func (c *Column) SetFloat32(row int, v float32) { c.f32()[row], c.states()[row] = v, byte(Present) }
 
 // SetBool stores a Bool.
-func (c *Column) SetBool(row int, v bool) { c.bools()[row], c.state[row] = v, byte(Present) }
+func (c *Column) SetBool(row int, v bool) { c.bools()[row], c.states()[row] = v, byte(Present) }
 
 // SetString stores text in a String, JSON, Decimal, UUID or TimeUUID column, which copies it. Text that is not UTF-8 is an
 // error, since Feast could not read it back.
@@ -41,7 +41,7 @@ func (c *Column) SetString(row int, s string) error {
 	}
 	c.rest.arena = append(c.rest.arena, s...)
 	c.cells()[row] = cell{uint32(off), uint32(len(s)), c.rest.id}
-	c.state[row] = byte(Present)
+	c.states()[row] = byte(Present)
 	return nil
 }
 

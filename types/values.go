@@ -3,7 +3,6 @@ package types
 import (
 	"fmt"
 	"math"
-	"unsafe"
 
 	"github.com/feastgo/feast/feasterr"
 )
@@ -46,9 +45,9 @@ func Values[T Native](c *Column) ([]T, error) {
 	mixed := c.Mixed()
 	if !mixed && nativeFits[T](c.typ) {
 		if !c.variable() {
-			return unsafe.Slice((*T)(c.data), len(c.state)), nil
+			return valuesOf[T](c), nil
 		}
-		out := make([]T, len(c.state))
+		out := make([]T, c.Len())
 		switch p := any(out).(type) {
 		case []string:
 			c.copyStrings(p)
@@ -62,9 +61,9 @@ func Values[T Native](c *Column) ([]T, error) {
 	if probe := new(T); !mixed && !widen(probe, value{typ: c.typ.member()}) {
 		return nil, mismatch[T](c, -1, "")
 	}
-	out := make([]T, len(c.state))
+	out := make([]T, c.Len())
 	for row := range out {
-		if v, ok := c.scalar(row); ok && !widen(&out[row], v) || !ok && has(c.state[row]) {
+		if v, ok := c.scalar(row); ok && !widen(&out[row], v) || !ok && has(c.states()[row]) {
 			return nil, mismatch[T](c, row, "")
 		}
 	}
@@ -131,10 +130,10 @@ func mismatch[T Native](c *Column, row int, prefix string) error {
 		want = prefix + "[]byte"
 	}
 	have := c.typ
-	if row >= 0 && c.state[row]&stateOdd != 0 {
+	if row >= 0 && c.states()[row]&stateOdd != 0 {
 		have = parseValue(c.odd(row)).typ
 	}
-	return &feasterr.TypeMismatchError{Column: c.name, Want: want, Have: have.String(), Row: row}
+	return &feasterr.TypeMismatchError{Column: c.Name(), Want: want, Have: have.String(), Row: row}
 }
 
 // Or writes a numeric column to dst[0], dst[stride], dst[2*stride]... as float32, rounding what float32 cannot hold and
@@ -143,15 +142,15 @@ func mismatch[T Native](c *Column, row int, prefix string) error {
 func (c *Column) Or(dst []float32, stride int, missing float32) {
 	switch c.store {
 	case storeInt32:
-		orOf(dst, stride, missing, c.state, c.i32())
+		orOf(dst, stride, missing, c.states(), c.i32())
 	case storeInt64:
-		orOf(dst, stride, missing, c.state, c.i64())
+		orOf(dst, stride, missing, c.states(), c.i64())
 	case storeFloat32:
-		orOf(dst, stride, missing, c.state, c.f32())
+		orOf(dst, stride, missing, c.states(), c.f32())
 	case storeFloat64:
-		orOf(dst, stride, missing, c.state, c.f64())
+		orOf(dst, stride, missing, c.states(), c.f64())
 	default:
-		for row, s := range c.state {
+		for row, s := range c.states() {
 			x := missing
 			if s == byte(Present) && c.store == storeBool {
 				x = 0
@@ -165,7 +164,7 @@ func (c *Column) Or(dst []float32, stride int, missing float32) {
 	if !c.Mixed() {
 		return
 	}
-	for row, s := range c.state {
+	for row, s := range c.states() {
 		if s == byte(Present)|stateOdd {
 			if f, ok := c.Number(row); ok {
 				dst[row*stride] = float32(f)

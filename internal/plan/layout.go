@@ -15,8 +15,9 @@ import (
 type Layout struct {
 	Names   []string // the request's columns
 	Columns []EntityColumn
-	Echo    int     // the first so many of Columns are answered
-	Sets    [][]int // by key set: for each join key an index of Columns; nil: no row can be found
+	Fields  []types.Field // of Columns
+	Echo    int           // the first so many of Columns are answered
+	Sets    [][]int       // by key set: for each join key an index of Columns; nil: no row can be found
 }
 
 // IsKey reports whether a column is part of an entity key that is looked up, and not only answered.
@@ -76,6 +77,9 @@ func (p *Online) Bind(names []string, all, partial bool) (*Layout, error) {
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
+	}
+	for _, c := range l.Columns {
+		l.Fields = append(l.Fields, types.Field{Name: c.Name, Type: c.Type})
 	}
 	return l, nil
 }
