@@ -62,6 +62,24 @@ func TestDisk(t *testing.T) {
 	}
 }
 
+// The file stays that of whom it was.
+func TestOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root gives files away")
+	}
+	path, _ := golden(t)
+	if err := os.Chown(path, 1234, 4321); err != nil {
+		t.Fatal(err)
+	}
+	if err := put(t, file.New(path), entity(t, "driver", "")); err != nil {
+		t.Fatal(err)
+	}
+	info := must(os.Stat(path))
+	if s, ok := info.Sys().(*syscall.Stat_t); !ok || s.Uid != 1234 || s.Gid != 4321 || info.Mode() != 0o640 {
+		t.Errorf("%+v", info.Sys())
+	}
+}
+
 func TestReadOnlyFolder(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("no folder is read-only to root")

@@ -39,8 +39,8 @@ func init() {
 const (
 	pollInterval = time.Second
 
-	// Feast rewrites the file in place: for a moment it is empty or cut off. Within settle of a modification such a
-	// file is looked at again before it is believed; within patience when it would be written over.
+	// Feast rewrites the file in place: for a moment it is empty or cut off. Such a file is believed when it has been
+	// quiet for settle, or for patience when it would be written over.
 	settle   = 50 * time.Millisecond
 	patience = 2 * time.Second
 	pause    = 10 * time.Millisecond
@@ -78,11 +78,11 @@ func (b *Backend) Load(ctx context.Context, have registry.Token) (*registry.Stat
 	if have != "" && b.unchanged(have) {
 		return nil, have, nil
 	}
-	doubt := time.Duration(0)
-	if have != "" { // there is time to be sure
-		doubt = settle
+	why := opening
+	if have != "" {
+		why = polling
 	}
-	c, err := load(ctx, b.path, settle, doubt)
+	c, err := load(ctx, b.path, why)
 	if err != nil {
 		return nil, "", err
 	}
@@ -120,9 +120,26 @@ type content struct {
 	state *registry.State
 }
 
-// load reads the file when nobody is writing it. A file that is empty or no registry is believed when it has not been
-// modified for the time broken, one that may be cut off between two records for the time doubt.
-func load(ctx context.Context, path string, broken, doubt time.Duration) (content, error) {
+// purpose says why the file is loaded, and so how sure its content has to be.
+type purpose int
+
+const (
+	opening purpose = iota // somebody waits, and has nothing else
+	polling                // what is known serves meanwhile
+	writing                // a mistake would be lasting
+)
+
+// load reads the file when nobody is writing it.
+func load(ctx context.Context, path string, why purpose) (content, error) {
+	broken, doubtful := settle, settle // how long to be quiet for when empty or no registry; when maybe cut off
+	switch why {
+	case opening:
+		doubtful = 0
+	case writing:
+		broken = patience
+	}
+	var seen fs.FileInfo
+	var since time.Time
 	for attempt := 1; ; attempt++ {
 		data, info, err := read(path)
 		if err != nil && (!busy(err) || attempt == attempts) {
@@ -131,15 +148,21 @@ func load(ctx context.Context, path string, broken, doubt time.Duration) (conten
 		var state *registry.State
 		wait := true
 		if err == nil {
+			if seen == nil || !same(seen, info) {
+				seen, since = info, time.Now()
+			}
+			quiet := time.Since(since)
+			if why != writing || len(data) > 0 { // else go by what was seen: the clock of a file server may differ
+				quiet = max(quiet, time.Since(info.ModTime()))
+			}
 			after, statErr := os.Stat(path)
 			state, err = registry.ParseState(data)
-			age := time.Since(info.ModTime())
 			switch {
 			case statErr != nil || !same(info, after) || int64(len(data)) != info.Size(): // torn
 			case err != nil || len(data) == 0:
-				wait = 0 <= age && age < broken
+				wait = quiet < broken
 			default:
-				wait = 0 <= age && age < doubt && !state.Sealed
+				wait = quiet < doubtful && !state.Sealed
 			}
 		}
 		switch {

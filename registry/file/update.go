@@ -67,7 +67,7 @@ func (b *Backend) unchangedBy(err error) error {
 func (b *Backend) update(
 	ctx context.Context, path, project string, fn func(registry.Tx) error,
 ) (registry.Token, error) {
-	was, err := load(ctx, path, patience, settle)
+	was, err := load(ctx, path, writing)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", b.unchangedBy(err)
 	}

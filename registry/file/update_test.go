@@ -437,11 +437,11 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// Writer runs as another process: see [writer].
+// TestWriter is the process that [writer] starts.
 func TestWriter(t *testing.T) {
 	path := os.Getenv("FEAST_TEST_WRITE")
 	if path == "" {
-		t.Skip("runs as a process of other tests")
+		return
 	}
 	rounds, err := strconv.Atoi(os.Getenv("FEAST_TEST_ROUNDS"))
 	if err != nil {
