@@ -26,9 +26,9 @@ const (
 var errMoved = errors.New("another program writes the file, or holds it open")
 
 // Update implements registry.Backend. It reads the file, and replaces it by a new one with the same permissions and, as
-// far as the process may, the same owner. A file that does not exist is an empty registry; it and its folders are
-// created when fn writes something. A symbolic link stays, and what it names is replaced. fn must not use Update or
-// Teardown of this file.
+// far as the process may, the same owner. A file that does not exist is an empty registry: it is created when fn writes
+// something, its folders before. A symbolic link stays, and what it names is replaced. fn must not use Update or Teardown
+// of this file.
 //
 // A program that takes no lock, as Feast, may write the file at the same time. Up to the replacement that is noticed, and
 // fn runs again on what the other one wrote; when it keeps writing, the error is a feasterr.ErrConflict. A program that
