@@ -90,7 +90,7 @@ const (
 	KindSavedDataset
 	KindValidationReference
 	KindPermission
-	KindInfra           // name [InfraName]; project "" where one list serves all projects
+	KindInfra           // name [InfraName]; project "" where one list serves all projects, which each may call its own
 	KindProjectMetadata // project UUID, or a JSON object of custom metadata; name = project
 	KindViewVersion     // history: name of the view, version number in ID.Version
 

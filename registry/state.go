@@ -15,6 +15,7 @@ type State struct {
 	Bad         []BadRecord
 	VersionID   string    // changes with every write of a file registry; empty where there is none
 	LastUpdated time.Time // zero where it is not known
+	Sealed      bool      // parsed from data that ends as [Rewrite] ends it: it is not cut off between two records
 }
 
 // layout says where the records of a kind are in a serialized feast.core.Registry, and where in a record its identity
@@ -40,7 +41,7 @@ var layouts = [numKinds]layout{
 	KindPermission:          {field: 16, spec: 1, name: 1, project: 2},
 	KindInfra:               {field: 10},
 	KindProjectMetadata:     {field: 15, name: 1},
-	KindViewVersion:         {name: 1, project: 2, version: 3}, // inside historyField
+	KindViewVersion:         {name: 1, project: 2, version: 3}, // in the version history
 }
 
 // Fields of feast.core.Registry that are not lists of records.
@@ -49,7 +50,9 @@ const (
 	schemaField        = 3
 	versionIDField     = 4
 	lastUpdatedField   = 5
-	historyField       = 18 // a message whose field 1 repeats KindViewVersion
+	historyField       = 18 // a message of its own
+
+	versionsField = 1 // in the version history: the records of KindViewVersion
 )
 
 // kindOfField is the inverse of layout.field.
@@ -69,37 +72,9 @@ var kindOfField = func() (kinds [20]Kind) {
 // The error is a feasterr.ErrInvalid: data is not a registry, or is cut off.
 func ParseState(data []byte) (*State, error) {
 	s := new(State)
-	known := len(data) == 0
-	for rest := data; len(rest) > 0; {
-		at := len(data) - len(rest)
-		num, typ, n := protowire.ConsumeTag(rest)
-		if n < 0 {
-			return nil, notRegistry(at, protowire.ParseError(n))
-		}
-		m := protowire.ConsumeFieldValue(num, typ, rest[n:])
-		if m < 0 {
-			return nil, notRegistry(at, protowire.ParseError(m))
-		}
-		value := rest[n : n+m]
-		rest = rest[n+m:]
-
-		var kind Kind
-		if num < protowire.Number(len(kindOfField)) {
-			kind = kindOfField[num]
-		}
-		isKnown := kind != 0
-		switch num {
-		case featureTablesField, schemaField, versionIDField, lastUpdatedField, historyField:
-			isKnown = true
-		}
-		if !isKnown {
-			continue // of a newer Feast
-		}
-		if typ != protowire.BytesType {
-			return nil, feasterr.Invalid("not a Feast registry: field %d at byte %d is not a message or text", num, at)
-		}
-		known = true
-		value, _ = protowire.ConsumeBytes(value)
+	var last, before protowire.Number
+	err := eachRegistryField(data, func(num protowire.Number, kind Kind, _, value []byte) {
+		last, before = num, last
 		switch {
 		case kind != 0:
 			s.add(kind, value)
@@ -110,15 +85,57 @@ func ParseState(data []byte) (*State, error) {
 		case num == historyField:
 			s.addHistory(value)
 		}
+	})
+	if err != nil {
+		return nil, err
 	}
-	if !known {
-		return nil, feasterr.Invalid("not a Feast registry: %d bytes without any field of one", len(data))
-	}
+	s.Sealed = before == lastUpdatedField && last == versionIDField
 	return s, nil
 }
 
-func notRegistry(at int, err error) error {
-	return feasterr.Invalid("not a Feast registry, or cut off: byte %d: %w", at, err)
+// eachRegistryField calls f for the fields of a serialized feast.core.Registry: with the whole field, its tag included,
+// and with its value when it is one that this library knows. kind is that of a record, else 0.
+func eachRegistryField(data []byte, f func(num protowire.Number, kind Kind, field, value []byte)) error {
+	known := len(data) == 0
+	for rest := data; len(rest) > 0; {
+		at := len(data) - len(rest)
+		num, typ, n := protowire.ConsumeField(rest)
+		if n < 0 {
+			return feasterr.Invalid("not a Feast registry, or cut off: byte %d: %w", at, protowire.ParseError(n))
+		}
+		field := rest[:n]
+		rest = rest[n:]
+
+		var kind Kind
+		if num < protowire.Number(len(kindOfField)) {
+			kind = kindOfField[num]
+		}
+		isKnown := kind != 0
+		switch num {
+		case featureTablesField, schemaField, versionIDField, lastUpdatedField, historyField:
+			isKnown = true
+		}
+		if !isKnown { // of a newer Feast
+			f(num, 0, field, nil)
+			continue
+		}
+		if typ != protowire.BytesType {
+			return feasterr.Invalid("not a Feast registry: field %d at byte %d is not a message or text", num, at)
+		}
+		known = true
+		f(num, kind, field, fieldValue(field))
+	}
+	if !known {
+		return feasterr.Invalid("not a Feast registry: %d bytes without any field of one", len(data))
+	}
+	return nil
+}
+
+// fieldValue returns the value of a whole, length-delimited field.
+func fieldValue(field []byte) []byte {
+	_, _, n := protowire.ConsumeTag(field)
+	value, _ := protowire.ConsumeBytes(field[n:])
+	return value
 }
 
 // add appends a record, or a bad one when its identity cannot be told. value has no spare capacity for others to write
@@ -135,7 +152,7 @@ func (s *State) add(kind Kind, value []byte) {
 
 func (s *State) addHistory(value []byte) {
 	err := eachField(value, func(num protowire.Number, v []byte, _ uint64) error {
-		if num == 1 && v != nil {
+		if num == versionsField && v != nil {
 			s.add(KindViewVersion, v)
 		}
 		return nil

@@ -1,6 +1,7 @@
 package file_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -159,5 +160,45 @@ func BenchmarkLookup(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkUpdate changes one of 1,000 views of 50 features each. The floor is writing the bytes and making them
+// durable.
+func BenchmarkUpdate(b *testing.B) {
+	path := large(b)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("floor", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			f, err := os.Create(path + ".floor")
+			if err == nil {
+				_, err = f.Write(data)
+				err = errors.Join(err, f.Sync(), f.Close())
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	for name, path := range map[string]string{"large": path, "small": filepath.Join(b.TempDir(), "registry.db")} {
+		b.Run(name, func(b *testing.B) {
+			backend := file.New(path)
+			n := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				n++
+				r, err := registry.Encode("demo", &registry.Entity{Name: "driver", JoinKey: "driver_id", Description: strconv.Itoa(n)})
+				if err == nil {
+					_, err = backend.Update(b.Context(), "demo", func(tx registry.Tx) error { return tx.Put(b.Context(), r) })
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -1,5 +1,11 @@
-// Package file reads the file registry that Feast writes: one serialized feast.core.Registry in a local file. It is
-// the registry type "file" for paths without a scheme and file URIs.
+// Package file keeps a registry in the file that Feast keeps it in: one serialized feast.core.Registry in a local file.
+// It is the registry type "file" for paths without a scheme and file URIs.
+//
+// Reading takes no lock. Writers of this library take turns, those of other processes and of other machines that share
+// a file system with locks included, and replace the file as a whole: whoever reads it sees the old or the new one.
+// Feast takes no lock and rewrites the file in place; see [Backend.Update] for what that means. Beside registry.db a
+// writer needs the names .registry.db.lock, .registry.db.new and .registry.db.old. They go when it is done; what a
+// writer that was killed left behind is in nobody's way and goes with the next write.
 package file
 
 import (
@@ -33,29 +39,30 @@ func init() {
 const (
 	pollInterval = time.Second
 
-	// Feast rewrites the file in place: for a moment it is empty or cut off. Within settle of a modification such a
-	// file is looked at again before it is believed.
+	// Feast rewrites the file in place: for a moment it is empty or cut off. Such a file is believed when it has been
+	// quiet for settle, or for patience when it would be written over.
 	settle   = 50 * time.Millisecond
+	patience = 2 * time.Second
 	pause    = 10 * time.Millisecond
-	attempts = 50
+	attempts = 300
 
 	// Within racy of a modification, the file may be modified again without its time moving (some file systems count
 	// in steps of two seconds): the next probe reads it rather than trust its time.
 	racy = 2 * time.Second
 )
 
-// Backend reads one registry file. Opening it touches nothing: a file that does not exist is an error of Load.
+// Backend is one registry file. Opening it touches nothing: a file that does not exist is an error of Load.
 type Backend struct {
 	path string
 	seed maphash.Seed
 
 	mu    sync.Mutex
-	info  fs.FileInfo    // of the file when it was last read
+	info  fs.FileInfo    // of the file when it was last read or written
 	token registry.Token // of its content then
 	racy  bool           // it had been modified just before
 }
 
-// New returns a backend that reads the file at path.
+// New returns the registry in the file at path.
 func New(path string) *Backend {
 	return &Backend{path: path, seed: maphash.MakeSeed()}
 }
@@ -68,65 +75,134 @@ func (b *Backend) Load(ctx context.Context, have registry.Token) (*registry.Stat
 	if err := ctx.Err(); err != nil {
 		return nil, "", fmt.Errorf("reading registry file %q: %w", b.path, err)
 	}
+	if have != "" && b.unchanged(have) {
+		return nil, have, nil
+	}
+	why := opening
+	if have != "" {
+		why = polling
+	}
+	c, err := load(ctx, b.path, why)
+	if err != nil {
+		return nil, "", err
+	}
+	token := b.remember(c.data, c.info)
+	if token == have {
+		return nil, have, nil
+	}
+	return c.state, token, nil
+}
+
+// unchanged reports whether a stat suffices to tell that the file is that of token.
+func (b *Backend) unchanged(token registry.Token) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-
-	if have != "" && have == b.token && !b.racy {
-		if info, err := os.Stat(b.path); err == nil && same(b.info, info) {
-			return nil, have, nil
-		}
+	if token != b.token || b.racy {
+		return false
 	}
+	info, err := os.Stat(b.path)
+	return err == nil && same(b.info, info)
+}
+
+// remember keeps what the file holds for the next probe and returns its token.
+func (b *Backend) remember(data []byte, info fs.FileInfo) registry.Token {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.info, b.racy = info, time.Since(info.ModTime()) < racy
+	b.token = registry.Token(strconv.FormatUint(maphash.Bytes(b.seed, data), 16) + "-" + strconv.Itoa(len(data)))
+	return b.token
+}
+
+// content is what the file held at one moment.
+type content struct {
+	data  []byte
+	info  fs.FileInfo // nil when there was no file
+	state *registry.State
+}
+
+// purpose says why the file is loaded, and so how sure its content has to be.
+type purpose int
+
+const (
+	opening purpose = iota // somebody waits, and has nothing else
+	polling                // what is known serves meanwhile
+	writing                // a mistake would be lasting
+)
+
+// load reads the file when nobody is writing it.
+func load(ctx context.Context, path string, why purpose) (content, error) {
+	broken, doubtful := settle, settle // how long to be quiet for when empty or no registry; when maybe cut off
+	switch why {
+	case opening:
+		doubtful = 0
+	case writing:
+		broken = patience
+	}
+	var seen fs.FileInfo
+	var since time.Time
 	for attempt := 1; ; attempt++ {
-		data, info, err := b.read()
-		if err != nil {
-			return nil, "", err
+		data, info, err := read(path)
+		if err != nil && (!busy(err) || attempt == attempts) {
+			return content{}, err
 		}
-		after, err := os.Stat(b.path)
-		torn := err != nil || !same(info, after) || int64(len(data)) != info.Size()
-		state, err := registry.ParseState(data)
-		// What looks whole may still be cut off between two records; a load that has a token can wait to be sure.
-		age := time.Since(info.ModTime())
-		young := 0 <= age && age < settle && (err != nil || len(data) == 0 || have != "")
-		switch {
-		case young, torn && attempt < attempts:
-			if err := sleep(ctx, pause); err != nil {
-				return nil, "", fmt.Errorf("reading registry file %q: %w", b.path, err)
+		var state *registry.State
+		wait := true
+		if err == nil {
+			if seen == nil || !same(seen, info) {
+				seen, since = info, time.Now()
 			}
-			continue
-		case torn:
-			return nil, "", feasterr.Unavailable("registry file %q changes while it is being read", b.path)
+			quiet := time.Since(since)
+			if why != writing || len(data) > 0 { // else go by what was seen: the clock of a file server may differ
+				quiet = max(quiet, time.Since(info.ModTime()))
+			}
+			after, statErr := os.Stat(path)
+			state, err = registry.ParseState(data)
+			switch {
+			case statErr != nil || !same(info, after) || int64(len(data)) != info.Size(): // torn
+			case err != nil || len(data) == 0:
+				wait = quiet < broken
+			default:
+				wait = quiet < doubtful && !state.Sealed
+			}
+		}
+		switch {
+		case wait && attempt < attempts:
+			if err := sleep(ctx, pause); err != nil {
+				return content{}, fmt.Errorf("reading registry file %q: %w", path, err)
+			}
+		case wait:
+			return content{}, feasterr.Unavailable("registry file %q changes while it is being read", path)
 		case err != nil:
-			return nil, "", fmt.Errorf("registry file %q: %w", b.path, err)
+			return content{}, fmt.Errorf("registry file %q: %w", path, err)
+		default:
+			return content{data, info, state}, nil
 		}
-		b.info, b.racy = info, age < racy
-		sum := maphash.Bytes(b.seed, data)
-		b.token = registry.Token(strconv.FormatUint(sum, 16) + "-" + strconv.Itoa(len(data)))
-		if b.token == have {
-			return nil, have, nil
-		}
-		return state, b.token, nil
 	}
 }
 
 // read returns the content of the file and what it was before it was read.
-func (b *Backend) read() ([]byte, fs.FileInfo, error) {
-	info, err := os.Stat(b.path)
+func read(path string) ([]byte, fs.FileInfo, error) {
+	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil, fmt.Errorf("%w; check registry.path in feature_store.yaml, or apply the repository first: %w",
-			&feasterr.NotFoundError{Kind: "registry file", Name: b.path}, err)
+			&feasterr.NotFoundError{Kind: "registry file", Name: path}, err)
 	case err != nil:
-		return nil, nil, &feasterr.StoreError{Store: "registry/file", Op: "stat", Err: err}
+		return nil, nil, failed("stat", err)
 	case info.IsDir():
-		return nil, nil, feasterr.Invalid("registry.path %q is a directory; it must name the registry file", b.path)
+		return nil, nil, feasterr.Invalid("registry.path %q is a directory; it must name the registry file", path)
 	case !info.Mode().IsRegular():
-		return nil, nil, feasterr.Invalid("registry.path %q is not a regular file", b.path)
+		return nil, nil, feasterr.Invalid("registry.path %q is not a regular file", path)
 	}
-	data, err := os.ReadFile(b.path)
+	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, nil, &feasterr.StoreError{Store: "registry/file", Op: "read", Err: err}
+		return nil, nil, failed("read", err)
 	}
 	return data, info, nil
+}
+
+func failed(op string, err error) error {
+	return &feasterr.StoreError{Store: "registry/file", Op: op, Err: err}
 }
 
 // same reports whether two stats of the path show the same file, unmodified.
@@ -147,23 +223,6 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // PollInterval implements registry.Poller.
 func (b *Backend) PollInterval() time.Duration { return pollInterval }
-
-// Update implements registry.Backend. This version reads file registries and does not write them.
-func (b *Backend) Update(context.Context, string, func(registry.Tx) error) (registry.Token, error) {
-	return "", feasterr.Unsupported("registry file %q: this version of the library reads file registries and does not "+
-		"write them; apply with Feast", b.path)
-}
-
-// Teardown implements registry.Backend: it removes the file.
-func (b *Backend) Teardown(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("removing registry file %q: %w", b.path, err)
-	}
-	if err := os.Remove(b.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return &feasterr.StoreError{Store: "registry/file", Op: "remove", Err: err}
-	}
-	return nil
-}
 
 // Close implements registry.Backend. There is nothing to release.
 func (b *Backend) Close() error { return nil }

@@ -28,8 +28,6 @@ import (
 type Harness struct {
 	// New makes an empty registry that no other test uses. It leaves cleaning up to t.
 	New func(t *testing.T) Place
-	// ReadOnly says that Update of the backend is a feasterr.ErrUnsupported.
-	ReadOnly bool
 }
 
 // Place is one registry.
@@ -74,33 +72,31 @@ func appendField[T string | []byte](b []byte, num uint64, value T) []byte {
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
 	for name, test := range map[string]func(*testing.T, Place){
-		"Load":        testLoad,
-		"Probe":       testProbe,
-		"BadRecord":   testBadRecord,
-		"Canceled":    testCanceled,
-		"Concurrent":  testConcurrent,
-		"CloseTwice":  testCloseTwice,
-		"Teardown":    testTeardown,
-		"Snapshot":    testSnapshot,
-		"Refresh":     testRefresh,
-		"Miss":        testMiss,
-		"ClosedFront": testClosedFront,
-	} {
-		t.Run(name, func(t *testing.T) { test(t, h.New(t)) })
-	}
-	t.Run("Poll", func(t *testing.T) { testPoll(t, h) })
-	updates := map[string]func(*testing.T, Place){
+		"Load":             testLoad,
+		"Probe":            testProbe,
+		"BadRecord":        testBadRecord,
+		"Canceled":         testCanceled,
+		"Concurrent":       testConcurrent,
+		"CloseTwice":       testCloseTwice,
+		"Teardown":         testTeardown,
+		"Snapshot":         testSnapshot,
+		"Refresh":          testRefresh,
+		"Miss":             testMiss,
+		"ClosedFront":      testClosedFront,
 		"Update":           testUpdate,
 		"UpdateRollback":   testUpdateRollback,
 		"UpdateProjects":   testUpdateProjects,
+		"UpdateInfra":      testUpdateInfra,
+		"UpdateVersions":   testUpdateVersions,
 		"UpdateConcurrent": testUpdateConcurrent,
 		"UpdateToken":      testUpdateToken,
-	}
-	if h.ReadOnly {
-		updates = map[string]func(*testing.T, Place){"UpdateUnsupported": testUpdateUnsupported}
-	}
-	for name, test := range updates {
+		"UpdateRefresh":    testUpdateRefresh,
+		"UpdateTeardown":   testUpdateTeardown,
+	} {
 		t.Run(name, func(t *testing.T) { test(t, h.New(t)) })
+	}
+	for name, write := range map[string]func(*testing.T, Place){"Poll": writeTwo, "PollUpdate": updateTwo} {
+		t.Run(name, func(t *testing.T) { testPoll(t, h, write) })
 	}
 }
 
@@ -264,9 +260,20 @@ func testCanceled(t *testing.T, p Place) {
 	if _, _, err := b.Load(ctx, ""); !errors.Is(err, context.Canceled) {
 		t.Error("Load:", err)
 	}
-	_, err := b.Update(ctx, project, func(registry.Tx) error { return nil })
-	if !errors.Is(err, context.Canceled) && !errors.Is(err, feasterr.ErrUnsupported) {
+	if _, err := b.Update(ctx, project, func(registry.Tx) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Error("Update:", err)
+	}
+	_, before := load(t, b)
+	ctx, cancel = context.WithCancel(t.Context())
+	_, err := b.Update(ctx, project, func(tx registry.Tx) error {
+		cancel()
+		return tx.Put(ctx, records(t, project, describe("one"))[0])
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Error("Put:", err)
+	}
+	if got, token := load(t, b); token != before || len(got) > 0 {
+		t.Errorf("something was written: %v", got)
 	}
 }
 
@@ -441,7 +448,7 @@ func testClosedFront(t *testing.T, p Place) {
 }
 
 // testPoll is for backends with a cheap probe: what another process writes is seen without anybody asking.
-func testPoll(t *testing.T, h Harness) {
+func testPoll(t *testing.T, h Harness, write func(*testing.T, Place)) {
 	synctest.Test(t, func(t *testing.T) {
 		p := h.New(t)
 		p.Write(t, records(t, project, describe("one")))
@@ -455,7 +462,7 @@ func testPoll(t *testing.T, h Harness) {
 		if !ok {
 			return
 		}
-		p.Write(t, records(t, project, describe("two")))
+		write(t, p)
 		time.Sleep(poller.PollInterval() + time.Second)
 		synctest.Wait()
 		s, err := r.Snapshot(t.Context())
@@ -468,15 +475,12 @@ func testPoll(t *testing.T, h Harness) {
 	})
 }
 
-func testUpdateUnsupported(t *testing.T, p Place) {
-	p.Write(t, nil)
-	_, err := open(t, p).Update(t.Context(), project, func(registry.Tx) error {
-		t.Error("fn must not run")
-		return nil
+func writeTwo(t *testing.T, p Place) { p.Write(t, records(t, project, describe("two"))) }
+
+func updateTwo(t *testing.T, p Place) {
+	update(t, open(t, p), func(ctx context.Context, tx registry.Tx) error {
+		return tx.Put(ctx, records(t, project, describe("two"))[0])
 	})
-	if !errors.Is(err, feasterr.ErrUnsupported) {
-		t.Error(err)
-	}
 }
 
 // update runs fn, which must succeed.
@@ -592,6 +596,72 @@ func testUpdateProjects(t *testing.T, p Place) {
 	}
 }
 
+// The list of infrastructure may belong to the project or to all: a project finds it under its own name.
+func testUpdateInfra(t *testing.T, p Place) {
+	p.Write(t, records(t, project, &registry.Project{Name: project}))
+	b := open(t, p)
+	id := registry.ID{Kind: registry.KindInfra, Project: project, Name: registry.InfraName}
+	object := appendField(appendField(nil, 1, "a.Class"), 100, appendField(nil, 1, "opaque"))
+	infra := registry.Record{ID: id, Proto: appendField(nil, 1, object)}
+	same := func(ctx context.Context, tx registry.Tx) error {
+		got, err := tx.Get(ctx, id)
+		if err != nil || string(got.Proto) != string(infra.Proto) {
+			return fmt.Errorf("got %v: %w", got, err)
+		}
+		n := 0
+		for _, err := range tx.List(ctx, registry.KindInfra) {
+			if n++; err != nil {
+				return err
+			}
+		}
+		if n != 1 {
+			return fmt.Errorf("%d lists of infrastructure", n)
+		}
+		return nil
+	}
+	update(t, b, func(ctx context.Context, tx registry.Tx) error {
+		if _, err := tx.Get(ctx, id); !errors.Is(err, feasterr.ErrNotFound) {
+			return fmt.Errorf("before it was put: %w", err)
+		}
+		return errors.Join(tx.Put(ctx, infra), same(ctx, tx))
+	})
+	update(t, open(t, p), same)
+	update(t, b, func(ctx context.Context, tx registry.Tx) error { return tx.Delete(ctx, id) })
+	if got, _ := load(t, b); len(got) != 1 {
+		t.Errorf("loaded %v", slices.Collect(maps.Keys(got)))
+	}
+}
+
+// Versions of a view differ by their number.
+func testUpdateVersions(t *testing.T, p Place) {
+	p.Write(t, nil)
+	b := open(t, p)
+	version := func(number byte, description string) registry.Record {
+		proto := appendField(appendField(nil, 1, "stats"), 2, project)
+		if number > 0 {
+			proto = append(proto, 3<<3, number)
+		}
+		return registry.Record{
+			ID:    registry.ID{Kind: registry.KindViewVersion, Project: project, Name: "stats", Version: int(number)},
+			Proto: appendField(proto, 7, description),
+		}
+	}
+	zero, one, two := version(0, "zero"), version(1, "one"), version(2, "two")
+	for _, r := range []registry.Record{zero, one, two} {
+		update(t, b, func(ctx context.Context, tx registry.Tx) error { return tx.Put(ctx, r) })
+	}
+	if got, _ := load(t, open(t, p)); !maps.Equal(got, want([]registry.Record{zero, one, two})) {
+		t.Errorf("loaded %v", got)
+	}
+	changed := version(1, "changed")
+	update(t, b, func(ctx context.Context, tx registry.Tx) error {
+		return errors.Join(tx.Delete(ctx, zero.ID), tx.Put(ctx, changed))
+	})
+	if got, _ := load(t, open(t, p)); !maps.Equal(got, want([]registry.Record{changed, two})) {
+		t.Errorf("loaded %v", got)
+	}
+}
+
 // No update is lost, whoever else updates.
 func testUpdateConcurrent(t *testing.T, p Place) {
 	p.Write(t, records(t, project, describe("")))
@@ -655,5 +725,42 @@ func testUpdateToken(t *testing.T, p Place) {
 	}
 	if again := update(t, b, func(context.Context, registry.Tx) error { return nil }); again != token {
 		t.Errorf("an update that writes nothing moves the token from %q to %q", token, again)
+	}
+}
+
+// The front sees its own writes once it is told to look.
+func testUpdateRefresh(t *testing.T, p Place) {
+	p.Write(t, records(t, project, describe("one")))
+	b := p.Open(t)
+	r := registry.New(b, project, registry.Options{})
+	defer r.Close()
+	if _, err := r.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"two", "six"} {
+		token := update(t, b, func(ctx context.Context, tx registry.Tx) error {
+			return tx.Put(ctx, records(t, project, describe(text))[0])
+		})
+		s, err := r.Refresh(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, err := s.Entity("driver"); err != nil || e.Description != text || s.Token() != token {
+			t.Error(e, s.Token(), token, err)
+		}
+	}
+}
+
+// A registry that was torn down is made anew.
+func testUpdateTeardown(t *testing.T, p Place) {
+	p.Write(t, records(t, project, objects()...))
+	b := open(t, p)
+	if err := b.Teardown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	one := records(t, project, describe("one"))
+	update(t, b, func(ctx context.Context, tx registry.Tx) error { return tx.Put(ctx, one[0]) })
+	if got, _ := load(t, b); !maps.Equal(got, want(one)) {
+		t.Errorf("loaded %v", slices.Collect(maps.Keys(got)))
 	}
 }
