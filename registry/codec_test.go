@@ -208,7 +208,7 @@ func TestChangeOfKind(t *testing.T) {
 	pb := unmarshalRecord(t, must(Encode("", read))).(*core.DataSource)
 	equal(t, "type", pb.Type, core.DataSource_CUSTOM_SOURCE)
 	equal(t, "class", pb.DataSourceClassType, postgresSource)
-	equal(t, "configuration", string(pb.GetCustomOptions().Configuration), `{"query":"","table":"t"}`)
+	equal(t, "configuration", string(pb.GetCustomOptions().Configuration), `{"name":"s","query":"","table":"t"}`)
 	if pb.GetFileOptions() != nil {
 		t.Error("both options")
 	}
@@ -218,7 +218,7 @@ func TestChangeOfKind(t *testing.T) {
 	read = decodeRecord(t, Record{ID: ID{Kind: KindDataSource}, Proto: must(proto.Marshal(pb))}).(*DataSource)
 	read.Options = PostgresOptions{Query: "q"}
 	pb = unmarshalRecord(t, must(Encode("", read))).(*core.DataSource)
-	equal(t, "configuration", string(pb.GetCustomOptions().Configuration), `{"name":"pg","new":[1],"query":"q","table":""}`)
+	equal(t, "configuration", string(pb.GetCustomOptions().Configuration), `{"name":"s","new":[1],"query":"q","table":""}`)
 
 	// A configuration that is not what the class has stays opaque.
 	pb.GetCustomOptions().Configuration = []byte(`[]`)

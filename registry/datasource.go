@@ -249,7 +249,11 @@ func moveDataSource(c *codec, d *DataSource, pb *core.DataSource) {
 		if t, class := d.Options.sourceType(), d.Options.class(); pb.Type != t || isCustom(t) && pb.DataSourceClassType != class {
 			pb.Type, pb.DataSourceClassType, stored = t, class, nil
 		}
-		setOneof(pb, "options", writeOptions(c, d.Options, stored))
+		options := d.Options
+		if o, ok := options.(PostgresOptions); ok {
+			options = namedPostgres{d.Name, o}
+		}
+		setOneof(pb, "options", writeOptions(c, options, stored))
 	case readOptions(pb.Type, pb.DataSourceClassType, stored) != nil:
 		c.fail("data source %q has no Options: they say what kind of source it is", d.Name)
 	}

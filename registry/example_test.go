@@ -50,3 +50,36 @@ func Example() {
 	// feature view driver_stats [driver] 24h0m0s
 	// feature view "driver_stat" does not exist in project "demo"; did you mean "driver_stats"?
 }
+
+func ExampleWriter() {
+	ctx := context.Background()
+	w := registry.Writer{Backend: memory.New(), Project: "demo"}
+	driver := &registry.Entity{Name: "driver", JoinKey: "driver_id", ValueType: types.Int64}
+	stats := &registry.FeatureView{
+		Name:     "driver_stats",
+		Entities: []string{"driver"},
+		Schema:   []registry.Field{{Name: "conv_rate", Type: types.Float32}},
+		Source: &registry.DataSource{
+			Name: "driver_file", TimestampField: "event_timestamp", Options: registry.FileOptions{Path: "data/stats.parquet"},
+		},
+	}
+	if _, err := w.Apply(ctx, registry.ApplyRequest{Objects: []registry.Object{driver, stats}}); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	stats.TTL = 24 * time.Hour
+	stats.Schema = append(stats.Schema, registry.Field{Name: "acc_rate", Type: types.Float32})
+	plan, err := w.Apply(ctx, registry.ApplyRequest{Objects: []registry.Object{driver, stats}, DryRun: true})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Print(plan)
+	// Output:
+	// ~ feature view "driver_stats"
+	//     schema.acc_rate: (none) -> Float32
+	//     ttl: 0s -> 24h0m0s
+	// + version 1 of feature view "driver_stats"
+	// 1 to create, 1 to update, 0 to delete, 3 unchanged
+}

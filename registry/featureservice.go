@@ -33,7 +33,7 @@ type FeatureService struct {
 // uses it. The registry keeps a copy of the fields and of the source, made when the object was applied: later changes
 // of the view do not show here.
 type FeatureViewProjection struct {
-	Name       string            // of the view
+	Name       string            // of the view; in a definition also "view:feature", "view@v2" or "view@v2:feature"
 	Alias      string            // by which the view goes here; empty: Name
 	Features   []Field           // in a definition empty for all, and names suffice
 	JoinKeyMap map[string]string // join key of the view -> column of the request

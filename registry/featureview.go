@@ -56,7 +56,8 @@ type FeatureView struct {
 	// Version pins the view to a version: "v3", "version3"; empty is the latest.
 	Version string
 
-	// What the registry keeps about a view; applying a view does not change it.
+	// What the registry keeps about a view; applying a view does not change it, but for a State other than
+	// StateUnspecified, which becomes the view's. A change of the schema resets the state.
 	Created                  time.Time
 	LastUpdated              time.Time
 	MaterializationIntervals []Interval

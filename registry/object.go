@@ -13,6 +13,11 @@
 //	snap, err := reg.Snapshot(ctx)
 //	view, err := snap.FeatureView("driver_hourly_stats")
 //
+// A [Writer] applies definitions:
+//
+//	w := registry.Writer{Backend: backend, Project: cfg.Project}
+//	diff, err := w.Apply(ctx, registry.ApplyRequest{Objects: []registry.Object{&driver, &stats}})
+//
 // Objects are plain structs. Those that come from a snapshot are shared between all callers and must not be modified:
 // change a [Clone]. [Encode] and [Decode] convert objects to and from the messages that Feast stores; what this
 // library does not model (Python functions, fields of newer Feast versions) survives reading, changing and writing an

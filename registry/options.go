@@ -79,7 +79,7 @@ func writeOptions(c *codec, v SourceOptions, stored proto.Message) proto.Message
 		return writeAs(c, v, stored, moveRequest)
 	case IcebergOptions:
 		return writeJSON(c, v, "", stored)
-	case PostgresOptions:
+	case namedPostgres:
 		return writeJSON(c, v, postgresSource, stored)
 	case MsSQLOptions:
 		return writeJSON(c, v, msSQLSource, stored)
@@ -313,6 +313,12 @@ func readJSON[T SourceOptions](stored proto.Message, class string) SourceOptions
 		return CustomOptions{class, m.GetConfiguration()}
 	}
 	return o
+}
+
+// namedPostgres is the configuration of a PostgreSQL source, which Feast cannot read without the name in it.
+type namedPostgres struct {
+	Name string `json:"name"`
+	PostgresOptions
 }
 
 // writeJSON sets the members of v in the stored configuration, unless it says the same already.

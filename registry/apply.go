@@ -1,0 +1,681 @@
+package registry
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/protos/feast/core"
+	"github.com/feastgo/feast/permissions"
+)
+
+// Writer changes the objects of one project. It means the same on every backend. Safe for concurrent use, as far as
+// Describe and BeforeCommit are.
+type Writer struct {
+	Backend Backend
+	Project string
+
+	// Now gives the time that objects are stamped with, by microseconds; nil: time.Now.
+	Now func() time.Time
+	// Describe lists the columns of data sources, from which missing schemas are inferred; nil: definitions must be
+	// complete.
+	Describe Describe
+	// BeforeCommit, when set, is told what is about to be written, and keeps it from being written by an error. It may
+	// be told again, with other changes, when somebody else wrote first. A dry run and an empty Diff do not call it.
+	BeforeCommit func(ctx context.Context, d *Diff) error
+	// PurgeMetadata keeps new projects from getting project metadata, Feast's purge_feast_metadata.
+	PurgeMetadata bool
+}
+
+// ApplyRequest says what to change.
+type ApplyRequest struct {
+	// Objects are created or updated; one that equals what is stored is left untouched. Data sources in views and the
+	// project come along by themselves. The objects are not modified.
+	Objects []Object
+	// Delete names objects to delete, by kind and name: &FeatureView{Name: "driver_stats"}. A view loses its history
+	// too. A Project stands for everything in it.
+	Delete []Object
+	// Prune deletes all data sources, entities, views, feature services and permissions that are not among Objects.
+	Prune bool
+	// NoPromote keeps views with a changed schema as they are: the new definition only becomes a version in the history.
+	NoPromote bool
+	// DryRun writes nothing.
+	DryRun bool
+	// Base, when set, is the [Diff].Base of an earlier dry run: if the project changed since, that is a
+	// feasterr.ErrConflict.
+	Base string
+}
+
+// Apply brings the registry up to date with definitions, in one transaction, and returns what that changes. An invalid
+// request changes nothing; its error is a feasterr.ErrInvalid that names all problems with all objects.
+func (w *Writer) Apply(ctx context.Context, r ApplyRequest) (*Diff, error) {
+	if r.DryRun {
+		state, _, err := w.Backend.Load(ctx, "")
+		if errors.Is(err, feasterr.ErrNotFound) {
+			state, err = new(State), nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		d := w.draft()
+		for _, rec := range state.Records {
+			d.add(rec)
+		}
+		if err := d.apply(ctx, r); err != nil {
+			return nil, err
+		}
+		return d.diff, nil
+	}
+	var d *draft
+	err := w.update(ctx, func(fresh *draft) error {
+		d = fresh
+		if err := d.apply(ctx, r); err != nil {
+			return err
+		}
+		if w.BeforeCommit != nil && !d.diff.Empty() {
+			return w.BeforeCommit(ctx, d.diff)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return d.diff, nil
+}
+
+// ApplyMaterialization notes that the feature or stream feature view was materialized from start to end, which makes
+// it available online.
+func (w *Writer) ApplyMaterialization(ctx context.Context, view string, start, end time.Time) error {
+	return w.update(ctx, func(d *draft) error {
+		stored, err := d.findView(view)
+		if err != nil {
+			return err
+		}
+		o, err := Clone(Object(stored))
+		if err != nil {
+			return err
+		}
+		keep := keptBy(o)
+		if keep.intervals == nil {
+			return feasterr.Invalid("%s %q cannot be materialized", KindOf(o), view)
+		}
+		*keep.intervals = append(slices.Clip(*keep.intervals), Interval{start, end})
+		*keep.state = StateAvailableOnline
+		*keep.lastUpdated = d.now
+		return d.write(o)
+	})
+}
+
+// update runs fn on a draft of the project, and writes what it changed.
+func (w *Writer) update(ctx context.Context, fn func(*draft) error) error {
+	_, err := w.Backend.Update(ctx, w.Project, func(tx Tx) error {
+		d := w.draft()
+		for kind := KindProject; kind < numKinds; kind++ {
+			for r, err := range tx.List(ctx, kind) {
+				if err != nil {
+					return err
+				}
+				d.add(r)
+			}
+		}
+		if err := fn(d); err != nil {
+			return err
+		}
+		return d.flush(ctx, tx)
+	})
+	return err
+}
+
+// draft is a project as it was read, and what becomes of it.
+type draft struct {
+	project  string
+	now      time.Time
+	describe Describe
+	purge    bool
+
+	records  map[ID]*entry
+	versions map[string]int // of views, one more than the highest number
+	stored   map[ID]bool    // what was read
+	changed  []ID
+	diff     *Diff
+
+	given    map[ID]Object // objects of the request, sources within views included
+	todo     map[string]View
+	problems []error
+}
+
+func (w *Writer) draft() *draft {
+	now := time.Now
+	if w.Now != nil {
+		now = w.Now
+	}
+	return &draft{
+		project: w.Project, now: now().UTC().Truncate(time.Microsecond), describe: w.Describe, purge: w.PurgeMetadata,
+		records: map[ID]*entry{}, versions: map[string]int{}, stored: map[ID]bool{}, diff: new(Diff),
+		given: map[ID]Object{}, todo: map[string]View{},
+	}
+}
+
+// add takes a record of the project as read. Of several with one identity the first counts, as in Feast.
+func (d *draft) add(r Record) {
+	if r.Project != d.project || d.stored[r.ID] {
+		return
+	}
+	d.stored[r.ID] = true
+	d.set(r)
+}
+
+func (d *draft) set(r Record) {
+	d.records[r.ID] = &entry{Record: r}
+	if r.Kind == KindViewVersion {
+		d.versions[r.Name] = max(d.versions[r.Name], r.Version+1)
+	}
+}
+
+func (d *draft) put(r Record) {
+	r.Updated = d.now
+	d.set(r)
+	d.changed = append(d.changed, r.ID)
+}
+
+func (d *draft) remove(id ID) {
+	delete(d.records, id)
+	d.changed = append(d.changed, id)
+}
+
+// flush writes what changed.
+func (d *draft) flush(ctx context.Context, tx Tx) error {
+	done := map[ID]bool{}
+	for _, id := range d.changed {
+		if done[id] {
+			continue
+		}
+		done[id] = true
+		var err error
+		if e := d.records[id]; e != nil {
+			err = tx.Put(ctx, e.Record)
+		} else if d.stored[id] {
+			err = tx.Delete(ctx, id)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// base returns what stands for the state of the project: a digest of its records.
+func (d *draft) base() string {
+	h := sha256.New()
+	var size [8]byte
+	for _, id := range slices.SortedFunc(maps.Keys(d.records), compareIDs) {
+		for _, part := range [][]byte{[]byte(id.String()), d.records[id].Proto} {
+			binary.BigEndian.PutUint64(size[:], uint64(len(part)))
+			h.Write(size[:])
+			h.Write(part)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (d *draft) apply(ctx context.Context, r ApplyRequest) error {
+	d.diff.Base = d.base()
+	if r.Base != "" && r.Base != d.diff.Base {
+		return fmt.Errorf("project %q changed since the plan was made: plan again: %w", d.project, feasterr.ErrConflict)
+	}
+	c := &checker{project: d.project}
+	for _, o := range c.checkAll(r.Objects) {
+		d.take(o)
+	}
+	d.problems = append(c.problems, d.problems...)
+	if len(r.Objects) > 0 {
+		d.take(&Entity{Name: DummyEntity, JoinKey: DummyJoinKey})
+	}
+	d.inferSources(ctx)
+	d.delete(r)
+
+	for _, kind := range applyOrder {
+		ids := slices.DeleteFunc(slices.SortedFunc(maps.Keys(d.given), compareIDs), func(id ID) bool { return id.Kind != kind })
+		if kind == KindDataSource { // streams hold others
+			slices.SortStableFunc(ids, func(a, b ID) int {
+				return depth(d.given[a].(*DataSource)) - depth(d.given[b].(*DataSource))
+			})
+		}
+		for _, id := range ids {
+			o := d.given[id]
+			if problems := d.complete(ctx, o); len(problems) > 0 {
+				for _, p := range problems {
+					d.fail(id, p)
+				}
+				continue
+			}
+			v, isView := o.(View)
+			var err error
+			if isView {
+				delete(d.todo, id.Name)
+				err = d.putView(v, r.NoPromote)
+			} else {
+				err = d.putObject(id, o)
+			}
+			if err != nil {
+				d.problems = append(d.problems, err)
+			}
+		}
+	}
+	if len(d.problems) > 0 {
+		return errors.Join(d.problems...)
+	}
+	d.diff.sort()
+	if len(d.changed) == 0 {
+		return nil
+	}
+	return d.ensureProject(r)
+}
+
+// applyOrder is the order in which objects are applied: what others refer to comes first.
+var applyOrder = [...]Kind{
+	KindProject, KindEntity, KindDataSource, KindFeatureView, KindStreamFeatureView, KindLabelView,
+	KindOnDemandFeatureView, KindFeatureService, KindSavedDataset, KindValidationReference, KindPermission,
+}
+
+func depth(s *DataSource) int {
+	if s.BatchSource == nil {
+		return 0
+	}
+	return 1
+}
+
+// fail notes a problem with an object.
+func (d *draft) fail(id ID, err error) {
+	id.Project = ""
+	d.problems = append(d.problems, feasterr.Invalid("%s: %w", id, err))
+}
+
+func (d *draft) id(o Object) ID { return ID{Kind: KindOf(o), Project: d.project, Name: nameOf(o)} }
+
+// take makes an independent copy of an object part of the request, with the data sources in it.
+func (d *draft) take(o Object) {
+	id := d.id(o)
+	o, err := Clone(o)
+	if err != nil {
+		d.problems = append(d.problems, err)
+		return
+	}
+	if s, ok := o.(*DataSource); ok {
+		d.takeSource(s, id)
+		return
+	}
+	if e, ok := o.(*Entity); ok {
+		e.JoinKey = e.Key()
+	}
+	d.given[id] = o
+	if v, ok := o.(View); ok {
+		d.todo[id.Name] = v
+		for _, s := range sourcesOf(o) {
+			if *s != nil {
+				d.takeSource(*s, id)
+			}
+		}
+	}
+}
+
+// takeSource makes a data source part of the request. The same one may stand in many places.
+func (d *draft) takeSource(s *DataSource, owner ID) {
+	s.Name = sourceName(s)
+	if b := s.BatchSource; b != nil {
+		d.takeSource(b, owner)
+		if _, push := s.Options.(PushOptions); push { // whose rows look like the history
+			s.TimestampField, s.CreatedTimestampColumn = b.TimestampField, b.CreatedTimestampColumn
+			s.FieldMapping, s.DatePartitionColumn = b.FieldMapping, b.DatePartitionColumn
+		}
+	}
+	id := d.id(s)
+	other, twice := d.given[id]
+	if !twice {
+		d.given[id] = s
+		return
+	}
+	if fields := compare(other, s); len(fields) > 0 {
+		d.fail(owner, fmt.Errorf("data source %q is given twice, with different values of %s", s.Name, fields[0].Name))
+	}
+}
+
+// sourcesOf returns the places where a view holds data sources.
+func sourcesOf(o Object) []**DataSource {
+	switch v := o.(type) {
+	case *FeatureView:
+		return []**DataSource{&v.Source, &v.StreamSource}
+	case *StreamFeatureView:
+		return []**DataSource{&v.Source, &v.StreamSource}
+	case *LabelView:
+		return []**DataSource{&v.Source}
+	case *OnDemandFeatureView:
+		places := make([]**DataSource, len(v.RequestSources))
+		for i := range v.RequestSources {
+			places[i] = &v.RequestSources[i]
+		}
+		return places
+	case *DataSource:
+		return []**DataSource{&v.BatchSource}
+	}
+	return nil
+}
+
+// complete puts into an object what its definition leaves to the registry.
+func (d *draft) complete(ctx context.Context, o Object) []error {
+	for _, s := range sourcesOf(o) {
+		if *s != nil { // what applies to it, with its timestamps
+			copied := *d.given[d.id(*s)].(*DataSource)
+			copied.Project = ""
+			*s = &copied
+		}
+	}
+	switch o := o.(type) {
+	case *FeatureView:
+		return d.completeColumns(ctx, o, &o.Schema, &o.EntityColumns)
+	case *StreamFeatureView:
+		return d.completeColumns(ctx, o, &o.Schema, &o.EntityColumns)
+	case *LabelView:
+		return d.completeColumns(ctx, o, &o.Schema, &o.EntityColumns)
+	case *OnDemandFeatureView:
+		if o.Mode == "" && len(o.Aggregations) == 0 && o.origin.Proto == nil {
+			o.Mode = "pandas"
+		}
+		problems := d.completeColumns(ctx, o, &o.Schema, &o.EntityColumns)
+		return append(problems, d.completeProjections(o.Sources)...)
+	case *FeatureService:
+		return d.completeProjections(o.Features)
+	}
+	return nil
+}
+
+// putObject brings an object that is not a view up to date.
+func (d *draft) putObject(id ID, o Object) error {
+	stored, err := d.object(id)
+	if err != nil {
+		return err
+	}
+	keep := keptBy(o)
+	if stored == nil {
+		keep.create(d.now)
+		d.diff.add(Change{Action: ActionCreate, ID: id, New: o})
+		return d.write(o)
+	}
+	if s, ok := o.(*SavedDataset); ok {
+		was := stored.(*SavedDataset)
+		for at, earlier := range map[*time.Time]time.Time{
+			&s.MinEventTimestamp: was.MinEventTimestamp, &s.MaxEventTimestamp: was.MaxEventTimestamp,
+		} {
+			if at.IsZero() {
+				*at = earlier
+			}
+		}
+	}
+	old := keptBy(stored)
+	fields := compare(stored, o)
+	if len(fields) == 0 {
+		keep.update(old, d.now)
+		if keep.lastUpdated != nil {
+			*keep.lastUpdated = *old.lastUpdated
+		}
+		d.diff.add(Change{ID: id, Old: stored, New: stored})
+		return nil
+	}
+	keep.update(old, d.now)
+	d.diff.add(Change{Action: ActionUpdate, ID: id, Fields: fields, Old: stored, New: o})
+	return d.write(o)
+}
+
+// ensureProject makes the project known, as the first write to it does.
+func (d *draft) ensureProject(r ApplyRequest) error {
+	if slices.ContainsFunc(r.Delete, func(o Object) bool { return KindOf(o) == KindProject }) {
+		return nil
+	}
+	id := ID{Kind: KindProject, Project: d.project, Name: d.project}
+	if d.records[id] == nil {
+		if err := d.putObject(id, &Project{Name: d.project}); err != nil {
+			return err
+		}
+		d.diff.sort()
+	}
+	if id.Kind = KindProjectMetadata; d.purge || d.records[id] != nil {
+		return nil
+	}
+	b, err := proto.Marshal(&core.ProjectMetadata{Project: d.project, ProjectUuid: newUUID()})
+	if err != nil {
+		return err
+	}
+	d.put(Record{ID: id, Proto: b})
+	return nil
+}
+
+// delete removes what the request wants to be gone.
+func (d *draft) delete(r ApplyRequest) {
+	for i, o := range r.Delete {
+		if isNil(o) {
+			d.problems = append(d.problems, feasterr.Invalid("object %d to delete is nil", i+1))
+			continue
+		}
+		id := d.id(o)
+		if id.Kind == KindProject {
+			d.deleteProject(id, r)
+			continue
+		}
+		switch {
+		case d.given[id] != nil:
+			d.fail(id, errors.New("is to be applied and deleted at once"))
+		case d.records[id] == nil:
+			d.problems = append(d.problems, d.notFound(id.Kind.String(), id.Name, id.Kind))
+		default:
+			d.deleteObject(id)
+		}
+	}
+	if !r.Prune {
+		return
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(d.records), compareIDs) {
+		switch id.Kind {
+		case KindEntity, KindDataSource, KindFeatureView, KindStreamFeatureView, KindOnDemandFeatureView, KindLabelView,
+			KindFeatureService, KindPermission:
+			if d.given[id] == nil && id.Name != DummyEntity {
+				d.deleteObject(id)
+			}
+		}
+	}
+}
+
+func (d *draft) deleteObject(id ID) {
+	old, _ := d.object(id) // one that cannot be read can be deleted all the same
+	d.diff.add(Change{Action: ActionDelete, ID: id, Old: old})
+	d.remove(id)
+	if !slices.Contains(viewKinds[:], id.Kind) {
+		return
+	}
+	for n := range d.versions[id.Name] {
+		version := ID{Kind: KindViewVersion, Project: d.project, Name: id.Name, Version: n}
+		if d.records[version] != nil {
+			d.remove(version)
+		}
+	}
+	delete(d.versions, id.Name)
+}
+
+func (d *draft) deleteProject(id ID, r ApplyRequest) {
+	switch {
+	case id.Name != d.project || len(d.records) == 0:
+		d.problems = append(d.problems, &feasterr.NotFoundError{Kind: id.Kind.String(), Name: id.Name})
+	case len(r.Objects) > 0 || len(r.Delete) > 1:
+		d.fail(id, errors.New("is to be deleted, and objects of it applied or deleted, at once"))
+	default:
+		for _, id := range slices.SortedFunc(maps.Keys(d.records), compareIDs) {
+			if id.Kind <= KindPermission && d.records[id] != nil {
+				d.deleteObject(id)
+			}
+		}
+		for _, id := range slices.SortedFunc(maps.Keys(d.records), compareIDs) {
+			d.remove(id)
+		}
+	}
+}
+
+// write stores an object.
+func (d *draft) write(o Object) error {
+	r, err := Encode(d.project, o)
+	if err != nil {
+		return err
+	}
+	d.put(r)
+	return nil
+}
+
+// object returns a stored object, nil when there is none.
+func (d *draft) object(id ID) (Object, error) {
+	e := d.records[id]
+	if e == nil {
+		return nil, nil
+	}
+	v, err := e.value()
+	if err != nil {
+		return nil, err
+	}
+	return v.(Object), nil
+}
+
+// view is object for views.
+func (d *draft) view(id ID) (View, error) {
+	o, err := d.object(id)
+	if o == nil {
+		return nil, err
+	}
+	return o.(View), nil
+}
+
+// findView returns the view of that name, of whichever kind, as it will be.
+func (d *draft) findView(name string) (View, error) {
+	if v := d.todo[name]; v != nil {
+		return v, nil
+	}
+	for _, kind := range viewKinds {
+		if v, err := d.view(ID{Kind: kind, Project: d.project, Name: name}); v != nil || err != nil {
+			return v, err
+		}
+	}
+	return nil, d.notFound("feature view", name, viewKinds[:]...)
+}
+
+// findEntity returns the entity of that name, as it will be.
+func (d *draft) findEntity(name string) (*Entity, error) {
+	id := ID{Kind: KindEntity, Project: d.project, Name: name}
+	if e, ok := d.given[id].(*Entity); ok {
+		return e, nil
+	}
+	o, err := d.object(id)
+	if err != nil {
+		return nil, err
+	}
+	if o == nil {
+		return nil, d.notFound(id.Kind.String(), name, id.Kind)
+	}
+	return o.(*Entity), nil
+}
+
+func (d *draft) notFound(what, name string, kinds ...Kind) error {
+	names := iter.Seq[string](func(yield func(string) bool) {
+		for _, ids := range []iter.Seq[ID]{maps.Keys(d.records), maps.Keys(d.given)} {
+			for id := range ids {
+				if slices.Contains(kinds, id.Kind) && !yield(id.Name) {
+					return
+				}
+			}
+		}
+	})
+	return &feasterr.NotFoundError{Kind: what, Name: name, Project: d.project, Near: feasterr.Near(name, names)}
+}
+
+// bookkeeping is what the registry keeps about an object. What a kind does not have is nil.
+type bookkeeping struct {
+	viewMeta
+	version *string
+}
+
+func keptBy(o Object) bookkeeping {
+	stamps := func(created, lastUpdated *time.Time) bookkeeping {
+		return bookkeeping{viewMeta: viewMeta{created: created, lastUpdated: lastUpdated}}
+	}
+	switch o := o.(type) {
+	case *Project:
+		return stamps(&o.Created, &o.LastUpdated)
+	case *Entity:
+		return stamps(&o.Created, &o.LastUpdated)
+	case *DataSource:
+		return stamps(&o.Created, &o.LastUpdated)
+	case *FeatureView:
+		meta := viewMeta{&o.Created, &o.LastUpdated, &o.MaterializationIntervals, &o.State, &o.CurrentVersion}
+		return bookkeeping{meta, &o.Version}
+	case *StreamFeatureView:
+		meta := viewMeta{&o.Created, &o.LastUpdated, &o.MaterializationIntervals, &o.State, &o.CurrentVersion}
+		return bookkeeping{meta, &o.Version}
+	case *OnDemandFeatureView:
+		return bookkeeping{viewMeta{&o.Created, &o.LastUpdated, nil, &o.State, &o.CurrentVersion}, &o.Version}
+	case *LabelView:
+		return stamps(&o.Created, &o.LastUpdated)
+	case *FeatureService:
+		return stamps(&o.Created, &o.LastUpdated)
+	case *SavedDataset:
+		return stamps(&o.Created, &o.LastUpdated)
+	case *permissions.Permission:
+		return stamps(&o.Created, &o.LastUpdated)
+	}
+	return bookkeeping{}
+}
+
+func (k bookkeeping) create(now time.Time) {
+	if k.created != nil {
+		*k.created, *k.lastUpdated = now, now
+	}
+	if k.intervals != nil {
+		*k.intervals = nil
+	}
+}
+
+func (k bookkeeping) update(old bookkeeping, now time.Time) {
+	if k.created != nil {
+		*k.created, *k.lastUpdated = *old.created, now
+	}
+	if k.intervals != nil {
+		*k.intervals = *old.intervals
+	}
+}
+
+// setState keeps the state of a view unless the definition has another, or the schema changes.
+func (k bookkeeping) setState(old bookkeeping, schema bool) []FieldChange {
+	if k.state == nil {
+		return nil
+	}
+	was := *old.state
+	switch {
+	case *k.state != StateUnspecified && *k.state != was:
+		return []FieldChange{{"state", was.String(), k.state.String()}}
+	case schema:
+		*k.state = StateUnspecified
+	default:
+		*k.state = was
+	}
+	return nil
+}
+
+func (k bookkeeping) setVersion(n int) {
+	if k.currentVersion != nil {
+		*k.currentVersion = n
+	}
+}

@@ -1,0 +1,215 @@
+package registry
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/feastgo/feast/feasterr"
+)
+
+var pinPattern = regexp.MustCompile(`(?i)^v(?:ersion)?([0-9]+)$`)
+
+// parseVersion reads the version of a view: a pin as "v3" or "version3", in any case; "" and "latest" are none.
+func parseVersion(s string) (pin int, pinned bool, err error) {
+	if s == "" || strings.EqualFold(s, "latest") {
+		return 0, false, nil
+	}
+	if m := pinPattern.FindStringSubmatch(s); m != nil {
+		if n, err := strconv.ParseInt(m[1], 10, 32); err == nil {
+			return int(n), true, nil
+		}
+	}
+	return 0, false, feasterr.Invalid(`version %q is neither "latest" nor "v" with a number, as "v3"`, s)
+}
+
+// samePin reports whether two versions of a view, however typed, are the same.
+func samePin(a, b string) bool {
+	pinA, pinnedA, errA := parseVersion(a)
+	pinB, pinnedB, errB := parseVersion(b)
+	return pinA == pinB && pinnedA == pinnedB && errA == nil && errB == nil
+}
+
+// versioned reports whether a change of a view makes a new version of it: one of its columns, entities, sources of
+// features or computation, not of its description.
+func versioned(f FieldChange) bool {
+	top, _, _ := strings.Cut(f.Name, ".")
+	switch top {
+	case "schema", "entities", "entity_columns", "source_views", "sources", "request_sources", "transformation",
+		"aggregations", "timestamp_field", "mode":
+		return true
+	}
+	return false
+}
+
+// putView brings a view up to date, and its history. A view has a history of snapshots, one for each version: the
+// first is version 0, a change of its schema makes the next, and a pin goes back to one, or ahead.
+func (d *draft) putView(v View, noPromote bool) error {
+	info := v.Info()
+	id := ID{Kind: info.Kind, Project: d.project, Name: info.Name}
+	for _, kind := range viewKinds {
+		if _, taken := d.records[ID{Kind: kind, Project: d.project, Name: info.Name}]; taken && kind != info.Kind {
+			return feasterr.Invalid("%s %q: the name belongs to a %s of project %q: delete that first, or choose another",
+				info.Kind, info.Name, kind, d.project)
+		}
+	}
+	pin, pinned, err := parseVersion(info.Version)
+	if err != nil {
+		return err
+	}
+	stored, err := d.view(id)
+	if err != nil {
+		return err
+	}
+	keep := keptBy(v)
+	if stored == nil {
+		n := d.lastVersion(info.Name) + 1
+		if pinned {
+			n = pin
+		}
+		keep.create(d.now)
+		keep.setVersion(n)
+		d.diff.add(Change{Action: ActionCreate, ID: id, New: v})
+		return d.writeView(v, n)
+	}
+
+	old := keptBy(stored)
+	fields := compare(stored, v)
+	schema := slices.ContainsFunc(fields, versioned)
+	isPin := func(f FieldChange) bool { return f.Name == "version" }
+	changed := slices.ContainsFunc(fields, func(f FieldChange) bool { return !isPin(f) })
+	repinned := slices.ContainsFunc(fields, isPin)
+	state := keep.setState(old, schema)
+	fields = append(fields, state...)
+	if len(fields) == 0 {
+		d.diff.add(Change{ID: id, Old: stored, New: stored})
+		return nil
+	}
+	keep.update(old, d.now)
+
+	if pinned || schema {
+		if err := d.recordFirst(stored); err != nil {
+			return err
+		}
+	}
+	version := -1 // that is recorded
+	switch {
+	case pinned && changed && (!repinned || d.hasVersion(info.Name, pin)):
+		names := make([]string, 0, len(fields))
+		for _, f := range fields {
+			if !isPin(f) {
+				names = append(names, f.Name)
+			}
+		}
+		return feasterr.Invalid("%s %q cannot be pinned to v%d and changed (%s) at once: to pin it, change its Version only; "+
+			"to change it, leave Version empty", info.Kind, info.Name, pin, strings.Join(names, ", "))
+	case pinned && !repinned:
+		keep.setVersion(pin)
+	case pinned || schema:
+		if pinned && d.hasVersion(info.Name, pin) {
+			if v, err = d.restore(stored, info, pin); err != nil {
+				return err
+			}
+			fields = compare(stored, v)
+			break
+		}
+		if version = pin; !pinned {
+			version = d.lastVersion(info.Name) + 1
+		}
+		keep.setVersion(version)
+	case repinned:
+		keep.setVersion(0)
+	}
+
+	if version >= 0 {
+		history := ID{Kind: KindViewVersion, Project: d.project, Name: info.Name, Version: version}
+		d.diff.add(Change{Action: ActionCreate, ID: history})
+		if noPromote {
+			d.diff.add(Change{ID: id, Old: stored, New: stored})
+			return d.record(v, version)
+		}
+	}
+	d.diff.add(Change{Action: ActionUpdate, ID: id, Fields: fields, Old: stored, New: v})
+	return d.writeView(v, version)
+}
+
+// restore returns the view as it was in version pin, as the successor of stored.
+func (d *draft) restore(stored View, info ViewInfo, pin int) (View, error) {
+	was, err := d.viewVersion(info.Name, pin)
+	if err != nil {
+		return nil, err
+	}
+	if kind := KindOf(was); kind != info.Kind {
+		return nil, feasterr.Invalid("%s %q: version %d of it was a %s", info.Kind, info.Name, pin, kind)
+	}
+	v, err := Clone(Object(was))
+	if err != nil {
+		return nil, err
+	}
+	keep := keptBy(v)
+	keep.setState(keptBy(stored), slices.ContainsFunc(compare(stored, v), versioned))
+	keep.update(keptBy(stored), d.now)
+	keep.setVersion(pin)
+	if keep.version != nil {
+		*keep.version = info.Version
+	}
+	return v.(View), nil
+}
+
+// writeView stores a view, and a snapshot of it as the given version unless that is negative.
+func (d *draft) writeView(v View, version int) error {
+	if err := d.write(v); err != nil || version < 0 {
+		return err
+	}
+	return d.record(v, version)
+}
+
+// recordFirst makes a view that has no history, as older versions of Feast left it, the first entry of one.
+func (d *draft) recordFirst(stored View) error {
+	if name := stored.Info().Name; d.lastVersion(name) < 0 {
+		return d.record(stored, 0)
+	}
+	return nil
+}
+
+// record adds a view to its history.
+func (d *draft) record(v View, n int) error {
+	snapshot, err := Encode(d.project, v)
+	if err != nil {
+		return err
+	}
+	r, err := encode(d.project, &ViewVersion{
+		View: snapshot.Name, Number: n, Kind: snapshot.Kind, Created: d.now, ID: newUUID(), Proto: snapshot.Proto,
+	}, moveViewVersion)
+	if err != nil {
+		return err
+	}
+	d.put(r)
+	return nil
+}
+
+// viewVersion returns a view as it was in a version.
+func (d *draft) viewVersion(name string, n int) (View, error) {
+	e := d.records[ID{Kind: KindViewVersion, Project: d.project, Name: name, Version: n}]
+	if e == nil {
+		return nil, &feasterr.NotFoundError{
+			Kind: "version", Name: fmt.Sprintf("v%d", n), Project: d.project, In: fmt.Sprintf("feature view %q", name),
+		}
+	}
+	value, err := e.value()
+	if err != nil {
+		return nil, err
+	}
+	version := value.(*versionValue)
+	return version.view, version.err
+}
+
+func (d *draft) hasVersion(view string, n int) bool {
+	_, ok := d.records[ID{Kind: KindViewVersion, Project: d.project, Name: view, Version: n}]
+	return ok
+}
+
+// lastVersion returns the highest version in the history of a view, -1 when there is no history.
+func (d *draft) lastVersion(view string) int { return d.versions[view] - 1 }
