@@ -187,6 +187,9 @@ func (p *Prepared) GetInto(ctx context.Context, entities Frame, out *OnlineRespo
 	}
 	err := p.get(ctx, entities, out)
 	out.req.drop()
+	if len(out.cols) == 0 {
+		out.keepColumns()
+	}
 	return err
 }
 

@@ -19,9 +19,9 @@ import (
 type OnlineResponse struct {
 	_        noCopy
 	rows     int
-	cols     []Column
-	plan     *plan.Online // that cols were made for
+	plan     *plan.Online // of the answer; nil: there is none
 	layout   *plan.Layout
+	cols     []Column           // all of them, or none: then they are made when they are asked for
 	views    []plan.ViewVersion // set when asked for
 	req      *request           // kept between calls of GetInto
 	entities types.Block
@@ -52,7 +52,7 @@ func (r *OnlineResponse) finish(p *plan.Online, l *plan.Layout, views bool) erro
 		r.views = p.Views
 	}
 	if r.plan != p || r.layout != l {
-		r.makeColumns(p, l)
+		r.plan, r.layout, r.cols = p, l, r.cols[:0]
 	}
 	if !r.result.Failed() {
 		return nil
@@ -73,20 +73,50 @@ func (r *OnlineResponse) finish(p *plan.Online, l *plan.Layout, views bool) erro
 	return errors.Join(partial.Unwrap()...) // nothing to use
 }
 
-func (r *OnlineResponse) makeColumns(p *plan.Online, l *plan.Layout) {
-	r.plan, r.layout = p, l
-	if n := l.Echo + len(p.Columns); cap(r.cols) < n {
+// keepColumns makes all columns, for a response that is used again: asking for one then costs nothing.
+func (r *OnlineResponse) keepColumns() {
+	n := r.width()
+	if cap(r.cols) < n {
 		r.cols = make([]Column, 0, n)
 	}
 	r.cols = r.cols[:0]
-	entities := r.entities.Columns()
-	for i := range l.Echo {
-		r.cols = append(r.cols, Column{data: &entities[i]})
+	for i := range n {
+		r.cols = append(r.cols, r.column(i))
 	}
-	for i := range p.Columns {
-		c := &p.Columns[i]
-		r.cols = append(r.cols, Column{data: r.result.Column(c.Table, c.Feature), of: c, result: &r.result})
+}
+
+// width is the number of columns.
+func (r *OnlineResponse) width() int {
+	if r.plan == nil {
+		return 0
 	}
+	return r.layout.Echo + len(r.plan.Columns)
+}
+
+// column makes a column.
+func (r *OnlineResponse) column(i int) Column {
+	if i < r.layout.Echo {
+		return Column{data: &r.entities.Columns()[i]}
+	}
+	c := &r.plan.Columns[i-r.layout.Echo]
+	return Column{data: r.result.Column(c.Table, c.Feature), of: c, result: &r.result}
+}
+
+// at returns a column: a kept one, or one made for the caller.
+func (r *OnlineResponse) at(i int) *Column {
+	if len(r.cols) > 0 {
+		return &r.cols[i]
+	}
+	c := r.column(i)
+	return &c
+}
+
+// name returns the name of a column.
+func (r *OnlineResponse) name(i int) string {
+	if i < r.layout.Echo {
+		return r.layout.Columns[i].Name
+	}
+	return r.plan.Columns[i-r.layout.Echo].Name
 }
 
 // Len returns the number of rows: one for each entity row, in their order.
@@ -95,8 +125,8 @@ func (r *OnlineResponse) Len() int { return r.rows }
 // Columns iterates over all columns with their positions.
 func (r *OnlineResponse) Columns() iter.Seq2[int, *Column] {
 	return func(yield func(int, *Column) bool) {
-		for i := range r.cols {
-			if !yield(i, &r.cols[i]) {
+		for i := range r.width() {
+			if !yield(i, r.at(i)) {
 				return
 			}
 		}
@@ -104,18 +134,18 @@ func (r *OnlineResponse) Columns() iter.Seq2[int, *Column] {
 }
 
 // At returns the column at a position, as [Prepared.Index] gives it. It panics when there is none.
-func (r *OnlineResponse) At(i int) *Column { return &r.cols[i] }
+func (r *OnlineResponse) At(i int) *Column { return r.at(i) }
 
 // Column returns a column by name; an unknown one is a [*NotFoundError].
 func (r *OnlineResponse) Column(name string) (*Column, error) {
-	for i := range r.cols {
-		if r.cols[i].Name() == name {
-			return &r.cols[i], nil
+	for i := range r.width() {
+		if r.name(i) == name {
+			return r.at(i), nil
 		}
 	}
 	names := func(yield func(string) bool) {
-		for i := range r.cols {
-			if !yield(r.cols[i].Name()) {
+		for i := range r.width() {
+			if !yield(r.name(i)) {
 				return
 			}
 		}
@@ -126,10 +156,11 @@ func (r *OnlineResponse) Column(name string) (*Column, error) {
 // AppendRow sets the columns of row i in dst, by name, as [Column.Any] returns them, and returns dst; nil makes a new map.
 func (r *OnlineResponse) AppendRow(dst map[string]any, i int) map[string]any {
 	if dst == nil {
-		dst = make(map[string]any, len(r.cols))
+		dst = make(map[string]any, r.width())
 	}
-	for c := range r.cols {
-		dst[r.cols[c].Name()] = r.cols[c].Any(i)
+	for k := range r.width() {
+		c := r.column(k)
+		dst[c.Name()] = c.Any(i)
 	}
 	return dst
 }
@@ -192,10 +223,10 @@ func (r *OnlineResponse) Float32Matrix(dst []float32, missing float32, cols ...i
 	width := len(cols)
 	first := 0
 	if width == 0 {
-		for first < len(r.cols) && r.cols[first].result == nil {
-			first++
+		if r.plan != nil {
+			first = r.layout.Echo
 		}
-		width = len(r.cols) - first
+		width = r.width() - first
 	}
 	from := len(dst)
 	for range r.rows * width {
@@ -206,10 +237,10 @@ func (r *OnlineResponse) Float32Matrix(dst []float32, missing float32, cols ...i
 		if len(cols) > 0 {
 			at = cols[k]
 		}
-		if at < 0 || at >= len(r.cols) {
-			return dst[:from], feasterr.Invalid("Float32Matrix: there is no column %d, the response has %d", at, len(r.cols))
+		if at < 0 || at >= r.width() {
+			return dst[:from], feasterr.Invalid("Float32Matrix: there is no column %d, the response has %d", at, r.width())
 		}
-		c := &r.cols[at]
+		c := r.column(at)
 		if !c.Type().Numeric() {
 			return dst[:from], &feasterr.TypeMismatchError{Column: c.Name(), Want: "float32", Have: c.Type().String(), Row: -1}
 		}
@@ -306,18 +337,19 @@ type JSON struct {
 // AppendJSON appends the response in the form of Feast's feature server: its keys, their order, its forms of values.
 func (r *OnlineResponse) AppendJSON(dst []byte, o JSON) ([]byte, error) {
 	dst = append(dst, `{"results":[`...)
-	for i := range r.cols {
+	for i := range r.width() {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = r.cols[i].appendJSON(dst, o)
+		c := r.column(i)
+		dst = c.appendJSON(dst, o)
 	}
 	dst = append(dst, `],"metadata":{"feature_names":[`...)
-	for i := range r.cols {
+	for i := range r.width() {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = types.AppendJSONString(dst, []byte(r.cols[i].Name()))
+		dst = types.AppendJSONString(dst, []byte(r.name(i)))
 	}
 	dst = append(dst, ']')
 	if r.views != nil {

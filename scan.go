@@ -131,8 +131,8 @@ func (f *scanField) column(r *OnlineResponse) (*Column, error) {
 	if f.view == "" {
 		return r.Column(f.name)
 	}
-	for i := range r.cols {
-		c := &r.cols[i]
+	for i := range r.width() {
+		c := r.at(i)
 		if c.View() == f.view && (c.Name() == f.name || c.Name() == f.view+"__"+f.name) {
 			return c, nil
 		}
