@@ -198,7 +198,7 @@ func (fs *FeatureStore) open(ctx context.Context, r Room) error {
 			return err
 		}
 		if p, ok := online.As[online.Pinger](store); ok {
-			return storeError(store.Info().Name, "ping", p.Ping(ctx))
+			return feasterr.InStore(store.Info().Name, "ping", p.Ping(ctx))
 		}
 		return nil
 	}

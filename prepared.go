@@ -164,7 +164,7 @@ func (fs *FeatureStore) compile(ctx context.Context, snap *registry.Snapshot, q 
 	}
 	reader, err := store.Prepare(resolved.Read)
 	if err != nil {
-		return nil, storeError(info.Name, "prepare", err)
+		return nil, feasterr.InStore(info.Name, "prepare", err)
 	}
 	c := &compiled{snap: snap, plan: resolved, reader: reader, store: info.Name}
 	for _, ttl := range resolved.TTL {
@@ -248,7 +248,7 @@ func (fs *FeatureStore) fill(ctx context.Context, c *compiled, q OnlineQuery, en
 	}
 	out.result.Reset(c.plan.Read, rows)
 	if err := req.read(ctx, c.reader, &out.result); err != nil {
-		return rows, storeError(c.store, "read", err)
+		return rows, feasterr.InStore(c.store, "read", err)
 	}
 	for g, tables := range c.plan.Read.Groups() {
 		for _, r := range req.repeats[g] {

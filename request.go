@@ -3,7 +3,6 @@ package feast
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -371,12 +370,3 @@ func (q *request) read(ctx context.Context, r online.Reader, dst *online.Result)
 
 // keyCount is the number of distinct keys.
 func (q *request) keyCount() int { return len(q.ends) }
-
-// storeError names the store in an error of one of its calls; context errors stay recognisable.
-func storeError(store, op string, err error) error {
-	var named *feasterr.StoreError
-	if err == nil || errors.As(err, &named) {
-		return err
-	}
-	return &feasterr.StoreError{Store: store, Op: op, Err: err}
-}

@@ -195,6 +195,14 @@ func (e *StoreError) Error() string {
 // Unwrap returns the driver's error.
 func (e *StoreError) Unwrap() error { return e.Err }
 
+// InStore names the store and the operation in an error, unless it is nil or a [*StoreError] is in it already.
+func InStore(store, op string, err error) error {
+	if _, named := errors.AsType[*StoreError](err); err == nil || named {
+		return err
+	}
+	return &StoreError{Store: store, Op: op, Err: err}
+}
+
 // PartialError says which views failed while others were answered. It is an [ErrPartial].
 type PartialError struct {
 	Views map[string]error // by view name as requested

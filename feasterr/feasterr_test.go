@@ -150,3 +150,23 @@ func TestNear(t *testing.T) {
 		}
 	}
 }
+
+func TestInStore(t *testing.T) {
+	cause := errors.New("broken")
+	inner := &StoreError{Store: "redis", Op: "read", Err: cause}
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{cause, "sqlite: write: broken"},
+		{inner, "redis: read: broken"},
+		{fmt.Errorf("twice: %w", inner), "twice: redis: read: broken"},
+	} {
+		if got := InStore("sqlite", "write", c.err); got.Error() != c.want || !errors.Is(got, cause) {
+			t.Errorf("got %v, want %s", got, c.want)
+		}
+	}
+	if err := InStore("sqlite", "write", nil); err != nil {
+		t.Errorf("no error becomes %v", err)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // The setters below store a Go value in a cell of the matching type, with status [Present]. They panic on a column of
@@ -35,14 +36,7 @@ func (c *Column) SetString(row int, s string) error {
 	if !utf8.ValidString(s) {
 		return errUTF8
 	}
-	off := len(c.rest.arena)
-	if uint64(off)+uint64(len(s)) > maxArena {
-		return errArena
-	}
-	c.rest.arena = append(c.rest.arena, s...)
-	c.cells()[row] = cell{uint32(off), uint32(len(s)), c.rest.id}
-	c.states()[row] = byte(Present)
-	return nil
+	return c.put(row, unsafe.Slice(unsafe.StringData(s), len(s))) // which only copies
 }
 
 // SetBytes stores a Bytes cell and copies it.

@@ -172,15 +172,6 @@ func (s *Store) in(name string, tables []*online.Table) []*online.Table {
 	return out
 }
 
-// storeError adds the name of a store to an error that does not have it.
-func storeError(name, op string, err error) error {
-	var named *feasterr.StoreError
-	if err == nil || errors.As(err, &named) {
-		return err
-	}
-	return &feasterr.StoreError{Store: name, Op: op, Err: err}
-}
-
 // Write implements [online.Store].
 func (s *Store) Write(ctx context.Context, b *online.WriteBatch) (online.WriteResult, error) {
 	if err := s.check(b.Table); err != nil {
@@ -188,7 +179,7 @@ func (s *Store) Write(ctx context.Context, b *online.WriteBatch) (online.WriteRe
 	}
 	name, _ := s.nameOf(b.Table)
 	res, err := s.stores[name].Write(ctx, b)
-	return res, storeError(name, "write", err)
+	return res, feasterr.InStore(name, "write", err)
 }
 
 // Update implements [online.Store]. When a table has no store, nothing is changed in any.
@@ -200,7 +191,7 @@ func (s *Store) Update(ctx context.Context, keep, drop []*online.Table) error {
 	for _, name := range s.names {
 		keep, drop := s.in(name, keep), s.in(name, drop)
 		if len(keep)+len(drop) > 0 {
-			errs = append(errs, storeError(name, "update", s.stores[name].Update(ctx, keep, drop)))
+			errs = append(errs, feasterr.InStore(name, "update", s.stores[name].Update(ctx, keep, drop)))
 		}
 	}
 	return errors.Join(errs...)
@@ -211,7 +202,7 @@ func (s *Store) Teardown(ctx context.Context, tables []*online.Table) error {
 	var errs []error
 	for _, name := range s.names {
 		if tables := s.in(name, tables); len(tables) > 0 {
-			errs = append(errs, storeError(name, "teardown", s.stores[name].Teardown(ctx, tables)))
+			errs = append(errs, feasterr.InStore(name, "teardown", s.stores[name].Teardown(ctx, tables)))
 		}
 	}
 	return errors.Join(errs...)
@@ -222,7 +213,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	var errs []error
 	for _, name := range s.names {
 		if p, ok := online.As[online.Pinger](s.stores[name]); ok {
-			errs = append(errs, storeError(name, "ping", p.Ping(ctx)))
+			errs = append(errs, feasterr.InStore(name, "ping", p.Ping(ctx)))
 		}
 	}
 	return errors.Join(errs...)
@@ -232,7 +223,7 @@ func (s *Store) Ping(ctx context.Context) error {
 func (s *Store) Close() error {
 	var errs []error
 	for _, name := range s.names {
-		errs = append(errs, storeError(name, "close", s.stores[name].Close()))
+		errs = append(errs, feasterr.InStore(name, "close", s.stores[name].Close()))
 	}
 	return errors.Join(errs...)
 }
@@ -263,7 +254,7 @@ func (s *Store) Prepare(plan *online.ReadPlan) (online.Reader, error) {
 		}
 		sub, err := s.stores[name].Prepare(selected)
 		if err != nil {
-			return nil, storeError(name, "prepare", err)
+			return nil, feasterr.InStore(name, "prepare", err)
 		}
 		r = append(r, part{name, selected.Tables(), sub})
 	}
@@ -274,7 +265,7 @@ func (s *Store) Prepare(plan *online.ReadPlan) (online.Reader, error) {
 // tables; the read as a whole fails when all stores do.
 func (r reader) Read(ctx context.Context, keys *online.Keys, dst *online.Result) error {
 	if len(r) == 1 {
-		return storeError(r[0].name, "read", r[0].reader.Read(ctx, keys, dst))
+		return feasterr.InStore(r[0].name, "read", r[0].reader.Read(ctx, keys, dst))
 	}
 	errs, forks := make([]error, len(r)), make([]*online.Result, len(r))
 	for i := range r {
@@ -282,7 +273,7 @@ func (r reader) Read(ctx context.Context, keys *online.Keys, dst *online.Result)
 	}
 	var wg sync.WaitGroup
 	for i, p := range r {
-		wg.Go(func() { errs[i] = storeError(p.name, "read", p.reader.Read(ctx, keys, forks[i])) })
+		wg.Go(func() { errs[i] = feasterr.InStore(p.name, "read", p.reader.Read(ctx, keys, forks[i])) })
 	}
 	wg.Wait()
 	for _, f := range forks {

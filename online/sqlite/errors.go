@@ -31,9 +31,4 @@ func tableError(op string, t *online.Table, path string, err error) error {
 }
 
 // asStoreError is storeError unless err is nil or says already what storeError would.
-func asStoreError(op string, err error) error {
-	if _, ok := errors.AsType[*feasterr.StoreError](err); ok || err == nil {
-		return err
-	}
-	return storeError(op, err)
-}
+func asStoreError(op string, err error) error { return feasterr.InStore(name, op, err) }
