@@ -173,6 +173,17 @@ func (fs *FeatureStore) usable(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// writable reports why nothing can be written.
+func (fs *FeatureStore) writable(ctx context.Context) error {
+	if err := fs.usable(ctx); err != nil {
+		return err
+	}
+	if fs.opts.readOnly {
+		return feasterr.Unsupported("the feature store was opened with feast.ReadOnly(), which forbids writing")
+	}
+	return nil
+}
+
 // onlineStore opens the online store on first use.
 func (fs *FeatureStore) onlineStore(ctx context.Context) (online.Store, error) {
 	return fs.online.get(ctx, func() (online.Store, error) {

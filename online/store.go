@@ -57,6 +57,13 @@ type Pinger interface {
 	Ping(ctx context.Context) error
 }
 
+// Deleter is implemented by stores that can delete rows by entity key.
+type Deleter interface {
+	// Delete removes all that is stored in a table for these serialized entity keys, which are distinct. A key without
+	// a row is no error. On an error some rows may be gone, and deleting again is safe.
+	Delete(ctx context.Context, t *Table, keys [][]byte) error
+}
+
 // As finds an optional ability of a store: the store itself, or the first of the stores it wraps (by a method
 // Unwrap() Store) that is a T.
 func As[T any](s Store) (T, bool) {

@@ -331,18 +331,14 @@ func (r *resolver) plan(q Query) (*Online, error) {
 			errs = append(errs, r.onDemand(u))
 			continue
 		}
-		set, err := r.keySet(u)
+		table, set, err := StoredTable(u.view, u.version, r.snap.ProjectName(), r.snap.Entity, r.opts.KeyVersion)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		u.table = &online.Table{
-			Project: r.snap.ProjectName(), View: u.info.Name, Version: u.version,
-			Entities: u.info.Entities, JoinKeys: set.Encoding.JoinKeys(), Tags: u.info.Tags,
-		}
-		if len(u.table.Entities) == 0 {
-			u.table.Entities = []string{online.DummyEntity}
-		}
+		table.Features = nil // those asked for come with the columns
+		u.table = table
+		set.rename(u.name, u.keyMap)
 		id := set.identity()
 		g, ok := byKeys[id]
 		if !ok {
@@ -432,44 +428,6 @@ func (r *resolver) column(f flatRef, full bool) (Column, error) {
 		}
 	}
 	return Column{}, r.noFeature(f.use, f.feature)
-}
-
-// keySet resolves the join keys of a view.
-func (r *resolver) keySet(u *use) (KeySet, error) {
-	set := KeySet{View: u.name}
-	if len(u.info.Entities) == 0 {
-		enc, err := online.NewKeyEncoding(r.opts.KeyVersion, []string{online.DummyJoinKey})
-		set.Encoding, set.Keys = enc, []JoinKey{{Stored: online.DummyJoinKey, Type: types.String}}
-		return set, err
-	}
-	var stored []string
-	typeOf := map[string]types.Type{}
-	for _, name := range u.info.Entities {
-		e, err := r.snap.Entity(name)
-		if err != nil {
-			return set, fmt.Errorf("feature view %q: %w", u.info.Name, err)
-		}
-		stored = append(stored, e.Key())
-		typeOf[e.Key()] = e.ValueType
-	}
-	for _, c := range u.info.EntityColumns {
-		if _, ok := typeOf[c.Name]; ok && c.Type != types.Invalid {
-			typeOf[c.Name] = c.Type
-		}
-	}
-	enc, err := online.NewKeyEncoding(r.opts.KeyVersion, stored)
-	if err != nil {
-		return set, fmt.Errorf("feature view %q: %w", u.info.Name, err)
-	}
-	set.Encoding = enc
-	for _, k := range enc.JoinKeys() {
-		request := k
-		if to, ok := u.keyMap[k]; ok {
-			request = to
-		}
-		set.Keys = append(set.Keys, JoinKey{Stored: k, Request: request, Type: typeOf[k]})
-	}
-	return set, nil
 }
 
 // identity is equal for views that share a key set.
