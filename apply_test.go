@@ -169,7 +169,7 @@ func TestGoldenPlanInfra(t *testing.T) {
 			New  struct{ InfraObjects []object }           `json:"new_infra"`
 		}
 	}
-	text, err := os.ReadFile("testdata/registry/plan.json")
+	text, err := os.ReadFile("registry/registrytest/testdata/plan.json")
 	if err == nil {
 		err = json.Unmarshal(text, &golden)
 	}

@@ -41,9 +41,12 @@ var rules = map[string]rule{
 		},
 		modules: []string{"google.golang.org/protobuf"},
 	},
-	"registry/file":         {own: registryDriver},
-	"registry/memory":       {own: registryDriver},
-	"registry/registrytest": {own: registryDriver},
+	"registry/file":   {own: registryDriver},
+	"registry/memory": {own: registryDriver},
+	"registry/registrytest": {
+		own:     append([]string{"internal/sealed", "internal/protos/..."}, registryDriver...),
+		modules: []string{"google.golang.org/protobuf"},
+	},
 
 	"online":            {own: []string{"types", "config", "feasterr"}},
 	"online/memory":     {own: onlineDriver},
