@@ -254,8 +254,8 @@ func TestApplyHalf(t *testing.T) {
 // A repository may have no online store, or one that is not linked in: what touches no table works.
 func TestApplyWithoutStore(t *testing.T) {
 	for yaml, want := range map[string]string{
-		"online_store: null\n":          "",
-		"online_store: {type: mongodb}\n": `online store "mongodb" is not linked in`,
+		"online_store: null\n":            "",
+		"online_store: {type: mongodb}\n": `this version has no driver for online store type "mongodb"`,
 	} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "feature_store.yaml"), []byte("project: demo\nregistry: registry.db\n"+yaml), 0o600); err != nil {
