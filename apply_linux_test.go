@@ -111,9 +111,9 @@ func TestApplyUnwritable(t *testing.T) {
 	}
 	for _, name := range []string{"online.db", "registry.db"} {
 		dir := newRepo(t, "")
-		fs := open(t, dir)
-		mustApply(t, fs, driver, newView("one", "a"))
+		mustApply(t, open(t, dir), driver, newView("one", "a"))
 		before := must(os.ReadFile(filepath.Join(dir, "registry.db")))
+		fs := open(t, dir) // without a file that is open already
 		if err := os.Chmod(filepath.Join(dir, name), 0o400); err != nil {
 			t.Fatal(err)
 		}
