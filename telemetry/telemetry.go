@@ -15,7 +15,7 @@ type Hooks struct {
 	// RegistryRefresh follows every load of the registry, in the background or not, that found something new or
 	// failed.
 	RegistryRefresh func(e RegistryRefresh)
-	// Apply follows every call that applies or deletes definitions, dry runs apart.
+	// Apply follows every Apply and ApplyAll, dry runs apart.
 	Apply func(ctx context.Context, e Apply)
 }
 
