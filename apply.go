@@ -82,7 +82,8 @@ func (fs *FeatureStore) Teardown(ctx context.Context) error {
 			return s.Teardown(ctx, drop)
 		})
 	})
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	var missing *NotFoundError
+	if err != nil && !(errors.As(err, &missing) && missing.Kind == registry.KindProject.String()) {
 		return err
 	}
 	state, _, err := fs.backend.Load(ctx, "")
@@ -121,7 +122,7 @@ func (fs *FeatureStore) change(ctx context.Context, r ApplyRequest,
 	case failed != nil && !r.DryRun:
 		return nil, fmt.Errorf("%w; the registry was not changed: repeat the call to complete both", err)
 	case err != nil && ahead:
-		return nil, fmt.Errorf("the online store was changed, the registry was not: %w; repeat the call to complete both", err)
+		return nil, fmt.Errorf("the online store was changed, and then the registry failed: %w; repeat the call to complete both", err)
 	case err != nil || r.DryRun || len(diff.Changes) == 0:
 		return diff, err
 	}

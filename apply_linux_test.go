@@ -54,7 +54,7 @@ func many(n int) []feast.Object {
 func TestApplyDisk(t *testing.T) {
 	for _, tc := range []struct{ registry, online, full, fixed string }{
 		{
-			"small/registry.db", "online.db", "the online store was changed, the registry was not: registry file",
+			"small/registry.db", "online.db", "the online store was changed, and then the registry failed: registry file",
 			"registry/file: lock: open PATH/small/.registry.db.lock: read-only file system",
 		},
 		{

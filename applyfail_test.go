@@ -222,7 +222,7 @@ func TestApplyHalf(t *testing.T) {
 
 	backend.fail = boom
 	_, err = fs.Apply(t.Context(), newView("two", "a"))
-	if want := "the online store was changed, the registry was not: boom; repeat the call to complete both"; !errors.Is(err, boom) || err.Error() != want {
+	if want := "the online store was changed, and then the registry failed: boom; repeat the call to complete both"; !errors.Is(err, boom) || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 	_, err = fs.Apply(t.Context(), &feast.Entity{Name: "customer"})
