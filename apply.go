@@ -102,8 +102,8 @@ func (fs *FeatureStore) Teardown(ctx context.Context) error {
 	return nil
 }
 
-// change changes the registry, and before it the online store, which is what infra does. It says whether it changed
-// anything there.
+// change changes the registry, and before it the online store, which is what infra does. It says whether it may have
+// changed anything there.
 func (fs *FeatureStore) change(ctx context.Context, r ApplyRequest,
 	infra func(context.Context, *registry.Commit) (bool, error)) (*Diff, error) {
 	ahead := false
@@ -119,7 +119,7 @@ func (fs *FeatureStore) change(ctx context.Context, r ApplyRequest,
 	}
 	diff, err := w.Apply(ctx, r)
 	switch {
-	case failed != nil && !r.DryRun:
+	case failed != nil && ahead:
 		return nil, fmt.Errorf("%w; the registry was not changed: repeat the call to complete both", err)
 	case err != nil && ahead:
 		return nil, fmt.Errorf("the online store was changed, and then the registry failed: %w; repeat the call to complete both", err)

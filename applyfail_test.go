@@ -69,10 +69,18 @@ func (s *tables) expect(t *testing.T, step string, want ...string) {
 	s.told = nil
 }
 
-// commitless is a registry whose updates fail after all was prepared.
+// commitless is a registry whose updates fail after all was prepared, or that cannot be read.
 type commitless struct {
 	registry.Backend
-	fail error
+	fail       error
+	unreadable error
+}
+
+func (b *commitless) Load(ctx context.Context, have registry.Token) (*registry.State, registry.Token, error) {
+	if b.unreadable != nil {
+		return nil, "", b.unreadable
+	}
+	return b.Backend.Load(ctx, have)
 }
 
 func (b *commitless) Update(ctx context.Context, project string, fn func(registry.Tx) error) (registry.Token, error) {
@@ -251,6 +259,46 @@ func TestApplyHalf(t *testing.T) {
 	store.expect(t, "torn down", "teardown one(driver_id) two(driver_id)", "teardown one(driver_id) two(driver_id)")
 }
 
+// What was applied and cannot be read back is reported with what it changed.
+func TestApplyReadBack(t *testing.T) {
+	fs, _, backend := newApplyStore(t, false)
+	mustApply(t, fs, driver)
+	backend.unreadable = errors.New("boom")
+	d, err := fs.Apply(t.Context(), &feast.Entity{Name: "customer"})
+	if want := "the changes were made, but cannot be read back: boom"; d == nil || d.Empty() || err == nil || err.Error() != want {
+		t.Errorf("%v, %v, want %s", d, err, want)
+	}
+	err = fs.Teardown(t.Context())
+	if !errors.Is(err, backend.unreadable) {
+		t.Error(err)
+	}
+	backend.unreadable = nil
+	if err := fs.Teardown(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A view that cannot be read can be deleted, with its table.
+func TestApplyUnreadable(t *testing.T) {
+	fs, store, backend := newApplyStore(t, true)
+	mustApply(t, fs, driver, newView("good", "a"))
+	spec := append([]byte("\x0a\x03bad\x12\x04"+project), 4<<3|2, 1, 0xff) // the feature is garbage
+	record := registry.Record{
+		ID:    registry.ID{Kind: registry.KindFeatureView, Project: project, Name: "bad"},
+		Proto: append([]byte{1<<3 | 2, byte(len(spec))}, spec...),
+	}
+	put := func(tx registry.Tx) error { return tx.Put(t.Context(), record) }
+	if _, err := backend.Update(t.Context(), project, put); err != nil {
+		t.Fatal(err)
+	}
+	store.told = nil
+	d, err := fs.ApplyAll(t.Context(), feast.ApplyRequest{Delete: []feast.Object{&feast.FeatureView{Name: "bad"}}})
+	if err != nil || len(d.Changes) != 1 || d.Changes[0].Old != nil {
+		t.Error(d, err)
+	}
+	store.expect(t, "deleted", "drop bad()")
+}
+
 // A repository may have no online store, or one that is not linked in: what touches no table works.
 func TestApplyWithoutStore(t *testing.T) {
 	for yaml, want := range map[string]string{
@@ -265,7 +313,7 @@ func TestApplyWithoutStore(t *testing.T) {
 		mustApply(t, fs, driver, source("stats_source"))
 		for _, apply := range []func(context.Context, ...feast.Object) (*feast.Diff, error){fs.Plan, fs.Apply} {
 			_, err := apply(t.Context(), newView("stats", "a"))
-			if (err == nil) != (want == "") || !strings.Contains(fmt.Sprint(err), want) {
+			if (err == nil) != (want == "") || !strings.Contains(fmt.Sprint(err), want) || strings.Contains(fmt.Sprint(err), "repeat") {
 				t.Errorf("%s: %v", yaml, err)
 			}
 		}
@@ -393,6 +441,37 @@ func TestApplyBase(t *testing.T) {
 	mustApply(t, fs, &feast.Entity{Name: "customer"})
 	if _, err := fs.ApplyAll(t.Context(), feast.ApplyRequest{Objects: []feast.Object{driver}, Base: plan.Base}); !errors.Is(err, feast.ErrConflict) {
 		t.Error(err)
+	}
+}
+
+// Several goroutines apply while others read.
+func TestApplyConcurrent(t *testing.T) {
+	fs := open(t, newRepo(t, ""))
+	mustApply(t, fs, driver, newView("stats", "a"))
+	const writers, rounds = 4, 10
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for n := range rounds {
+				name := fmt.Sprintf("view_%d_%d", w, n)
+				if _, err := fs.Apply(t.Context(), newView(name, "a")); err != nil {
+					t.Error(err)
+					return
+				}
+				for _, view := range []string{"stats", name} { // its own write at once
+					_, err := fs.GetOnlineFeatures(t.Context(), feast.OnlineRequest{
+						Features: []string{view + ":a"}, Entities: feast.Columns{"driver_id": []int64{1}},
+					})
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(slices.Collect(must(fs.Snapshot(t.Context())).FeatureViews())); n != writers*rounds+1 {
+		t.Errorf("%d views", n)
 	}
 }
 

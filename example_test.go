@@ -29,7 +29,7 @@ func ExampleFeatureStore_Apply() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	yaml := "project: demo\nregistry: registry.db\nonline_store: {type: sqlite, path: online.db}\n"
 	if err := os.WriteFile(filepath.Join(dir, "feature_store.yaml"), []byte(yaml), 0o600); err != nil {
 		log.Fatal(err)
