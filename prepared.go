@@ -141,15 +141,7 @@ func (fs *FeatureStore) compile(ctx context.Context, snap *registry.Snapshot, q 
 		return nil, err
 	}
 	info := store.Info()
-	opts := plan.Options{
-		Versioning:         fs.cfg.Registry.OnlineVersioning,
-		WhileMaterializing: fs.cfg.Registry.ServeWhileMaterializing,
-		KeyVersion:         fs.cfg.EntityKeyVersion,
-		Store:              info,
-	}
-	if info.KeyVersion != 0 {
-		opts.KeyVersion = info.KeyVersion
-	}
+	opts := fs.planOptions(info)
 	query := plan.Query{Features: q.Features, Service: q.FeatureService, FullNames: q.FullFeatureNames, Promise: promise}
 	resolved, err := plan.ResolveOnline(snap, query, opts)
 	if errors.Is(err, feasterr.ErrNotFound) {
@@ -171,6 +163,20 @@ func (fs *FeatureStore) compile(ctx context.Context, snap *registry.Snapshot, q 
 		c.ttl = c.ttl || ttl > 0
 	}
 	return c, nil
+}
+
+// planOptions is what repository and store say about reading and writing.
+func (fs *FeatureStore) planOptions(store online.Info) plan.Options {
+	opts := plan.Options{
+		Versioning:         fs.cfg.Registry.OnlineVersioning,
+		WhileMaterializing: fs.cfg.Registry.ServeWhileMaterializing,
+		KeyVersion:         fs.cfg.EntityKeyVersion,
+		Store:              store,
+	}
+	if store.KeyVersion != 0 {
+		opts.KeyVersion = store.KeyVersion
+	}
+	return opts
 }
 
 // GetInto reads the features of the entity rows into out, whose memory is reused: what was taken from out before, but

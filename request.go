@@ -42,21 +42,27 @@ func (q *request) load(f Frame) (rows int, err error) {
 	if f == nil {
 		return 0, feasterr.Invalid("no entity rows: set Entities")
 	}
-	if q.frame, err = f.appendColumns(q.frame[:0]); err != nil {
-		return 0, err
+	q.frame, q.names, rows, err = loadFrame(f, q.frame, q.names)
+	return rows, err
+}
+
+// loadFrame reads a frame's columns and their names into memory to reuse, and returns the number of rows.
+func loadFrame(f Frame, frame []frameColumn, names []string) (_ []frameColumn, _ []string, rows int, err error) {
+	names = names[:0]
+	if frame, err = f.appendColumns(frame[:0]); err != nil {
+		return frame, names, 0, err
 	}
-	q.names = q.names[:0]
-	for i := range q.frame {
-		c := &q.frame[i]
-		q.names = append(q.names, c.name)
-		if c.n != q.frame[0].n {
-			return 0, &feasterr.RequestError{Column: c.name, Row: -1, Msg: fmt.Sprintf("has %d rows and column %q has %d: all columns must have the same length", c.n, q.frame[0].name, q.frame[0].n)}
+	for i := range frame {
+		c := &frame[i]
+		names = append(names, c.name)
+		if c.n != frame[0].n {
+			return frame, names, 0, &feasterr.RequestError{Column: c.name, Row: -1, Msg: fmt.Sprintf("has %d rows and column %q has %d: all columns must have the same length", c.n, frame[0].name, frame[0].n)}
 		}
 	}
-	if len(q.frame) == 0 {
-		return 0, nil
+	if len(frame) > 0 {
+		rows = frame[0].n
 	}
-	return q.frame[0].n, nil
+	return frame, names, rows, nil
 }
 
 // convert makes typed columns of the frame's, as the layout says.
