@@ -558,23 +558,26 @@ func appendInferred(dst []byte, v any, depth int) ([]byte, error) {
 	return appendNativeValue(dst, t, v, depth)
 }
 
-// appendCollection appends an element of a nested list: a list or set, of which Feast stores an empty one as a null.
+// appendCollection appends an element of a nested list: a list. Of one that is empty and has no type Feast stores a null.
 func appendCollection(dst []byte, v any, depth int) ([]byte, error) {
 	v, err := plain(v)
 	if err != nil || v == nil {
 		return dst, err
 	}
-	if text, ok := v.([]byte); ok {
-		if v, err = parseList(text); err != nil {
-			return dst, err
-		}
+	switch text := v.(type) {
+	case []byte:
+		v, err = parseList(text)
+	case json.RawMessage:
+		v, err = parseList(text)
 	}
-	s := reflect.ValueOf(v)
-	if s.Kind() != reflect.Slice {
-		return dst, fmt.Errorf("a %s is no list", nativeName(v))
+	if err != nil {
+		return dst, err
 	}
-	if s.Len() == 0 {
+	if list, ok := v.([]any); ok && len(list) == 0 {
 		return dst, nil
+	}
+	if reflect.TypeOf(v).Kind() != reflect.Slice {
+		return dst, fmt.Errorf("a %s is no list", nativeName(v))
 	}
 	return appendInferred(dst, v, depth)
 }
