@@ -46,6 +46,7 @@ type FeatureStore struct {
 	registry *registry.Registry
 	online   room[online.Store]
 	plans    plans
+	writes   writes
 	closed   atomic.Bool
 	closing  sync.Once
 	closeErr error
