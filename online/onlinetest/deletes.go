@@ -3,7 +3,6 @@ package onlinetest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"slices"
 	"sync"
@@ -250,7 +249,7 @@ func rewritesOfDeleted(b *bed) {
 // deletedMeanwhile: while rows are written and deleted, every answer has a row either whole or not at all.
 func deletedMeanwhile(b *bed) {
 	d := b.deleter()
-	const rows, rounds, readers = 3, 50, 8
+	const rows, rounds, readers = 3, 30, 8
 	table := b.created("stats", driverID, ints("a", "b", "c", "d")...)
 	stays := id(rows)
 	b.numbered(table, stays)
@@ -269,8 +268,8 @@ func deletedMeanwhile(b *bed) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer stop()
-		await := func(n int) { // so that reads happen at the same time
-			for reads.Load() < int64(n) && ctx.Err() == nil {
+		await := func() { // a read that begins now
+			for n := reads.Load() + readers; reads.Load() <= n && ctx.Err() == nil; {
 				runtime.Gosched()
 			}
 		}
@@ -281,12 +280,12 @@ func deletedMeanwhile(b *bed) {
 				batch = append(batch, Row{Key: id(row), Event: at(int64(-k)), Values: []any{v, v, v, v}})
 			}
 			_, err := b.store.Write(b.Context(), Batch(table, batch...))
-			await((2*k + 1) * readers / 2)
+			await()
 			if err = errors.Join(err, d.Delete(b.Context(), table, [][]byte{id(0), id(1), id(2)})); err != nil {
 				b.Errorf("round %d: %v", k, err)
 				return
 			}
-			await((2*k + 2) * readers / 2)
+			await()
 		}
 	})
 	readOnce := func(res *online.Result) bool {
@@ -380,7 +379,7 @@ func unsupportedDelete(b *bed) {
 	table := b.created("stats", driverID, ints("a")...)
 	b.numbered(table, id(0))
 	if err := d.Delete(b.Context(), table, [][]byte{id(0)}); !errors.Is(err, feasterr.ErrUnsupported) {
-		b.Error(fmt.Sprintf("Delete: got error %v, want %v", err, feasterr.ErrUnsupported))
+		b.Errorf("Delete: got error %v, want %v", err, feasterr.ErrUnsupported)
 	}
 	b.numbersLeft(table, all, id(0))
 }
