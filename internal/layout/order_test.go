@@ -28,9 +28,10 @@ var rules = map[string]rule{
 	"feasterr":  {},
 	"telemetry": {},
 	"types":     {own: []string{"feasterr"}},
-	"config":    {own: []string{"feasterr"}, modules: []string{"go.yaml.in/yaml/v3"}},
+	"config":    {own: []string{"feasterr", "internal/yamldoc"}, modules: []string{"go.yaml.in/yaml/v3"}},
 
 	"internal/sealed":     {},
+	"internal/yamldoc":    {own: []string{"feasterr"}, modules: []string{"go.yaml.in/yaml/v3"}},
 	"internal/protos/...": {own: []string{"internal/protos/..."}, modules: []string{"google.golang.org/protobuf"}},
 
 	"permissions": {own: []string{"feasterr", "internal/sealed"}},
