@@ -382,7 +382,11 @@ func (d *draft) complete(ctx context.Context, o Object) []error {
 	}
 	switch o := o.(type) {
 	case *FeatureView:
-		return d.completeColumns(ctx, o, &o.Schema, &o.EntityColumns)
+		problems := d.completeColumns(ctx, o, &o.Schema, &o.EntityColumns)
+		if o.origin.Proto == nil { // else the copies were made when it was applied
+			problems = append(problems, d.completeSourceViews(ctx, o)...)
+		}
+		return problems
 	case *StreamFeatureView:
 		return d.completeColumns(ctx, o, &o.Schema, &o.EntityColumns)
 	case *LabelView:
@@ -397,6 +401,26 @@ func (d *draft) complete(ctx context.Context, o Object) []error {
 		return d.completeProjections(o.Features)
 	}
 	return nil
+}
+
+// completeSourceViews completes the copies of the views that a view is computed from.
+func (d *draft) completeSourceViews(ctx context.Context, v *FeatureView) (problems []error) {
+	for i := range v.SourceViews {
+		from := &v.SourceViews[i]
+		for _, s := range sourcesOf(from) {
+			if *s == nil {
+				continue
+			}
+			if given, ok := d.given[d.id(*s)].(*DataSource); ok {
+				copied := *given
+				copied.Project = ""
+				*s = &copied
+			}
+		}
+		problems = append(problems, d.completeColumns(ctx, from, &from.Schema, &from.EntityColumns)...)
+		problems = append(problems, d.completeSourceViews(ctx, from)...)
+	}
+	return problems
 }
 
 // putObject brings an object that is not a view up to date.

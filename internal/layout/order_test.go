@@ -45,6 +45,10 @@ var rules = map[string]rule{
 	"registry/file":         {own: registryDriver},
 	"registry/memory":       {own: registryDriver},
 	"registry/registrytest": {own: registryDriver},
+	"registry/definitions": {
+		own:     []string{"registry", "permissions", "config", "types", "feasterr", "internal/yamldoc"},
+		modules: []string{"go.yaml.in/yaml/v3"},
+	},
 
 	"online":            {own: []string{"types", "config", "feasterr"}},
 	"online/memory":     {own: onlineDriver},
@@ -62,7 +66,8 @@ var rules = map[string]rule{
 	},
 	".": {
 		own: []string{
-			"registry", "online", "permissions", "config", "types", "telemetry", "feasterr", "internal/plan",
+			"registry", "registry/definitions", "online", "permissions", "config", "types", "telemetry", "feasterr",
+			"internal/plan",
 		},
 	},
 
@@ -75,7 +80,8 @@ var rules = map[string]rule{
 
 // core lists the packages that every program links, with any driver or none.
 var core = []string{
-	"feasterr", "telemetry", "types", "config", "permissions", "registry", "online", "internal/plan", ".",
+	"feasterr", "telemetry", "types", "config", "permissions", "registry", "registry/definitions", "online",
+	"internal/plan", ".",
 }
 
 // heavy lists what no core package may reach, by the beginning of import paths.

@@ -18,8 +18,12 @@ func read(t *testing.T, text string) (*Node, *Builder, []string) {
 	}
 	var told []string
 	b := &Builder{
-		Problem:   func(line, column int, key, msg string) { told = append(told, fmt.Sprint(line, ":", column, " ", key, " ", msg)) },
-		Duplicate: func(line, column int, key string) { told = append(told, fmt.Sprint(line, ":", column, " ", key, " twice")) },
+		Problem: func(line, column int, key, msg string) {
+			told = append(told, fmt.Sprint(line, ":", column, " ", key, " ", msg))
+		},
+		Duplicate: func(line, column int, key string) {
+			told = append(told, fmt.Sprint(line, ":", column, " ", key, " twice"))
+		},
 	}
 	return b.Build(doc.Content[0], ""), b, told
 }

@@ -214,6 +214,7 @@ func defined(tb testing.TB, objects []registry.Object) []registry.Object {
 			source(o.StreamSource)
 			for i := range o.SourceViews {
 				columns(o.SourceViews[i].Entities, &o.SourceViews[i].EntityColumns)
+				source(o.SourceViews[i].StreamSource)
 			}
 		case *registry.StreamFeatureView:
 			columns(o.Entities, &o.EntityColumns)
@@ -315,13 +316,20 @@ func TestGoldenRoundTrip(t *testing.T) {
 			total += len(want)
 
 			_, project, _ := strings.Cut(name, " ")
-			before, err := applied(t, project, objects)
-			after, errAfter := applied(t, project, got)
-			if fmt.Sprint(err) != fmt.Sprint(errAfter) {
-				t.Fatalf("applying what was exported: %v, the objects themselves: %v", errAfter, err)
+			if project == "serving_golden" { // two sources of one name, which cannot be applied
+				twice := func(o registry.Object) bool {
+					name := o.Resource().Name
+					return strings.HasPrefix(name, "driver_push") || name == "odfv_written"
+				}
+				objects, got = slices.DeleteFunc(objects, twice), slices.DeleteFunc(got, twice)
 			}
+			before, err := applied(t, project, objects)
 			if err != nil {
-				t.Logf("%v", err)
+				t.Fatal(err)
+			}
+			after, err := applied(t, project, got)
+			if err != nil {
+				t.Fatal(err)
 			}
 			if len(after) != len(before) {
 				t.Errorf("%d records, want %d", len(after), len(before))
@@ -333,5 +341,7 @@ func TestGoldenRoundTrip(t *testing.T) {
 			}
 		})
 	}
-	t.Log(total, "objects")
+	if total != 508 {
+		t.Errorf("%d objects, want 508", total)
+	}
 }
