@@ -64,6 +64,18 @@ type Deleter interface {
 	Delete(ctx context.Context, t *Table, keys [][]byte) error
 }
 
+// Provisioner is implemented by stores whose tables Feast lists in the registry, where its plan compares them.
+type Provisioner interface {
+	// Infra describes what the store makes for each of the tables. It does no I/O.
+	Infra(tables []*Table) []Infra
+}
+
+// Infra is one thing that a store makes, as the registry lists it.
+type Infra struct {
+	Class      string            // Feast's class path
+	Attributes map[string]string // by the names of the fields of its message: "path", "name"
+}
+
 // As finds an optional ability of a store: the store itself, or the first of the stores it wraps (by a method
 // Unwrap() Store) that is a T.
 func As[T any](s Store) (T, bool) {

@@ -321,23 +321,28 @@ func TestBeforeCommit(t *testing.T) {
 	w, b := newWriter("p")
 	var told []string
 	errNo := errors.New("no")
-	w.BeforeCommit = func(_ context.Context, d *registry.Diff) error {
-		told = append(told, d.Changes[0].ID.String())
+	w.BeforeCommit = func(_ context.Context, c *registry.Commit) error {
+		told = append(told, fmt.Sprint(c.Diff.Changes[0].ID, len(slices.Collect(c.Before().Views())), len(slices.Collect(c.After().Views())), c.DryRun))
 		return errNo
 	}
 	o := view("v", func(*registry.FeatureView) {})
 	if _, err := w.Apply(t.Context(), objects(o)); !errors.Is(err, errNo) {
 		t.Error(err)
 	}
-	mustApply(t, w, registry.ApplyRequest{Objects: []registry.Object{o}, DryRun: true})
+	if _, err := w.Apply(t.Context(), registry.ApplyRequest{Objects: []registry.Object{o}, DryRun: true}); !errors.Is(err, errNo) {
+		t.Error(err)
+	}
 	if state, _, err := b.Load(t.Context(), ""); err != nil || len(state.Records) > 0 {
 		t.Error(state, err)
 	}
 	w.BeforeCommit = nil
 	mustApply(t, w, objects(o))
-	w.BeforeCommit = func(context.Context, *registry.Diff) error { return errNo }
+	w.BeforeCommit = func(context.Context, *registry.Commit) error { return errNo }
 	mustApply(t, w, objects(o)) // nothing to commit
-	if len(told) != 1 || told[0] != `project "p"` {
+	if _, err := w.Apply(t.Context(), registry.ApplyRequest{Objects: []registry.Object{o}, Repair: true}); !errors.Is(err, errNo) {
+		t.Error(err)
+	}
+	if want := []string{`project "p" 0 1 false`, `project "p" 0 1 true`}; !slices.Equal(told, want) {
 		t.Error(told)
 	}
 }

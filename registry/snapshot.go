@@ -115,15 +115,7 @@ func newSnapshot(project string, state *State, token Token, prev *Snapshot) *Sna
 				e.Proto = bytes.Clone(r.Proto) // or the few records that changed would hold all of state in memory
 			}
 		}
-		if r.Kind == KindViewVersion {
-			s.versions[r.Name] = append(s.versions[r.Name], e)
-			continue
-		}
-		ix := &s.kinds[r.Kind]
-		ix.list = append(ix.list, e)
-		if _, twice := ix.byName[r.Name]; !twice { // Feast takes the first
-			ix.byName[r.Name] = e
-		}
+		s.insert(e)
 	}
 	for _, list := range s.versions {
 		slices.SortStableFunc(list, func(a, b *entry) int { return cmp.Compare(a.Version, b.Version) })
@@ -135,6 +127,18 @@ func newSnapshot(project string, state *State, token Token, prev *Snapshot) *Sna
 	}
 	s.projects = slices.Sorted(maps.Keys(projects))
 	return s
+}
+
+func (s *Snapshot) insert(e *entry) {
+	if e.Kind == KindViewVersion {
+		s.versions[e.Name] = append(s.versions[e.Name], e)
+		return
+	}
+	ix := &s.kinds[e.Kind]
+	ix.list = append(ix.list, e)
+	if _, twice := ix.byName[e.Name]; !twice { // Feast takes the first
+		ix.byName[e.Name] = e
+	}
 }
 
 // holds reports whether a record belongs to the snapshot.

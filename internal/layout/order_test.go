@@ -42,9 +42,12 @@ var rules = map[string]rule{
 		},
 		modules: []string{"google.golang.org/protobuf"},
 	},
-	"registry/file":         {own: registryDriver},
-	"registry/memory":       {own: registryDriver},
-	"registry/registrytest": {own: registryDriver},
+	"registry/file":   {own: registryDriver},
+	"registry/memory": {own: registryDriver},
+	"registry/registrytest": {
+		own:     append([]string{"internal/sealed", "internal/protos/..."}, registryDriver...),
+		modules: []string{"google.golang.org/protobuf"},
+	},
 	"registry/definitions": {
 		own:     []string{"registry", "permissions", "config", "types", "feasterr", "internal/yamldoc"},
 		modules: []string{"go.yaml.in/yaml/v3"},

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/online"
@@ -31,6 +33,29 @@ func (s *Store) Update(ctx context.Context, keep, drop []*online.Table) error {
 		err = unlessNotFound(err)
 	}
 	return asStoreError("update", err)
+}
+
+// Infra implements [online.Provisioner].
+func (s *Store) Infra(tables []*online.Table) []online.Infra {
+	list := make([]online.Infra, len(tables))
+	for i, t := range tables {
+		list[i] = online.Infra{
+			Class:      "feast.infra.online_stores.sqlite.SqliteTable",
+			Attributes: map[string]string{"path": s.listed, "name": t.ID()},
+		}
+	}
+	return list
+}
+
+// pythonJoin joins paths as Python's pathlib does, which keeps "..". Feast drops tables that the registry lists under
+// another path than the one it computes.
+func pythonJoin(dir, path string) string {
+	for part := range strings.SplitSeq(filepath.ToSlash(path), "/") {
+		if part != "" && part != "." {
+			dir += string(filepath.Separator) + part
+		}
+	}
+	return dir
 }
 
 // createTable creates a table with the very words of Feast, or adds the columns that older versions did not make.

@@ -35,10 +35,17 @@ func init() {
 			if err := section.Decode(&cfg); err != nil {
 				return nil, err
 			}
+			listed := cfg.Path
 			if !filepath.IsAbs(cfg.Path) {
 				cfg.Path = filepath.Join(env.RepoDir, cfg.Path)
+				listed = pythonJoin(env.RepoDir, listed)
 			}
-			return New(cfg)
+			s, err := New(cfg)
+			if err != nil {
+				return nil, err
+			}
+			s.listed = listed
+			return s, nil
 		},
 	})
 }
@@ -69,11 +76,13 @@ type Store struct {
 	pool *pool
 	cfg  Config
 	zone *time.Location // nil: UTC
+
+	listed string // the path as Feast writes it into the registry
 }
 
 // New returns the store in a file. It does not touch the file yet.
 func New(cfg Config) (*Store, error) {
-	s := &Store{cfg: cfg}
+	s := &Store{cfg: cfg, listed: cfg.Path}
 	switch cfg.Timestamps {
 	case "", "utc":
 	case "local":
