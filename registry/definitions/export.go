@@ -64,6 +64,9 @@ func Export(out io.Writer, objects ...registry.Object) error {
 	if len(w.problems) > 0 {
 		return errors.Join(w.problems...)
 	}
+	if len(given) == 0 {
+		return nil
+	}
 	if err := encoder.Close(); err != nil {
 		return err
 	}
@@ -84,6 +87,15 @@ type writer struct {
 // fail notes why the object has no form in YAML.
 func (w *writer) fail(format string, args ...any) {
 	w.problems = append(w.problems, feasterr.Invalid("%s: "+format, append([]any{w.object}, args...)...))
+}
+
+// failSource notes what is wrong with a data source, which may be part of the object.
+func (w *writer) failSource(d *registry.DataSource, what string) {
+	if w.object.Kind == registry.KindDataSource && w.object.Name == d.Name {
+		w.fail("%s", what)
+	} else {
+		w.fail("data source %q %s", d.Name, what)
+	}
 }
 
 // document writes an object.
@@ -109,15 +121,15 @@ func (w *writer) document(o registry.Object) *yaml.Node {
 }
 
 // inPlace writes a data source within another object.
-func (w *writer) inPlace(d *registry.DataSource) *yaml.Node {
-	return newMap(w, d, func(f *form, d *registry.DataSource) { moveSource(f, d, sourceKinds) })
+func (w *writer) inPlace(d *registry.DataSource, kinds []variant[registry.SourceOptions]) *yaml.Node {
+	return newMap(w, d, func(f *form, d *registry.DataSource) { moveSource(f, d, kinds) })
 }
 
 // source writes a data source within another object: its name, when it is that of the objects given.
-func (w *writer) source(d *registry.DataSource) *yaml.Node {
-	n := w.inPlace(d)
+func (w *writer) source(d *registry.DataSource, kinds []variant[registry.SourceOptions]) *yaml.Node {
+	n := w.inPlace(d, kinds)
 	if own := w.given(w.sources, registry.KindDataSource, d.Name, func(o registry.Object) *yaml.Node {
-		return w.inPlace(o.(*registry.DataSource))
+		return w.inPlace(o.(*registry.DataSource), sourceKinds)
 	}); own != nil && sameNode(own, n) {
 		return w.text(d.Name)
 	}
@@ -174,7 +186,7 @@ func (w *writer) projection(p *registry.FeatureViewProjection) *yaml.Node {
 	if v := w.view(p.Name); v != nil && p.Version == nil && p.ViewType == viewTypeOf(v) && full(p) {
 		info := v.Info()
 		same := (p.Source == nil) == (info.Source == nil) &&
-			(p.Source == nil || sameNode(w.inPlace(p.Source), w.inPlace(info.Source)))
+			(p.Source == nil || sameNode(w.inPlace(p.Source, sourceKinds), w.inPlace(info.Source, sourceKinds)))
 		var names []registry.Field
 		for _, f := range p.Features {
 			same = same && slices.ContainsFunc(info.Features, func(g registry.Field) bool { return sameField(f, g) })

@@ -93,8 +93,10 @@ var sourceKinds = []variant[registry.SourceOptions]{
 	}),
 }
 
-// batchKinds is the number of kinds that have history.
+// batchKinds is the number of kinds that have history, requestKinds the one kind of values of requests.
 const batchKinds = 11
+
+var requestKinds = sourceKinds[len(sourceKinds)-1:]
 
 func sourceOf[T any](name string, each func(*form, *T)) variant[registry.SourceOptions] {
 	return variantOf[registry.SourceOptions](name, each)
@@ -134,7 +136,7 @@ func moveTableFormat(f *form, t *registry.TableFormat) {
 // moveSource moves a data source of one of the kinds.
 func moveSource(f *form, d *registry.DataSource, kinds []variant[registry.SourceOptions]) {
 	if f.read == nil && d.Options == nil {
-		f.write.fail("data source %q has no Options, or is of a kind that is not known", d.Name)
+		f.write.failSource(d, "has no Options, or is of a kind that is not known")
 		return
 	}
 	options := moveKind(f, &d.Options, kinds)
@@ -152,8 +154,10 @@ func moveSource(f *form, d *registry.DataSource, kinds []variant[registry.Source
 	f.text("date_partition_column", &d.DatePartitionColumn)
 	f.choice("timestamp_field_type", &d.TimestampFieldType, "TIMESTAMP", "DATE")
 	f.pairs("field_mapping", &d.FieldMapping)
-	if f.read == nil || d.IsStream() {
+	if d.IsStream() {
 		f.source("batch_source", &d.BatchSource, sourceKinds[:batchKinds])
+	} else if d.BatchSource != nil {
+		f.write.failSource(d, "has a BatchSource, which only push, Kafka and Kinesis sources have")
 	}
 	f.text("owner", &d.Owner)
 	f.pairs("tags", &d.Tags)
@@ -184,7 +188,7 @@ func ownOf(d *registry.DataSource) *registry.DataSource {
 func (f *form) source(key string, v **registry.DataSource, kinds []variant[registry.SourceOptions]) {
 	if f.read == nil {
 		if *v != nil {
-			f.put(key, f.write.source(*v))
+			f.put(key, f.write.source(*v, kinds))
 		}
 	} else if n := f.value(key); n != nil {
 		f.readSource(n, f.at(key), v, kinds)
@@ -216,7 +220,7 @@ func (f *form) sources(key string, v *[]*registry.DataSource) {
 					f.write.fail("%s: one is nil", key)
 					continue
 				}
-				list.Content = append(list.Content, f.write.source(d))
+				list.Content = append(list.Content, f.write.source(d, requestKinds))
 			}
 			f.put(key, list)
 		}
@@ -227,7 +231,7 @@ func (f *form) sources(key string, v *[]*registry.DataSource) {
 		*v = make([]*registry.DataSource, len(nodes))
 	}
 	for i, n := range nodes {
-		f.readSource(n, yamldoc.Index(f.at(key), i), &(*v)[i], sourceKinds[len(sourceKinds)-1:])
+		f.readSource(n, yamldoc.Index(f.at(key), i), &(*v)[i], requestKinds)
 	}
 }
 
