@@ -29,7 +29,9 @@ type form struct {
 
 // value returns what stands at key, nil for nothing.
 func (f *form) value(key string) *yamldoc.Node {
-	f.keys = append(f.keys, key)
+	if !slices.Contains(f.keys, key) {
+		f.keys = append(f.keys, key)
+	}
 	return f.in.Get(key)
 }
 
@@ -279,7 +281,7 @@ func (f *form) instant(key string, v *time.Time) {
 	if f.read == nil {
 		switch {
 		case v.IsZero():
-		case v.UTC().Year() < 1 || v.UTC().Year() > 9999:
+		case !inYears(*v):
 			f.write.fail("%s: the year %d is out of range", key, v.UTC().Year())
 		default:
 			f.put(key, scalar("!!timestamp", v.UTC().Format(time.RFC3339Nano)))
@@ -291,12 +293,18 @@ func (f *form) instant(key string, v *time.Time) {
 		return
 	}
 	if n.Kind == yamldoc.Time || n.Kind == yamldoc.Text && !n.Binary {
-		if t, err := time.Parse(time.RFC3339Nano, n.Text); err == nil {
+		if t, err := time.Parse(time.RFC3339Nano, n.Text); err == nil && inYears(t) {
 			*v = t.UTC()
 			return
 		}
 	}
 	f.fail(n, f.at(key), "must be a time with its zone, such as 2024-01-31T00:00:00Z")
+}
+
+// inYears reports whether the year of t has four digits.
+func inYears(t time.Time) bool {
+	year := t.UTC().Year()
+	return year >= 1 && year <= 9999
 }
 
 // list reads the elements of a list; null is an empty one.

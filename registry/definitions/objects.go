@@ -78,6 +78,9 @@ func moveObject(f *form, o registry.Object, kind string) {
 
 func moveEntity(f *form, e *registry.Entity) {
 	f.name("name", &e.Name)
+	if f.read != nil && e.Name == registry.DummyEntity {
+		f.fail(f.in.Get("name"), f.at("name"), "%q is reserved for views without entities", e.Name)
+	}
 	f.text("description", &e.Description)
 	if f.read != nil || e.JoinKey != e.Name {
 		f.text("join_key", &e.JoinKey)
