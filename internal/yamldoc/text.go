@@ -58,7 +58,16 @@ func SyntaxError(text string, err error) (int, string) {
 	case parserError.MatchString(msg):
 		line++
 	}
-	return line, msg
+	return min(line, Lines(text)), msg // the end of text may be on no line of its own
+}
+
+// Lines is the number of lines of text, as YAML counts them.
+func Lines(text string) int {
+	n := 1 - strings.Count(text, "\r\n")
+	for _, end := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029"} {
+		n += strings.Count(text, end)
+	}
+	return n
 }
 
 // Join is the dotted path of a key within a section. Keys that would not read as such are quoted.

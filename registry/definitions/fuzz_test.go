@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/yamldoc"
 	"github.com/feastgo/feast/registry"
 	"github.com/feastgo/feast/registry/definitions"
 )
@@ -37,8 +38,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		objects, err := definitions.Parse("f.yaml", data)
 		if err != nil {
-			lines := 1 + bytes.Count(data, []byte("\n")) + strings.Count(string(data), "\u2028") +
-				strings.Count(string(data), "\u2029") + strings.Count(string(data), "\u0085") + bytes.Count(data, []byte("\r"))
+			lines := yamldoc.Lines(string(data))
 			all, ok := err.(interface{ Unwrap() []error })
 			if !ok || !errors.Is(err, feasterr.ErrInvalid) {
 				t.Fatalf("%T: %v", err, err)
