@@ -348,10 +348,7 @@ func (d *draft) takeSource(s *DataSource, owner ID) {
 	s.Name = sourceName(s)
 	if b := s.BatchSource; b != nil {
 		d.takeSource(b, owner)
-		if _, push := s.Options.(PushOptions); push { // whose rows look like the history
-			s.TimestampField, s.CreatedTimestampColumn = b.TimestampField, b.CreatedTimestampColumn
-			s.FieldMapping, s.DatePartitionColumn = b.FieldMapping, b.DatePartitionColumn
-		}
+		s.takeAfterHistory()
 	}
 	id := d.id(s)
 	other, twice := d.given[id]
@@ -361,6 +358,15 @@ func (d *draft) takeSource(s *DataSource, owner ID) {
 	}
 	if fields := compare(other, s); len(fields) > 0 {
 		d.fail(owner, fmt.Errorf("data source %q is given twice, with different values of %s", s.Name, fields[0].Name))
+	}
+}
+
+// takeAfterHistory sets what a push source has in common with its history: its rows look alike.
+func (d *DataSource) takeAfterHistory() {
+	b := d.BatchSource
+	if _, push := d.Options.(PushOptions); push && b != nil {
+		d.TimestampField, d.CreatedTimestampColumn = b.TimestampField, b.CreatedTimestampColumn
+		d.FieldMapping, d.DatePartitionColumn = b.FieldMapping, b.DatePartitionColumn
 	}
 }
 
@@ -422,19 +428,24 @@ func (d *draft) completeSourceViews(ctx context.Context, v *FeatureView) (proble
 	for i := range v.SourceViews {
 		from := &v.SourceViews[i]
 		for _, s := range sourcesOf(from) {
-			if *s == nil {
-				continue
-			}
-			if given, ok := d.given[d.id(*s)].(*DataSource); ok {
-				copied := *given
-				copied.Project = ""
-				*s = &copied
-			}
+			d.completeCopy(*s)
 		}
 		problems = append(problems, d.completeColumns(ctx, from, &from.Schema, &from.EntityColumns)...)
 		problems = append(problems, d.completeSourceViews(ctx, from)...)
 	}
 	return problems
+}
+
+// completeCopy completes a data source that is no part of the request by itself.
+func (d *draft) completeCopy(s *DataSource) {
+	if s == nil {
+		return
+	}
+	d.completeCopy(s.BatchSource)
+	s.takeAfterHistory()
+	if given, ok := d.given[d.id(s)].(*DataSource); ok && s.TimestampField == "" {
+		s.TimestampField = given.TimestampField
+	}
 }
 
 // putObject brings an object that is not a view up to date.

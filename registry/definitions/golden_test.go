@@ -90,7 +90,7 @@ func treeOf(v reflect.Value) any {
 		}
 		return fmt.Sprintf("%v!", inner) // a pointer to 0 is not nil
 	case reflect.Struct:
-		if t, ok := v.Interface().(time.Time); ok {
+		if t, ok := reflect.TypeAssert[time.Time](v); ok {
 			return t.UTC().Format(time.RFC3339Nano)
 		}
 		m := map[string]any{}
@@ -107,7 +107,7 @@ func treeOf(v reflect.Value) any {
 		}
 		return m
 	case reflect.Slice:
-		if b, ok := v.Interface().([]byte); ok {
+		if b, ok := reflect.TypeAssert[[]byte](v); ok {
 			return fmt.Sprintf("% x", b)
 		}
 		if v.Len() == 0 {
