@@ -353,3 +353,15 @@ func TestBounds(t *testing.T) {
 		t.Errorf("what an alias repeats is told again: %v", err)
 	}
 }
+
+// Files may come from Windows.
+func TestLineEnds(t *testing.T) {
+	objects, err := definitions.Parse("f", []byte("\ufeffkind: Entity\r\nname: e\r\ndescription: |\r\n  a\r\n  b\r\n---\r\nkind: Entity\r\nname: 2\r\n"))
+	if want := `f:8:7: Entity "2": name: must be text, is an integer; put it in quotes`; err == nil || err.Error() != want || objects != nil {
+		t.Errorf("%v, want %s", err, want)
+	}
+	objects = parse(t, []byte("\ufeffkind: Entity\r\nname: e\r\ndescription: |\r\n  a\r\n  b\r\n"))
+	if e := objects[0].(*registry.Entity); e.Name != "e" || e.Description != "a\nb\n" {
+		t.Errorf("%+v", e)
+	}
+}
