@@ -82,7 +82,8 @@ func (fs *FeatureStore) Teardown(ctx context.Context) error {
 			return s.Teardown(ctx, drop)
 		})
 	})
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	var missing *NotFoundError
+	if err != nil && !(errors.As(err, &missing) && missing.Kind == registry.KindProject.String()) {
 		return err
 	}
 	state, _, err := fs.backend.Load(ctx, "")
@@ -101,8 +102,8 @@ func (fs *FeatureStore) Teardown(ctx context.Context) error {
 	return nil
 }
 
-// change changes the registry, and before it the online store, which is what infra does. It says whether it changed
-// anything there.
+// change changes the registry, and before it the online store, which is what infra does. It says whether it may have
+// changed anything there.
 func (fs *FeatureStore) change(ctx context.Context, r ApplyRequest,
 	infra func(context.Context, *registry.Commit) (bool, error)) (*Diff, error) {
 	ahead := false
@@ -118,10 +119,10 @@ func (fs *FeatureStore) change(ctx context.Context, r ApplyRequest,
 	}
 	diff, err := w.Apply(ctx, r)
 	switch {
-	case failed != nil && !r.DryRun:
+	case failed != nil && ahead:
 		return nil, fmt.Errorf("%w; the registry was not changed: repeat the call to complete both", err)
 	case err != nil && ahead:
-		return nil, fmt.Errorf("the online store was changed, the registry was not: %w; repeat the call to complete both", err)
+		return nil, fmt.Errorf("the online store was changed, and then the registry failed: %w; repeat the call to complete both", err)
 	case err != nil || r.DryRun || len(diff.Changes) == 0:
 		return diff, err
 	}

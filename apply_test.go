@@ -131,7 +131,12 @@ func TestApply(t *testing.T) {
 	if _, err := store.Apply(t.Context(), newView("stats:x", "a")); !errors.Is(err, feast.ErrInvalid) {
 		t.Error(err)
 	}
-	want = "[{6 0 0} {0 0 0} {0 0 0 invalid}]"
+	if _, err := store.ApplyAll(t.Context(), feast.ApplyRequest{
+		Objects: []feast.Object{newView("stats", "a")}, Delete: []feast.Object{service},
+	}); err != nil {
+		t.Error(err)
+	}
+	want = "[{6 0 0} {0 0 0} {0 0 0 invalid} {1 1 1}]" // the last: a version, a view, a service
 	got := []string{}
 	for _, e := range events {
 		text := fmt.Sprint(e.Created, e.Updated, e.Deleted)

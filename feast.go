@@ -1,5 +1,5 @@
 // Package feast reads and serves features from a Feast feature store, in process: from the registries, online stores and
-// files that Feast (Python, 0.67) writes, without a server.
+// files that Feast (Python, 0.67) writes, without a server. It defines feature stores too, see [FeatureStore.Apply].
 //
 //	import (
 //		"github.com/feastgo/feast"
@@ -46,6 +46,7 @@ type FeatureStore struct {
 	registry *registry.Registry
 	online   room[online.Store]
 	plans    plans
+	writes   writes
 	closed   atomic.Bool
 	closing  sync.Once
 	closeErr error

@@ -134,7 +134,7 @@ func (p *Prepared) compiled(ctx context.Context) (*compiled, error) {
 	return c, c.err
 }
 
-// planOptions returns what the repository and the store say about tables.
+// planOptions returns what the repository and the store say about reading and writing.
 func (fs *FeatureStore) planOptions(info online.Info) plan.Options {
 	opts := plan.Options{
 		Versioning:         fs.cfg.Registry.OnlineVersioning,

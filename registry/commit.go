@@ -44,31 +44,29 @@ func (c *Commit) UpdateInfra(keep, drop []InfraObject) error {
 	}
 
 	var changes []InfraChange
-	kept := map[string]bool{}
+	listed, kept, dropped := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for i := range list.Objects {
+		listed[infraKey(&list.Objects[i])] = true
+	}
 	for _, o := range keep {
 		key := infraKey(&o)
-		if kept[key] {
-			continue
-		}
-		kept[key] = true
-		if !slices.ContainsFunc(list.Objects, func(was InfraObject) bool { return infraKey(&was) == key }) {
+		if kept[key] = true; !listed[key] {
+			listed[key] = true
 			list.Objects = append(list.Objects, o)
 			changes = append(changes, InfraChange{ActionCreate, o})
 		}
 	}
 	for _, o := range drop {
 		key := infraKey(&o)
-		if kept[key] {
-			continue
-		}
-		list.Objects = slices.DeleteFunc(list.Objects, func(was InfraObject) bool {
-			gone := infraKey(&was) == key
-			if gone {
-				changes = append(changes, InfraChange{ActionDelete, was})
-			}
-			return gone
-		})
+		dropped[key] = !kept[key]
 	}
+	list.Objects = slices.DeleteFunc(list.Objects, func(o InfraObject) bool {
+		gone := dropped[infraKey(&o)]
+		if gone {
+			changes = append(changes, InfraChange{ActionDelete, o})
+		}
+		return gone
+	})
 	if len(changes) == 0 {
 		return nil
 	}

@@ -200,13 +200,15 @@ func (c *comparison) elements(path string, a, b map[string]reflect.Value) {
 	for _, key := range slices.Sorted(maps.Keys(all)) {
 		was, had := a[key]
 		is, has := b[key]
-		switch at := join(path, key); {
+		switch {
 		case had && has:
-			c.values(at, was, is)
+			if !reflect.DeepEqual(was.Interface(), is.Interface()) { // in columns it mostly is, and this is quick
+				c.values(join(path, key), was, is)
+			}
 		case had:
-			c.add(at, text(was), "")
+			c.add(join(path, key), text(was), "")
 		default:
-			c.add(at, "", text(is))
+			c.add(join(path, key), "", text(is))
 		}
 	}
 }

@@ -47,9 +47,12 @@ func (s *Store) Infra(tables []*online.Table) []online.Infra {
 	return list
 }
 
-// pythonJoin joins paths as Python's pathlib does, which keeps "..". Feast drops tables that the registry lists under
-// another path than the one it computes.
+// pythonJoin returns the path as Feast computes it, which drops tables that the registry lists under another one. Where
+// the folder is known, it joins as Python's pathlib does, which keeps "..".
 func pythonJoin(dir, path string) string {
+	if dir == "" || filepath.IsAbs(path) {
+		return path
+	}
 	for part := range strings.SplitSeq(filepath.ToSlash(path), "/") {
 		if part != "" && part != "." {
 			dir += string(filepath.Separator) + part

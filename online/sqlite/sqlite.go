@@ -35,10 +35,9 @@ func init() {
 			if err := section.Decode(&cfg); err != nil {
 				return nil, err
 			}
-			listed := cfg.Path
+			listed := pythonJoin(env.RepoDir, cfg.Path)
 			if !filepath.IsAbs(cfg.Path) {
 				cfg.Path = filepath.Join(env.RepoDir, cfg.Path)
-				listed = pythonJoin(env.RepoDir, listed)
 			}
 			s, err := New(cfg)
 			if err != nil {
@@ -82,7 +81,7 @@ type Store struct {
 
 // New returns the store in a file. It does not touch the file yet.
 func New(cfg Config) (*Store, error) {
-	s := &Store{cfg: cfg, listed: cfg.Path}
+	s := &Store{cfg: cfg}
 	switch cfg.Timestamps {
 	case "", "utc":
 	case "local":
@@ -97,6 +96,7 @@ func New(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, storeError("open", err)
 	}
+	s.listed = path
 	s.pool = newPool(file{path: path, wait: lockWait})
 	return s, nil
 }
