@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/feastgo/feast"
+	"github.com/feastgo/feast/registry"
 )
 
 // exampleRepo is a copy of a repository that Feast made.
@@ -168,4 +169,51 @@ func ExampleScan() {
 	// Output:
 	// 1002 Lima true
 	// 1003 unknown false
+}
+
+func ExampleLoadDefinitions() {
+	objects, err := feast.LoadDefinitions(filepath.Join("examples", "quickstart", "repo", "definitions.yaml"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, o := range objects {
+		fmt.Println(registry.KindOf(o), o.Resource().Name)
+	}
+	// Output:
+	// entity driver
+	// data source driver_hourly_stats_source
+	// feature view driver_hourly_stats
+	// feature service driver_activity
+}
+
+func ExampleExportDefinitions() {
+	driver := feast.Entity{Name: "driver", JoinKey: "driver_id", ValueType: feast.Int64}
+	source := feast.DataSource{
+		Name: "driver_file", TimestampField: "event_timestamp", Options: feast.FileOptions{Path: "data/driver_stats.parquet"},
+	}
+	stats := feast.FeatureView{
+		Name: "driver_stats", Entities: []string{"driver"}, TTL: 24 * time.Hour, Source: &source, Online: true,
+		Schema: []feast.Field{{Name: "conv_rate", Type: feast.Float32}},
+	}
+	if err := feast.ExportDefinitions(os.Stdout, &driver, &source, &stats); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// kind: Entity
+	// name: driver
+	// join_key: driver_id
+	// value_type: Int64
+	// ---
+	// kind: FileSource
+	// name: driver_file
+	// path: data/driver_stats.parquet
+	// timestamp_field: event_timestamp
+	// ---
+	// kind: FeatureView
+	// name: driver_stats
+	// entities: [driver]
+	// ttl: 1d
+	// schema:
+	//   - {name: conv_rate, type: Float32}
+	// source: driver_file
 }
