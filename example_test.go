@@ -182,6 +182,7 @@ func ExampleLoadDefinitions() {
 	// Output:
 	// entity driver
 	// data source driver_hourly_stats_source
+	// data source driver_stats_push
 	// feature view driver_hourly_stats
 	// feature service driver_activity
 }
