@@ -18,7 +18,7 @@ var (
 	registryDriver = []string{"registry", "permissions", "config", "types", "feasterr"}
 	onlineDriver   = []string{"online", "config", "types", "feasterr"}
 	public         = []string{
-		".", "registry/...", "online/...", "permissions", "config", "types", "telemetry", "feasterr", "drivers/...",
+		".", "registry/...", "online/...", "permissions", "config", "types", "telemetry", "feasterr", "drivers/...", "feasttest",
 	}
 )
 
@@ -73,6 +73,8 @@ var rules = map[string]rule{
 			"internal/plan",
 		},
 	},
+
+	"feasttest": {own: []string{".", "config", "online/memory", "registry/memory"}},
 
 	"drivers/...":         {own: []string{"registry/...", "online/...", "drivers/embedded"}},
 	"examples/...":        {own: public},
