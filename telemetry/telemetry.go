@@ -18,6 +18,8 @@ type Hooks struct {
 	// RegistryRefresh follows every load of the registry, in the background or not, that found something new or
 	// failed.
 	RegistryRefresh func(e RegistryRefresh)
+	// Apply follows every Apply and ApplyAll, dry runs apart.
+	Apply func(ctx context.Context, e Apply)
 }
 
 // OnlineRead describes an online request.
@@ -48,4 +50,12 @@ type OnlineWrite struct {
 type RegistryRefresh struct {
 	Took time.Duration
 	Err  error // the previous state keeps serving; nil: a newer state serves from now on
+}
+
+// Apply describes a change of the registry.
+type Apply struct {
+	Created, Updated, Deleted int // objects, and versions of views
+	Start                     time.Time
+	Took                      time.Duration
+	Err                       error
 }
