@@ -67,7 +67,7 @@ func ExampleFeatureStore_Apply() {
 	//     schema.city: (none) -> String
 	//     ttl: 24h0m0s -> 1h0m0s
 	// + version 1 of feature view "driver_stats"
-	// 1 to create, 1 to update, 0 to delete, 2 unchanged
+	// 1 to create, 1 to update, 0 to delete, 1 unchanged
 }
 
 func Example() {
