@@ -63,9 +63,9 @@ func TestDeleteWhere(t *testing.T) {
 			t.Errorf("got error %v, want %s", err, want)
 		}
 	}
-	check(del(stats("a")), `sqlite: delete stats: SQLite database "`+path+`" does not exist; applying the feature views creates it`)
+	check(del(stats("a")), `sqlite: delete stats: SQLite database "`+path+`" does not exist; applying the feature views creates it, with Repair when they were applied before`)
 	put(t, s, stats("a"), row(1, at(0), int64(1)))
-	const apply = "; apply the feature view, with online serving on, to create it"
+	const apply = "; apply the feature view to create it, with Repair when it was applied before"
 	other := stats("a")
 	other.View = "other"
 	check(del(other), `sqlite: delete other: table "p_other" does not exist in `+path+apply)
