@@ -488,9 +488,30 @@ func (f *structField) value(p unsafe.Pointer) any {
 	return v.Interface()
 }
 
-// Append adds the columns of other after those of b, replacing columns of the same name.
-func (b *Batch) Append(other *Batch) {
-	for _, c := range other.cols {
+// Append adds the columns of a frame after those of b, replacing columns of the same name. They alias the frame.
+func (b *Batch) Append(f Frame) error {
+	if f == nil {
+		return nil
+	}
+	cols, err := f.appendColumns(nil)
+	if err != nil {
+		return err
+	}
+	for _, c := range cols {
 		b.set(c)
 	}
+	return nil
+}
+
+// Has reports whether the batch has a column of that name.
+func (b *Batch) Has(name string) bool {
+	return slices.ContainsFunc(b.cols, func(c frameColumn) bool { return c.name == name })
+}
+
+// Len returns the number of rows, that of the first column.
+func (b *Batch) Len() int {
+	if len(b.cols) == 0 {
+		return 0
+	}
+	return b.cols[0].n
 }

@@ -57,10 +57,13 @@ type Pinger interface {
 	Ping(ctx context.Context) error
 }
 
-// Deleter is implemented by stores that can delete rows by entity key.
+// Deleter is implemented by stores that can delete rows by entity key. A store that leaves its tables to others and
+// finds one that cannot answers feasterr.ErrUnsupported.
 type Deleter interface {
 	// Delete removes all that is stored in a table for these serialized entity keys, which are distinct. A key without
-	// a row is no error. On an error some rows may be gone, and deleting again is safe.
+	// a row is no error. A row written afterwards starts anew: nothing older stands against it, and it has no features
+	// but its own. On an error some rows may be gone, and deleting again is safe. The keys are not used after Delete
+	// returns.
 	Delete(ctx context.Context, t *Table, keys [][]byte) error
 }
 

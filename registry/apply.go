@@ -348,10 +348,7 @@ func (d *draft) takeSource(s *DataSource, owner ID) {
 	s.Name = sourceName(s)
 	if b := s.BatchSource; b != nil {
 		d.takeSource(b, owner)
-		if _, push := s.Options.(PushOptions); push { // whose rows look like the history
-			s.TimestampField, s.CreatedTimestampColumn = b.TimestampField, b.CreatedTimestampColumn
-			s.FieldMapping, s.DatePartitionColumn = b.FieldMapping, b.DatePartitionColumn
-		}
+		s.takeAfterHistory()
 	}
 	id := d.id(s)
 	other, twice := d.given[id]
@@ -361,6 +358,15 @@ func (d *draft) takeSource(s *DataSource, owner ID) {
 	}
 	if fields := compare(other, s); len(fields) > 0 {
 		d.fail(owner, fmt.Errorf("data source %q is given twice, with different values of %s", s.Name, fields[0].Name))
+	}
+}
+
+// takeAfterHistory sets what a push source has in common with its history: its rows look alike.
+func (d *DataSource) takeAfterHistory() {
+	b := d.BatchSource
+	if _, push := d.Options.(PushOptions); push && b != nil {
+		d.TimestampField, d.CreatedTimestampColumn = b.TimestampField, b.CreatedTimestampColumn
+		d.FieldMapping, d.DatePartitionColumn = b.FieldMapping, b.DatePartitionColumn
 	}
 }
 
@@ -396,7 +402,11 @@ func (d *draft) complete(ctx context.Context, o Object) []error {
 	}
 	switch o := o.(type) {
 	case *FeatureView:
-		return d.completeColumns(ctx, o, &o.Schema, &o.EntityColumns)
+		problems := d.completeColumns(ctx, o, &o.Schema, &o.EntityColumns)
+		if o.origin.Proto == nil { // else the copies were made when it was applied
+			problems = append(problems, d.completeSourceViews(ctx, o)...)
+		}
+		return problems
 	case *StreamFeatureView:
 		return d.completeColumns(ctx, o, &o.Schema, &o.EntityColumns)
 	case *LabelView:
@@ -411,6 +421,31 @@ func (d *draft) complete(ctx context.Context, o Object) []error {
 		return d.completeProjections(o.Features)
 	}
 	return nil
+}
+
+// completeSourceViews completes the copies of the views that a view is computed from.
+func (d *draft) completeSourceViews(ctx context.Context, v *FeatureView) (problems []error) {
+	for i := range v.SourceViews {
+		from := &v.SourceViews[i]
+		for _, s := range sourcesOf(from) {
+			d.completeCopy(*s)
+		}
+		problems = append(problems, d.completeColumns(ctx, from, &from.Schema, &from.EntityColumns)...)
+		problems = append(problems, d.completeSourceViews(ctx, from)...)
+	}
+	return problems
+}
+
+// completeCopy completes a data source that is no part of the request by itself.
+func (d *draft) completeCopy(s *DataSource) {
+	if s == nil {
+		return
+	}
+	d.completeCopy(s.BatchSource)
+	s.takeAfterHistory()
+	if given, ok := d.given[d.id(s)].(*DataSource); ok && s.TimestampField == "" {
+		s.TimestampField = given.TimestampField
+	}
 }
 
 // putObject brings an object that is not a view up to date.

@@ -316,6 +316,21 @@ func (s *Snapshot) Permissions() ([]*permissions.Permission, error) {
 	return list, nil
 }
 
+// Objects returns all objects, [DummyEntity] included, in the order of kinds and then names: what definitions are
+// exported from. Like other lists it leaves out what cannot be read, which [Snapshot.Bad] tells.
+func (s *Snapshot) Objects() iter.Seq[Object] {
+	return func(yield func(Object) bool) {
+		for kind := KindProject; kind <= KindPermission; kind++ {
+			ix := &s.kinds[kind]
+			for _, name := range slices.Sorted(maps.Keys(ix.byName)) {
+				if v, err := ix.byName[name].value(); err == nil && !yield(v.(Object)) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // Infra returns what Feast created outside the registry; in a file registry, for all its projects.
 func (s *Snapshot) Infra() (*Infra, error) {
 	if len(s.kinds[KindInfra].list) == 0 {

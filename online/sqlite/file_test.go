@@ -332,6 +332,17 @@ func TestCancelled(t *testing.T) {
 	if got := query(t, s.pool.path, "SELECT count(*) FROM p_stats"); got[0] != "1000" {
 		t.Errorf("after a cancelled write: got %s features, want 1000", got[0])
 	}
+	var first [][]byte
+	for n := range 500 {
+		first = append(first, driver(n))
+	}
+	n = 5
+	if err := s.Delete(errContext{t.Context(), &n}, table, first); !errors.Is(err, context.Canceled) || n > 0 {
+		t.Fatalf("Delete: got error %v after all but %d questions, want %v", err, n, context.Canceled)
+	}
+	if got := query(t, s.pool.path, "SELECT count(*) FROM p_stats"); got[0] != "1000" {
+		t.Errorf("after a cancelled deletion: got %s features, want 1000", got[0])
+	}
 
 	plan := online.NewReadPlan([]*online.Table{table})
 	r, err := s.Prepare(plan)

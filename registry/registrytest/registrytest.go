@@ -92,6 +92,7 @@ func Run(t *testing.T, h Harness) {
 		"UpdateToken":      testUpdateToken,
 		"UpdateRefresh":    testUpdateRefresh,
 		"UpdateTeardown":   testUpdateTeardown,
+		"CommitInfra":      testCommitInfra,
 		"SequenceFile":     testSequenceFile,
 		"SequenceSQL":      testSequenceSQL,
 		"Plan":             testPlan,
