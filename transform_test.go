@@ -702,7 +702,7 @@ func TestOnDemandNoAllocations(t *testing.T) {
 				if err := q.GetInto(ctx, &batch, &resp); err != nil {
 					t.Fatal(err)
 				}
-			}); n != 0 {
+			}); n != 0 && (len(refs) == 1 || n > pooled) { // the first has no function of rows
 				t.Errorf("%v: GetInto of %d rows allocates %v times", refs, rows, n)
 			}
 		}
