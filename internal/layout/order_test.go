@@ -78,6 +78,7 @@ var rules = map[string]rule{
 
 	"drivers/...":         {own: []string{"registry/...", "online/...", "drivers/embedded"}},
 	"examples/...":        {own: public},
+	"internal/interop":    {},
 	"internal/layout":     {},
 	"internal/testserver": {},
 	"internal/cputime":    {},
