@@ -201,7 +201,8 @@ func (w wanted) len() int {
 // split takes what is wanted below row hi.
 func (w wanted) split(hi int) (before, rest wanted) {
 	if !w.some {
-		return allRows(w.lo, min(w.hi, hi)), allRows(min(w.hi, hi), w.hi)
+		hi = min(max(hi, w.lo), w.hi)
+		return allRows(w.lo, hi), allRows(hi, w.hi)
 	}
 	n, _ := slices.BinarySearch(w.rows, int32(hi))
 	return someRows(w.rows[:n]), someRows(w.rows[n:])
