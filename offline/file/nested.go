@@ -330,7 +330,7 @@ func appendLeaf(b array.Builder, t leafType, v parquet.Value) error {
 
 // copyValue appends value i of an array of the builder's type.
 func copyValue(b array.Builder, a arrow.Array, i int) error {
-	if a.IsNull(i) {
+	if isNull(a, i) {
 		b.AppendNull()
 		return nil
 	}

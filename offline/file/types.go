@@ -142,10 +142,9 @@ func typeOfInt64(el *format.SchemaElement, hint arrow.DataType) (leafType, error
 		if !logical.IsSigned {
 			return plain(formFixed, 8, arrow.PrimitiveTypes.Uint64), nil
 		}
-	case nil:
-		if duration, ok := hint.(*arrow.DurationType); ok {
-			return plain(formFixed, 8, duration), nil
-		}
+	}
+	if duration, ok := hint.(*arrow.DurationType); ok {
+		return plain(formFixed, 8, duration), nil
 	}
 	return plain(formFixed, 8, arrow.PrimitiveTypes.Int64), nil
 }
