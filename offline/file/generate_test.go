@@ -36,7 +36,6 @@ var (
 	largeSize = benchmarkSize{features: 1_000_000, entities: 100_000, keys: 20_000}
 )
 
-
 const generatorStart = 1704067200 // 2024-01-01
 
 var utcMicros = &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}

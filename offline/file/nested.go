@@ -82,8 +82,7 @@ func (g *rowGroup) fillNested(ctx context.Context, c *column, s *shape, w wanted
 		}
 	}()
 	for i := range leaves {
-		meta := g.meta(s.first + i)
-		if err := readable(meta); err != nil {
+		if err := g.readable(s.first + i); err != nil {
 			return err
 		}
 		leaves[i] = &leafRows{pages: g.chunks[s.first+i].Pages(), buf: make([]parquet.Value, 1024)}

@@ -56,13 +56,13 @@ type dataFile struct {
 
 // rowGroup is a part of a file, whose columns are stored one by one.
 type rowGroup struct {
-	file   *dataFile
-	index  int
-	rows   int64
-	start  int64 // number of rows of the source before it
+	file  *dataFile
+	index int
+	rows  int64
+	start int64 // number of rows of the source before it
 	// ordinal is its number in the source.
 	ordinal int
-	chunks []parquet.ColumnChunk
+	chunks  []parquet.ColumnChunk
 	// layouts are those of the leaves, once somebody needed them.
 	layouts []atomic.Pointer[layout]
 }

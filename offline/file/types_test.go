@@ -1,17 +1,22 @@
 package file_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/offline"
@@ -175,6 +180,36 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// Files whose row groups are compressed differently are refused, for the library would take all for the first.
+func TestMixedCompression(t *testing.T) {
+	data, err := os.ReadFile("testdata/flat_pages.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := parquet.OpenFile(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Metadata().RowGroups[1].Columns[0].MetaData.Codec = format.Snappy
+	footer, err := thrift.Marshal(new(thrift.CompactProtocol), p.Metadata())
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := data[:len(data)-8-int(binary.LittleEndian.Uint32(data[len(data)-8:]))]
+	mixed := binary.LittleEndian.AppendUint32(append(slices.Clone(body), footer...), uint32(len(footer)))
+	path := filepath.Join(t.TempDir(), "mixed.parquet")
+	if err := os.WriteFile(path, append(mixed, "PAR1"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	job, err := file.New(".").All(t.Context(), &offline.ScanPlan{Source: &offline.Source{Path: path}, Event: offline.Column{Source: "e", Name: "e"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = offlinetest.ReadJob(t.Context(), t, job); !errors.Is(err, feasterr.ErrUnsupported) || !strings.Contains(err.Error(), "ZSTD and by SNAPPY") {
+		t.Error(err)
+	}
+}
+
 // The Parquet library decodes LZ4_RAW wrongly, without an error: that is why such files are refused. When the second half
 // fails, a fixed release is in use, and readable (pages.go) need not refuse them any more.
 func TestLZ4(t *testing.T) {
@@ -222,4 +257,3 @@ func TestLZ4(t *testing.T) {
 		t.Error("the Parquet library reads LZ4_RAW right now: do not refuse it any more")
 	}
 }
-
