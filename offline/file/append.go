@@ -19,6 +19,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/offline"
@@ -115,7 +116,13 @@ func physical(c *parquet.Column) parquet.Node {
 	var n parquet.Node
 	if c.Leaf() {
 		// All row groups of a column are compressed alike: the library, among others, reads no others.
-		if n = parquet.Leaf(c.Type()); c.Compression() != nil {
+		t := c.Type()
+		if logical := t.LogicalType(); logical != nil {
+			if _, null := logical.Value.(*format.NullType); null {
+				t = parquet.Int32Type // with only nulls; the library's own null columns are not read by DuckDB
+			}
+		}
+		if n = parquet.Leaf(t); c.Compression() != nil {
 			n = parquet.Compressed(n, c.Compression())
 		}
 	} else {

@@ -202,9 +202,10 @@ func valuer(t leafType, a arrow.Array) (func(i int) (parquet.Value, error), erro
 	case *array.Null: // they have no values
 		return nil, nil
 	}
+	if t.form == formNull {
+		return func(int) (parquet.Value, error) { return parquet.Value{}, errLoss }, nil
+	}
 	switch t.own.ID() {
-	case arrow.NULL:
-		return nil, errType
 	case arrow.BOOL:
 		if b, ok := a.(*array.Boolean); ok {
 			return func(i int) (parquet.Value, error) { return parquet.BooleanValue(b.Value(i)), nil }, nil

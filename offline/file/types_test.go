@@ -169,6 +169,11 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatal(n, err)
 		}
 		again, copied := read(to)
+		if i := again.FieldIndices("null"); i != nil { // columns of nothing but nulls become some type or other
+			fields := again.Fields()
+			fields[i[0]].Type = arrow.Null
+			again = arrow.NewSchema(fields, nil)
+		}
 		for i := range rows {
 			if rows[i] != copied[i] {
 				t.Errorf("%s, row %d:\n%s became\n%s", name, i, rows[i], copied[i])

@@ -256,7 +256,7 @@ func parquetSchema(s *arrow.Schema) (*parquet.Schema, map[string]string, error) 
 
 func nodeOf(t arrow.DataType, nullable bool) (parquet.Node, error) {
 	n, err := requiredNode(t)
-	if err != nil || !nullable {
+	if err != nil || !nullable && t.ID() != arrow.NULL {
 		return n, err
 	}
 	return parquet.Optional(n), nil
@@ -264,8 +264,8 @@ func nodeOf(t arrow.DataType, nullable bool) (parquet.Node, error) {
 
 func requiredNode(t arrow.DataType) (parquet.Node, error) {
 	switch t := t.(type) {
-	case *arrow.NullType:
-		return parquet.Leaf(parquet.NullType), nil
+	case *arrow.NullType: // the library's own null columns are not read by DuckDB
+		return parquet.Leaf(parquet.Int32Type), nil
 	case *arrow.BooleanType:
 		return parquet.Leaf(parquet.BooleanType), nil
 	case *arrow.Int8Type, *arrow.Int16Type, *arrow.Int32Type, *arrow.Int64Type:
