@@ -18,7 +18,7 @@ var (
 	registryDriver = []string{"registry", "permissions", "config", "types", "feasterr"}
 	onlineDriver   = []string{"online", "config", "types", "feasterr"}
 	public         = []string{
-		".", "registry/...", "online/...", "permissions", "config", "types", "telemetry", "feasterr", "drivers/...",
+		".", "registry/...", "online/...", "permissions", "config", "types", "telemetry", "feasterr", "drivers/...", "feasttest",
 	}
 )
 
@@ -28,9 +28,10 @@ var rules = map[string]rule{
 	"feasterr":  {},
 	"telemetry": {},
 	"types":     {own: []string{"feasterr"}},
-	"config":    {own: []string{"feasterr"}, modules: []string{"go.yaml.in/yaml/v3"}},
+	"config":    {own: []string{"feasterr", "internal/yamldoc"}, modules: []string{"go.yaml.in/yaml/v3"}},
 
 	"internal/sealed":     {},
+	"internal/yamldoc":    {own: []string{"feasterr"}, modules: []string{"go.yaml.in/yaml/v3"}},
 	"internal/protos/...": {own: []string{"internal/protos/..."}, modules: []string{"google.golang.org/protobuf"}},
 
 	"permissions": {own: []string{"feasterr", "internal/sealed"}},
@@ -41,9 +42,16 @@ var rules = map[string]rule{
 		},
 		modules: []string{"google.golang.org/protobuf"},
 	},
-	"registry/file":         {own: registryDriver},
-	"registry/memory":       {own: registryDriver},
-	"registry/registrytest": {own: registryDriver},
+	"registry/file":   {own: registryDriver},
+	"registry/memory": {own: registryDriver},
+	"registry/registrytest": {
+		own:     append([]string{"internal/sealed", "internal/protos/..."}, registryDriver...),
+		modules: []string{"google.golang.org/protobuf"},
+	},
+	"registry/definitions": {
+		own:     []string{"registry", "permissions", "config", "types", "feasterr", "internal/yamldoc"},
+		modules: []string{"go.yaml.in/yaml/v3"},
+	},
 
 	"online":            {own: []string{"types", "config", "feasterr"}},
 	"online/memory":     {own: onlineDriver},
@@ -61,9 +69,12 @@ var rules = map[string]rule{
 	},
 	".": {
 		own: []string{
-			"registry", "online", "permissions", "config", "types", "telemetry", "feasterr", "internal/plan",
+			"registry", "registry/definitions", "online", "permissions", "config", "types", "telemetry", "feasterr",
+			"internal/plan",
 		},
 	},
+
+	"feasttest": {own: []string{".", "config", "online/memory", "registry/memory"}},
 
 	"drivers/...":         {own: []string{"registry/...", "online/...", "drivers/embedded"}},
 	"examples/...":        {own: public},
@@ -74,7 +85,8 @@ var rules = map[string]rule{
 
 // core lists the packages that every program links, with any driver or none.
 var core = []string{
-	"feasterr", "telemetry", "types", "config", "permissions", "registry", "online", "internal/plan", ".",
+	"feasterr", "telemetry", "types", "config", "permissions", "registry", "registry/definitions", "online",
+	"internal/plan", ".",
 }
 
 // heavy lists what no core package may reach, by the beginning of import paths.
