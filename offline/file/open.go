@@ -105,11 +105,11 @@ func (f *dataFile) open() error {
 		return malformed(err)
 	}
 	f.parquet, f.meta = p, p.Metadata()
-	var hints *arrow.Schema
+	var known hints
 	if text, ok := p.Lookup("ARROW:schema"); ok {
-		hints = arrowSchema(text)
+		known = readHints(text)
 	}
-	if f.columns, err = columnsOf(f.meta.Schema, hints); err != nil {
+	if f.columns, err = columnsOf(f.meta.Schema, known); err != nil {
 		return err
 	}
 	leaves := 0
