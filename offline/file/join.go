@@ -242,15 +242,6 @@ func (v *joinedView) resolve(p *offline.JoinPlan) error {
 	return errors.Join(errs...)
 }
 
-// scanRows is about how many rows a task of a scan reads at a time.
-var scanRows = 1 << 17
-
-// stretchOf is a part of a row group that one task reads.
-type stretchOf struct {
-	group *rowGroup
-	rows  wanted
-}
-
 // join finds the winners of all entity rows.
 func (v *joinedView) join(ctx context.Context, e *entities) error {
 	ids := make([]int32, e.rows)
@@ -308,15 +299,11 @@ func (v *joinedView) scan(ctx context.Context, set *keySet, s *slots) ([]candida
 	low, high := s.window()
 	var groups []*rowGroup
 	for _, g := range v.table.groups {
-		if from, to, ok := g.bounds(v.event, v.units.event); ok && (from > high || to < low) {
-			continue
+		if !slices.ContainsFunc(set.columns, func(k *keyColumn) bool { return !g.canHold(k.column, &k.values) }) {
+			groups = append(groups, g)
 		}
-		if slices.ContainsFunc(set.columns, func(k *keyColumn) bool { return !g.canHold(k.column, &k.values) }) {
-			continue
-		}
-		groups = append(groups, g)
 	}
-	tasks, err := stretches(ctx, groups, v.event)
+	tasks, err := stretches(ctx, groups, v.event, window{low, high, v.units.event})
 	if err != nil {
 		return nil, err
 	}
@@ -349,36 +336,6 @@ func (v *joinedView) scan(ctx context.Context, set *keySet, s *slots) ([]candida
 		}
 	}
 	return best, nil
-}
-
-// stretches divides row groups, between pages of a column, into parts that fit well in the caches.
-func stretches(ctx context.Context, groups []*rowGroup, c *column) ([]stretchOf, error) {
-	var out []stretchOf
-	for _, g := range groups {
-		if g.rows > math.MaxInt32 {
-			return nil, inFile(g.file.path, feasterr.Unsupported("a row group of %d rows", g.rows))
-		}
-		from := 0
-		if p := c.in[g.file]; g.rows > int64(scanRows) && p.shape != nil && p.shape.flat() && p.shape.leaf.form != formNull {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			l, err := g.layout(p.shape.first)
-			if err != nil {
-				return nil, inFile(g.file.path, err)
-			}
-			for _, p := range l.pages {
-				if to := int(p.first + p.rows); to-from >= scanRows*3/4 {
-					out = append(out, stretchOf{g, allRows(from, to)})
-					from = to
-				}
-			}
-		}
-		if from < int(g.rows) {
-			out = append(out, stretchOf{g, allRows(from, int(g.rows))})
-		}
-	}
-	return out, nil
 }
 
 // scanner is the scan of one goroutine.
