@@ -303,7 +303,7 @@ func (v *joinedView) scan(ctx context.Context, set *keySet, s *slots) ([]candida
 			groups = append(groups, g)
 		}
 	}
-	tasks, err := stretches(ctx, groups, v.event, window{low, high, v.units.event})
+	tasks, err := stretches(ctx, groups, v.event, window{low, high, v.units.event}, scanRows)
 	if err != nil {
 		return nil, err
 	}
