@@ -315,3 +315,16 @@ func BenchmarkJoinScale(b *testing.B) {
 		})
 	}
 }
+
+// Joins allocate for pages and batches, not for values.
+func TestAllocations(t *testing.T) {
+	size := benchmarkSize{features: 100_000, entities: 20_000, keys: 2_000}
+	path := filepath.Join(t.TempDir(), "features.parquet")
+	size.generate(t, path)
+	entities := size.entityRows()
+	allocations := testing.AllocsPerRun(3, func() { size.joined(t, path, entities, func(arrow.RecordBatch) {}) })
+	if allocations > 2_000 {
+		t.Errorf("%.0f allocations for %d and %d rows", allocations, size.features, size.entities)
+	}
+	t.Logf("%.0f allocations", allocations)
+}

@@ -122,7 +122,7 @@ func writeRows(ctx context.Context, out io.Writer, schema *parquet.Schema, shape
 		w.SetKeyValueMetadata(k, v)
 	}
 	columns := w.ColumnWriters()
-	enc := encoder{values: make([][]parquet.Value, len(columns))}
+	enc := encoder{values: make([][]parquet.Value, len(columns)), of: map[*shape]valuerOf{}}
 	group := 0
 	size := 0
 	for rows.Next() {
