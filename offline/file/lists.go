@@ -73,9 +73,7 @@ func (g *rowGroup) fillList(ctx context.Context, c *column, s *shape, w wanted, 
 	if err != nil {
 		return err
 	}
-	dst.mu.Lock()
-	dst.nested = append(dst.nested, stretch{at: at, values: values})
-	dst.mu.Unlock()
+	dst.put(at, values)
 	return nil
 }
 
