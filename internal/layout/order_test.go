@@ -16,9 +16,10 @@ type rule struct {
 
 var (
 	registryDriver = []string{"registry", "permissions", "config", "types", "feasterr"}
+	arrow          = "github.com/apache/arrow-go/v18"
 	onlineDriver   = []string{"online", "config", "types", "feasterr"}
 	public         = []string{
-		".", "registry/...", "online/...", "permissions", "config", "types", "telemetry", "feasterr", "drivers/...", "feasttest",
+		".", "registry/...", "online/...", "offline/...", "permissions", "config", "types", "telemetry", "feasterr", "drivers/...", "feasttest",
 	}
 )
 
@@ -64,6 +65,13 @@ var rules = map[string]rule{
 	},
 	"online/sqlite": {own: onlineDriver, modules: []string{"modernc.org/sqlite", "modernc.org/libc"}},
 
+	"offline": {own: []string{"config", "feasterr"}, modules: []string{arrow}},
+	"offline/file": {
+		own:     []string{"offline", "config", "feasterr"},
+		modules: []string{arrow, "github.com/parquet-go/parquet-go"},
+	},
+	"offline/offlinetest": {own: []string{"offline", "feasterr"}, modules: []string{arrow}},
+
 	"internal/plan": {
 		own: []string{"registry", "online", "permissions", "config", "types", "telemetry", "feasterr"},
 	},
@@ -76,7 +84,7 @@ var rules = map[string]rule{
 
 	"feasttest": {own: []string{".", "config", "online/memory", "registry/memory"}},
 
-	"drivers/...":         {own: []string{"registry/...", "online/...", "drivers/embedded"}},
+	"drivers/...":         {own: []string{"registry/...", "online/...", "offline/...", "drivers/embedded"}},
 	"examples/...":        {own: public},
 	"internal/interop":    {},
 	"internal/layout":     {},
