@@ -126,7 +126,7 @@ func TestImport(t *testing.T) {
 				arrow.Field{Name: "s", Type: str, Nullable: true}, arrow.Field{Name: "l", Type: arrow.ListOf(arrow.ListOf(i64)), Nullable: true},
 				arrow.Field{Name: "t", Type: stamp(arrow.Microsecond, "UTC"), Nullable: true}, arrow.Field{Name: "b", Type: arrow.FixedWidthTypes.Boolean, Nullable: true},
 			),
-			`[{"s": "x", "l": [[1], []], "t": "2024-01-01 00:00:00", "b": true}, {"s": null}]`, types.Struct,
+			`[{"s": "x", "l": [[1], []], "t": 1704067200000000, "b": true}, {"s": null}]`, types.Struct,
 			[]any{map[string]any{"s": "x", "l": []any{[]int64{1}, []int64{}}, "t": int64(1704067200), "b": true}, map[string]any{"s": nil, "l": nil, "t": nil, "b": nil}},
 		},
 		{arrow.ListOf(arrow.MapOf(str, str)), `[[[{"key": "a", "value": "b"}], null]]`, types.MapList, []any{[]map[string]any{{"a": "b"}, {}}}},
