@@ -89,3 +89,7 @@ func native[T any](s []T) []byte {
 	var zero T
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(zero)))
 }
+
+// ParseWhole reads decimal text as Python's int() does: surrounding space, a sign, and single underscores between digits
+// are allowed.
+func ParseWhole(s string) (int64, error) { return parseWhole(s) }

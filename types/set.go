@@ -209,7 +209,7 @@ func wholeNumber(v any) (int64, error) {
 		return fromFloat(n)
 	case json.Number:
 		if isInteger(string(n)) {
-			return ParseWhole(string(n))
+			return parseWhole(string(n))
 		}
 		f, err := strconv.ParseFloat(string(n), 64)
 		if err != nil {
@@ -217,7 +217,7 @@ func wholeNumber(v any) (int64, error) {
 		}
 		return fromFloat(f)
 	case string:
-		return ParseWhole(n)
+		return parseWhole(n)
 	}
 	return 0, unfit(v, Int64)
 }
@@ -240,9 +240,8 @@ func fromFloat(f float64) (int64, error) {
 	return int64(f), nil
 }
 
-// ParseWhole reads decimal text as Python's int() does: surrounding space, a sign, and single underscores between digits
-// are allowed.
-func ParseWhole(s string) (int64, error) {
+// parseWhole reads decimal text: surrounding space, a sign, and single underscores between digits are allowed.
+func parseWhole(s string) (int64, error) {
 	text := strings.TrimSpace(s)
 	digits := strings.TrimLeft(text, "+-")
 	if len(text)-len(digits) > 1 || strings.HasPrefix(digits, "_") || strings.HasSuffix(digits, "_") || strings.Contains(digits, "__") {
