@@ -252,6 +252,20 @@ func (c *Column) setAny(row int, b []byte) error {
 		c.setOdd(row, append([]byte(nil), b...), v.null())
 		return nil
 	}
+	if c.store != storeRaw {
+		return c.setMember(row, v)
+	}
+	if err := c.put(row, b); err != nil {
+		return err
+	}
+	if v.null() {
+		c.states()[row] = byte(NullValue) | stateNull
+	}
+	return nil
+}
+
+// setMember stores a value of the column's type, which is not raw.
+func (c *Column) setMember(row int, v value) error {
 	switch c.store {
 	case storeInt64:
 		c.setInt64(row, int64(v.bits))
@@ -263,15 +277,8 @@ func (c *Column) setAny(row int, b []byte) error {
 		c.f32()[row], c.states()[row] = math.Float32frombits(uint32(v.bits)), byte(Present)
 	case storeBool:
 		c.bools()[row], c.states()[row] = v.bits != 0, byte(Present)
-	case storeBytes, storeList:
-		return c.setData(row, v.data)
 	default:
-		if err := c.put(row, b); err != nil {
-			return err
-		}
-		if v.null() {
-			c.states()[row] = byte(NullValue) | stateNull
-		}
+		return c.setData(row, v.data)
 	}
 	return nil
 }
@@ -451,7 +458,7 @@ func (c *Column) AppendValue(dst []byte, row int) []byte {
 		}
 		return append(dst, 0)
 	case storeList:
-		return c.appendList(dst, row)
+		return appendList(dst, c.typ.Elem(), c.bytes(c.cells()[row]))
 	}
 	data := c.bytes(c.cells()[row])
 	return append(binary.AppendUvarint(dst, uint64(len(data))), data...)

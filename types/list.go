@@ -105,10 +105,9 @@ func elemBits(elem Type, b []byte, i int) uint64 {
 	return binary.NativeEndian.Uint64(b[8*i:])
 }
 
-// appendList appends the length and message of a list cell, numbers packed.
-func (c *Column) appendList(dst []byte, row int) []byte {
-	elem := c.typ.Elem()
-	data := c.bytes(c.cells()[row])
+// appendList appends the length and message of a list or set of elem, numbers packed. data is what a cell holds: numbers
+// in native form, or the message.
+func appendList(dst []byte, elem Type, data []byte) []byte {
 	width, wire := widthOf(elem), wireOf(elem)
 	if width == 0 || len(data) == 0 {
 		return append(binary.AppendUvarint(dst, uint64(len(data))), data...)

@@ -77,78 +77,116 @@ var (
 // SetScalar stores a native value in a scalar cell, coerced as Feast coerces entity values: whole numbers from numbers
 // (cut toward zero), booleans and decimal text; text from anything that has one in Python; timestamps from times and
 // whole seconds. nil and what does not convert is an error that does not name the column, and leaves the cell as it was.
-// Numbers may be json.Number, which keeps integers exact.
+// Numbers may be json.Number, which keeps integers exact. For the values of features there is [Column.SetNative].
 func (c *Column) SetScalar(row int, v any) error {
 	if v == nil {
 		return errNull
 	}
-	switch c.typ {
+	x, err := scalarOf(c.typ, v)
+	if err != nil {
+		return err
+	}
+	return c.setMember(row, x)
+}
+
+// scalarOf converts a native value to a scalar type.
+func scalarOf(t Type, v any) (value, error) {
+	switch t {
 	case Int64, Int32:
 		n, err := wholeNumber(v)
-		if err != nil {
-			return err
+		if err == nil && t == Int32 && (n < math.MinInt32 || n > math.MaxInt32) {
+			err = fmt.Errorf("%d is %w for %s", n, errRange, t)
 		}
-		if c.typ == Int64 {
-			c.SetInt64(row, n)
-			return nil
-		}
-		if n < math.MinInt32 || n > math.MaxInt32 {
-			return fmt.Errorf("%d is %w for %s", n, errRange, c.typ)
-		}
-		c.SetInt32(row, int32(n))
-		return nil
+		return value{typ: t, bits: uint64(n)}, err
 	case UnixTimestamp:
-		switch t := v.(type) {
+		switch s := v.(type) {
 		case time.Time:
-			c.setInt64(row, unixSeconds(t))
-			return nil
+			return value{typ: t, bits: uint64(unixSeconds(s))}, nil
 		case float64, float32, bool:
-			return unfit(v, c.typ)
+			return value{}, unfit(v, t)
 		case json.Number:
-			if !isInteger(string(t)) {
-				return unfit(v, c.typ)
+			if !isInteger(string(s)) {
+				return value{}, unfit(v, t)
 			}
 		}
 		n, err := wholeNumber(v)
-		if err != nil {
-			return err
+		return value{typ: t, bits: uint64(n)}, err
+	case String:
+		if s, ok := textOf(v); ok {
+			return textValue(t, s)
 		}
-		c.setInt64(row, n)
-		return nil
-	case String, UUID, TimeUUID, Decimal:
-		s, ok := textOf(v)
-		if !ok {
-			return unfit(v, c.typ)
+	case UUID, TimeUUID:
+		switch u := v.(type) {
+		case string:
+			return textValue(t, u)
+		case [16]byte:
+			return value{typ: t, data: appendUUID(nil, u)}, nil
 		}
-		return c.SetString(row, s)
-	case Bytes:
+	case Decimal:
+		if s, ok := v.(string); ok {
+			if !isDecimal(s) {
+				return value{}, fmt.Errorf("text %q is no decimal number", s)
+			}
+			return textValue(t, s)
+		}
+	case Bytes, PdfBytes, ImageBytes:
 		if b, ok := v.([]byte); ok {
-			return c.SetBytes(row, b)
+			return value{typ: t, data: b}, nil
 		}
 	case Bool:
 		switch b := v.(type) {
 		case bool:
-			c.SetBool(row, b)
-			return nil
-		case json.Number, int, int64, int32:
-			if n, err := wholeNumber(b); err == nil {
-				c.SetBool(row, n != 0)
-				return nil
+			return boolValue(b), nil
+		case json.Number:
+			if !isInteger(string(b)) {
+				return value{}, unfit(v, t)
 			}
+		case string, float64, float32:
+			return value{}, unfit(v, t)
+		}
+		if n, err := wholeNumber(v); err == nil {
+			return boolValue(n != 0), nil
 		}
 	case Float64, Float32:
-		f, err := floatNumber(v)
-		if err != nil {
-			return err
+		f, err := floatNumber(v, t)
+		if t == Float32 {
+			return value{typ: t, bits: uint64(math.Float32bits(float32(f)))}, err
 		}
-		if c.typ == Float64 {
-			c.SetFloat64(row, f)
-		} else {
-			c.SetFloat32(row, float32(f))
-		}
-		return nil
+		return value{typ: t, bits: math.Float64bits(f)}, err
 	}
-	return unfit(v, c.typ)
+	return value{}, unfit(v, t)
+}
+
+func boolValue(b bool) value {
+	v := value{typ: Bool}
+	if b {
+		v.bits = 1
+	}
+	return v
+}
+
+// textValue is text of a type. It aliases s.
+func textValue(t Type, s string) (value, error) {
+	if !utf8.ValidString(s) {
+		return value{}, errUTF8
+	}
+	return value{typ: t, data: unsafe.Slice(unsafe.StringData(s), len(s))}, nil // which is only read
+}
+
+// isDecimal reports whether Python's Decimal reads the text.
+func isDecimal(s string) bool {
+	digits := strings.TrimLeft(s, "+-")
+	if len(s)-len(digits) > 1 {
+		return false
+	}
+	if word := strings.ToLower(digits); word == "nan" || word == "inf" || word == "infinity" {
+		return true
+	}
+	if digits == "" || strings.Trim(digits, "0123456789.eE+-") != "" {
+		return false
+	}
+	_, err := strconv.ParseFloat(s, 64)
+	return err == nil || errors.Is(err, strconv.ErrRange)
 }
 
 func unfit(v any, t Type) error { return fmt.Errorf("a %s does not convert to %s", nativeName(v), t) }
@@ -257,7 +295,8 @@ func parseWhole(s string) (int64, error) {
 	return n, nil
 }
 
-func floatNumber(v any) (float64, error) {
+// floatNumber converts as Feast does: what Python's float() takes for Float32, only numbers for Float64.
+func floatNumber(v any, t Type) (float64, error) {
 	switch n := v.(type) {
 	case float64:
 		return n, nil
@@ -269,11 +308,25 @@ func floatNumber(v any) (float64, error) {
 			return 0, fmt.Errorf("number %s is %w", n, errRange)
 		}
 		return f, nil
+	case bool:
+		if t == Float64 {
+			return 0, unfit(v, t)
+		}
 	case string:
-		return 0, unfit(v, Float64)
+		if t == Float64 {
+			return 0, unfit(v, t)
+		}
+		f, err := strconv.ParseFloat(strings.TrimSpace(n), 64)
+		if err != nil && !errors.Is(err, strconv.ErrRange) || strings.ContainsAny(n, "xX") {
+			return 0, fmt.Errorf("text %q is no number", n)
+		}
+		return f, nil
 	}
 	n, err := wholeNumber(v)
-	return float64(n), err
+	if err != nil {
+		return 0, unfit(v, t)
+	}
+	return float64(n), nil
 }
 
 // textOf is what Python's str() makes of a scalar.

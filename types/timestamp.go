@@ -79,6 +79,26 @@ func ParseTimestamp(b []byte) (Timestamp, error) {
 	return t, nil
 }
 
+// layouts of text times, which time.Parse also reads with a fraction of a second.
+var layouts = []string{
+	"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05Z07",
+	"2006-01-02T15:04:05Z07:00:00", "2006-01-02T15:04Z07:00", "2006-01-02T15:04", "2006-01-02",
+}
+
+// ParseISOTime reads an ISO 8601 time, with T or a space before the time of day and without an offset in UTC: the forms in
+// which Feast and its stores write times.
+func ParseISOTime(s string) (Timestamp, bool) {
+	if len(s) > 10 && s[10] == ' ' {
+		s = s[:10] + "T" + s[11:]
+	}
+	for _, layout := range layouts {
+		if t, err := time.Parse(layout, s); err == nil {
+			return TimestampOf(t), true
+		}
+	}
+	return Timestamp{}, false
+}
+
 // Range of years that RFC 3339 can express, as google.protobuf.Timestamp limits it.
 const (
 	minRFC3339 = -62135596800 // 0001-01-01T00:00:00Z

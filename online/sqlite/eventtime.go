@@ -29,7 +29,7 @@ func eventTime(s *stmt, column int, zone *time.Location) (t types.Timestamp, err
 		return t, nil
 	default:
 		text := string(s.bytes(column))
-		t, ok := parseTime(text)
+		t, ok := types.ParseISOTime(text)
 		if !ok {
 			return t, feasterr.Invalid("malformed event time %q", text)
 		}
@@ -39,25 +39,6 @@ func eventTime(s *stmt, column int, zone *time.Location) (t types.Timestamp, err
 		t.Seconds = fromLocal(t.Seconds, zone)
 	}
 	return t, nil
-}
-
-// layouts of text times, which time.Parse also reads with a fraction of a second.
-var layouts = []string{
-	"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05Z07:00:00",
-	"2006-01-02T15:04Z07:00", "2006-01-02T15:04", "2006-01-02",
-}
-
-// parseTime reads an ISO 8601 time, with T or a space before the time of day. Without an offset it is in UTC.
-func parseTime(s string) (types.Timestamp, bool) {
-	if len(s) > 10 && s[10] == ' ' {
-		s = s[:10] + "T" + s[11:]
-	}
-	for _, layout := range layouts {
-		if t, err := time.Parse(layout, s); err == nil {
-			return types.TimestampOf(t), true
-		}
-	}
-	return types.Timestamp{}, false
 }
 
 // wholeSeconds cuts the fraction of a second, toward zero, as Python's int does.
