@@ -72,11 +72,13 @@ func (m *Importer) Import(dst *types.Column, at int, src arrow.Array) error {
 	case types.Decimal:
 		return each(dst, at, src, m.decimals(src), dst.SetString)
 	case types.JSON:
-		return each(dst, at, src, m.json(src), dst.SetString)
+		return m.importJSON(dst, at, src)
 	case types.Bytes, types.PdfBytes, types.ImageBytes:
 		return each(dst, at, src, bytesOf(src), dst.SetBytes)
-	case types.Map, types.Struct, types.MapList, types.StructList, types.ValueList, types.ValueSet, types.ScalarMap, types.ZonedTimestamp:
+	case types.Map, types.Struct, types.MapList, types.StructList, types.ValueList, types.ValueSet, types.ScalarMap:
 		return m.importNested(dst, at, src)
+	case types.ZonedTimestamp:
+		return m.importZoned(dst, at, src)
 	default:
 		if t.Elem() != types.Invalid {
 			return m.importLists(dst, at, src)
@@ -556,32 +558,17 @@ func (m *Importer) uuids(src arrow.Array) getter[string] {
 	}
 }
 
-// json reads JSON: text of it, and what can be written as such.
-func (m *Importer) json(src arrow.Array) getter[string] {
+// importJSON copies JSON: text of it, and what can be written as such.
+func (m *Importer) importJSON(dst *types.Column, at int, src arrow.Array) error {
 	if text := textsOf(src); text != nil {
-		return func(i int) (string, error) {
-			s, _ := text(i)
+		return each(dst, at, src, text, func(row int, s string) error {
 			if !json.Valid(unsafe.Slice(unsafe.StringData(s), len(s))) {
-				return "", errors.New("is not valid JSON")
+				return errors.New("is not valid JSON")
 			}
-			return s, nil
-		}
+			return dst.SetString(row, s)
+		})
 	}
-	if d, ok := src.(*array.Dictionary); ok {
-		return through(d, m.json)
-	}
-	value := jsonOf(src)
-	if value == nil {
-		return nil
-	}
-	return func(i int) (string, error) {
-		b, err := value(m.buf[:0], i)
-		if err != nil {
-			return "", err
-		}
-		m.buf = b
-		return unsafe.String(unsafe.SliceData(b), len(b)), nil
-	}
+	return each(dst, at, src, func(i int) (any, error) { return native(src, i, false) }, dst.SetNative)
 }
 
 // decimals reads decimals and text of them.

@@ -3,7 +3,6 @@ package arrowconv
 import (
 	"fmt"
 	"strings"
-	"unsafe"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -63,13 +62,13 @@ func (m *Importer) importLists(dst *types.Column, at int, src arrow.Array) error
 		}
 		return importList(dst, at, list, items, nil, get, &m.i64, types.NullUnixTimestamp)
 	case types.Bytes:
-		return importBytes(m, dst, at, list, items)
+		return importList(dst, at, list, items, nil, bytesOf(items), &m.binary, nil)
 	case types.UUID, types.TimeUUID:
 		return importList(dst, at, list, items, nil, kept(m, items, m.uuids), &m.text, "")
 	case types.Decimal:
 		return importList(dst, at, list, items, nil, kept(m, items, m.decimals), &m.text, "")
 	case types.JSON:
-		return importList(dst, at, list, items, nil, kept(m, items, m.json), &m.text, "")
+		return m.importJSONLists(dst, at, list, items)
 	default: // String
 		return importList(dst, at, list, items, nil, textsOf(items), &m.text, "")
 	}
@@ -98,18 +97,14 @@ func narrowed(get getter[int64]) getter[int32] {
 	}
 }
 
-// importList copies lists of comparable elements. whole, when it is not nil, has all elements in the form of the column;
+// importList copies lists. whole, when it is not nil, has all elements in the form of the column;
 // null stands for a null among them.
-func importList[T interface {
-	comparable
-	types.Native
-}](dst *types.Column, at int, list array.ListLike, items arrow.Array, whole []T, get getter[T], scratch *[]T, null T) error {
+func importList[T types.Native](dst *types.Column, at int, list array.ListLike, items arrow.Array, whole []T, get getter[T], scratch *[]T, null T) error {
 	if get == nil {
 		return misfit(dst, list)
 	}
-	set := dst.Type().IsSet()
 	isNull := nullsOf(items)
-	direct := whole != nil && items.NullN() == 0 && !set
+	direct := whole != nil && items.NullN() == 0
 	for i := range list.Len() {
 		if list.IsNull(i) {
 			dst.Clear(at+i, types.NullValue)
@@ -129,9 +124,6 @@ func importList[T interface {
 				elems = append(elems, v)
 			}
 			*scratch = elems
-			if set {
-				elems = distinct(elems)
-			}
 		}
 		if err == nil {
 			err = types.SetList(dst, at+i, elems)
@@ -143,65 +135,12 @@ func importList[T interface {
 	return nil
 }
 
-// distinct removes repetitions in place and keeps the order.
-func distinct[T comparable](elems []T) []T {
-	out := elems[:0]
-	if len(elems) > 32 {
-		seen := make(map[T]struct{}, len(elems))
-		for _, v := range elems {
-			if _, ok := seen[v]; !ok {
-				seen[v] = struct{}{}
-				out = append(out, v)
-			}
-		}
-		return out
+// importJSONLists copies lists of JSON text, or of what can be written as such.
+func (m *Importer) importJSONLists(dst *types.Column, at int, list array.ListLike, items arrow.Array) error {
+	if text := textsOf(items); text != nil {
+		return importList(dst, at, list, items, nil, text, &m.text, "")
 	}
-next:
-	for _, v := range elems {
-		for _, w := range out {
-			if v == w {
-				continue next
-			}
-		}
-		out = append(out, v)
-	}
-	return out
-}
-
-// importBytes copies lists of bytes, which are not comparable.
-func importBytes(m *Importer, dst *types.Column, at int, list array.ListLike, items arrow.Array) error {
-	get := bytesOf(items)
-	if get == nil {
-		return misfit(dst, list)
-	}
-	isNull := nullsOf(items)
-	for i := range list.Len() {
-		if list.IsNull(i) {
-			dst.Clear(at+i, types.NullValue)
-			continue
-		}
-		start, end := list.ValueOffsets(i)
-		m.binary = m.binary[:0]
-		m.text = m.text[:0]
-		for j := int(start); j < int(end); j++ {
-			var b []byte
-			if !isNull(j) {
-				b, _ = get(j)
-			}
-			m.binary = append(m.binary, b)
-			m.text = append(m.text, unsafe.String(unsafe.SliceData(b), len(b)))
-		}
-		if dst.Type().IsSet() {
-			m.binary = m.binary[:0]
-			for _, s := range distinct(m.text) {
-				m.binary = append(m.binary, unsafe.Slice(unsafe.StringData(s), len(s)))
-			}
-		}
-		if err := types.SetList(dst, at+i, m.binary); err != nil {
-			return &feasterr.RequestError{Column: dst.Name(), Row: at + i, Err: err}
-		}
-	}
-	return nil
+	return each(dst, at, list, func(i int) (any, error) { return nativeList(list, i) }, dst.SetNative)
 }
 
 // never reads of arrays of nulls, where there is nothing to read.
