@@ -9,15 +9,18 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/apache/arrow-go/v18/arrow"
+
 	"github.com/feastgo/feast/feasterr"
 )
 
 // Frame is a small table in memory: the entity rows of a request. It is implemented by [Columns], [Rows], [*Batch] and
-// what [Structs] returns.
+// what [Structs] and [ArrowFrame] return.
 //
 // Go slices with an element type are taken strictly: a []string for an Int64 join key is an error. []any and what comes from
 // JSON are coerced as Feast does: "1001" becomes 1001, 5 becomes "5" for a string key.
 type Frame interface {
+	EntitySource
 	// appendColumns appends the frame's columns to dst. They alias the frame.
 	appendColumns(dst []frameColumn) ([]frameColumn, error)
 }
@@ -94,9 +97,10 @@ const (
 	colBool
 	colBytes
 	colTime
+	colArrow // an arrow.Array, at which data points
 )
 
-var columnKindNames = [...]string{"[]any", "[]int", "[]int32", "[]int64", "[]string", "[]float32", "[]float64", "[]bool", "[][]byte", "[]time.Time"}
+var columnKindNames = [...]string{"[]any", "[]int", "[]int32", "[]int64", "[]string", "[]float32", "[]float64", "[]bool", "[][]byte", "[]time.Time", "Arrow array"}
 
 func (k columnKind) String() string { return columnKindNames[k] }
 
@@ -165,6 +169,13 @@ func columnOf(name string, v any) (frameColumn, bool) {
 	}
 	return frameColumn{}, false
 }
+
+func arrowColumn(name string, a *arrow.Array) frameColumn {
+	return frameColumn{name: name, kind: colArrow, n: (*a).Len(), data: unsafe.Pointer(a)}
+}
+
+// array returns the array of a column of kind colArrow.
+func (c *frameColumn) array() arrow.Array { return *(*arrow.Array)(c.data) }
 
 func columnFrom[T any](name string, kind columnKind, v []T) frameColumn {
 	return frameColumn{name: name, kind: kind, n: len(v), data: unsafe.Pointer(unsafe.SliceData(v))}

@@ -8,10 +8,13 @@ import (
 	"slices"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
+
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/plan"
 	"github.com/feastgo/feast/online"
 	"github.com/feastgo/feast/types"
+	"github.com/feastgo/feast/types/arrowconv"
 )
 
 // chunkKeys bounds how many entities of a key set one store read is given, so that a large request neither builds one
@@ -32,6 +35,7 @@ type request struct {
 	ends    []int  // of the keys in buf
 	repeats [][]repeat
 	seen    keyTable
+	arrow   arrowconv.Importer
 }
 
 // repeat says that a row asks for the same entity as an earlier one.
@@ -69,6 +73,12 @@ func (q *request) convert(out *OnlineResponse, l *plan.Layout, rows int) error {
 			continue
 		}
 		dst, src := &cols[i], &q.frame[c.Source]
+		if src.kind == colArrow {
+			if err := q.importArrow(dst, src.array(), c.Type == types.Invalid && !l.IsKey(i)); err != nil {
+				return err
+			}
+			continue
+		}
 		if c.Type == types.Invalid && src.kind == colAny && !l.IsKey(i) {
 			if err := fillEcho(dst, slice[any](src)); err != nil {
 				return err
@@ -77,6 +87,19 @@ func (q *request) convert(out *OnlineResponse, l *plan.Layout, rows int) error {
 		}
 		if err := fill(dst, src); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// importArrow converts a column of a record batch; nulls are for columns that are only answered.
+func (q *request) importArrow(dst *types.Column, src arrow.Array, nulls bool) error {
+	if err := q.arrow.Import(dst, 0, src); err != nil || nulls {
+		return err
+	}
+	for row := range src.Len() {
+		if !dst.HasValue(row) {
+			return &feasterr.RequestError{Column: dst.Name(), Row: row, Msg: "an entity key cannot be null"}
 		}
 	}
 	return nil
@@ -116,6 +139,8 @@ func naturalType(c *frameColumn) types.Type {
 		return types.Bytes
 	case colTime:
 		return types.UnixTimestamp
+	case colArrow:
+		return arrowconv.TypeOf(c.array().DataType())
 	}
 	for _, v := range slice[any](c) {
 		if v != nil {

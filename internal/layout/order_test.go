@@ -28,6 +28,9 @@ var rules = map[string]rule{
 	"feasterr":  {},
 	"telemetry": {},
 	"types":     {own: []string{"feasterr"}},
+	"types/arrowconv": {
+		own: []string{"types", "feasterr"}, modules: []string{"github.com/apache/arrow-go/v18"},
+	},
 	"config":    {own: []string{"feasterr"}, modules: []string{"go.yaml.in/yaml/v3"}},
 
 	"internal/sealed":     {},
@@ -56,13 +59,17 @@ var rules = map[string]rule{
 	},
 	"online/sqlite": {own: onlineDriver, modules: []string{"modernc.org/sqlite", "modernc.org/libc"}},
 
+	"offline": {own: []string{"config", "feasterr"}, modules: []string{"github.com/apache/arrow-go/v18"}},
+
 	"internal/plan": {
-		own: []string{"registry", "online", "permissions", "config", "types", "telemetry", "feasterr"},
+		own: []string{"registry", "online", "offline", "permissions", "config", "types", "telemetry", "feasterr"},
 	},
 	".": {
 		own: []string{
-			"registry", "online", "permissions", "config", "types", "telemetry", "feasterr", "internal/plan",
+			"registry", "online", "offline", "permissions", "config", "types", "types/arrowconv", "telemetry", "feasterr",
+			"internal/plan",
 		},
+		modules: []string{"github.com/apache/arrow-go/v18"},
 	},
 
 	"drivers/...":         {own: []string{"registry/...", "online/...", "drivers/embedded"}},
@@ -74,7 +81,8 @@ var rules = map[string]rule{
 
 // core lists the packages that every program links, with any driver or none.
 var core = []string{
-	"feasterr", "telemetry", "types", "config", "permissions", "registry", "online", "internal/plan", ".",
+	"feasterr", "telemetry", "types", "types/arrowconv", "config", "permissions", "registry", "online", "offline",
+	"internal/plan", ".",
 }
 
 // heavy lists what no core package may reach, by the beginning of import paths.

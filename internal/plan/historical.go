@@ -1,0 +1,262 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/offline"
+	"github.com/feastgo/feast/online"
+	"github.com/feastgo/feast/registry"
+)
+
+// EventTimestamp is the column of the entity rows that tells their time, whatever others there are.
+const EventTimestamp = "event_timestamp"
+
+// createdTimestamp is how the created time is named where no entity rows are given, as Feast's PostgreSQL store does.
+const createdTimestamp = "created_timestamp"
+
+// noTTL is how far back rows are taken without entity rows when no view has a ttl.
+const noTTL = 30 * 24 * time.Hour
+
+// Historical is a resolved query for training data.
+type Historical struct {
+	// Views are those that are read, in order of first mention, each with its features in order of mention.
+	Views    []offline.JoinView
+	Features []string // references in order of mention, by projection: "renamed:conv_rate"
+	names    []string // of feature columns
+}
+
+// ResolveHistorical resolves a query for training data. It does no I/O. All problems of one kind are reported together.
+func ResolveHistorical(snap *registry.Snapshot, q Query, versioning bool) (*Historical, error) {
+	r := &resolver{
+		snap: snap, byName: map[string]*use{},
+		opts: Options{Versioning: versioning, Store: online.Info{Versioned: true}},
+	}
+	var err error
+	if q.Service != "" {
+		err = r.service(q.Service)
+	} else {
+		err = r.references(q.Features)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p := &Historical{}
+	var errs []error
+	for _, u := range r.uses {
+		if u.info.Kind == registry.KindOnDemandFeatureView {
+			errs = append(errs, r.onDemand(u))
+			continue
+		}
+		view, err := r.joinView(u, q.FullNames)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		p.Views = append(p.Views, view)
+		for _, f := range view.Features {
+			p.names = append(p.names, f.Name)
+		}
+	}
+	for _, f := range r.flat {
+		p.Features = append(p.Features, f.use.name+":"+f.feature)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return p, r.collisions(q.FullNames)
+}
+
+// joinView says where the features of a projection come from.
+func (r *resolver) joinView(u *use, full bool) (offline.JoinView, error) {
+	v := offline.JoinView{Name: u.name, TTL: max(u.info.TTL, 0)}
+	s := u.info.Source
+	if s == nil {
+		return v, feasterr.Unsupported("feature view %q has no batch source, from which its history could be read", u.info.Name)
+	}
+	v.Source = offlineSource(s)
+	physical := func(name string) string { return name }
+	if len(s.FieldMapping) > 0 {
+		reversed := map[string]string{}
+		for _, from := range slices.Sorted(maps.Keys(s.FieldMapping)) {
+			reversed[s.FieldMapping[from]] = from
+		}
+		physical = func(name string) string {
+			if from, ok := reversed[name]; ok {
+				return from
+			}
+			return name
+		}
+	}
+	if s.TimestampField == "" {
+		return v, feasterr.Invalid("data source %q of feature view %q names no timestamp field: set TimestampField and apply it", s.Name, u.info.Name)
+	}
+	v.Event = physical(s.TimestampField)
+	if s.CreatedTimestampColumn != "" {
+		v.Created = physical(s.CreatedTimestampColumn)
+	}
+	for _, name := range u.info.Entities {
+		e, err := r.snap.Entity(name)
+		if err != nil {
+			return v, fmt.Errorf("feature view %q: %w", u.info.Name, err)
+		}
+		k := offline.JoinKey{Source: physical(e.Key()), Entity: e.Key()}
+		if to, ok := u.keyMap[e.Key()]; ok {
+			k.Entity = to
+		}
+		v.Keys = append(v.Keys, k)
+	}
+	var errs []error
+	for _, f := range r.flat {
+		if f.use != u {
+			continue
+		}
+		if !hasFeature(u.info.Features, f.feature) {
+			errs = append(errs, r.noFeature(u, f.feature))
+			continue
+		}
+		v.Features = append(v.Features, offline.Column{Source: physical(f.feature), Name: outputName(f, full)})
+	}
+	return v, errors.Join(errs...)
+}
+
+// offlineSource says to an offline store what a data source is.
+func offlineSource(d *registry.DataSource) *offline.Source {
+	s := &offline.Source{
+		Name: d.Name, DatePartitionColumn: d.DatePartitionColumn, DateOnly: d.TimestampFieldType == "DATE",
+	}
+	switch o := d.Options.(type) {
+	case registry.FileOptions:
+		s.Kind, s.Path, s.Format, s.EndpointOverride = "FileSource", o.Path, string(o.Format), o.S3EndpointOverride
+	case registry.BigQueryOptions:
+		s.Kind, s.Table, s.Query = "BigQuerySource", o.Table, o.Query
+	case registry.RedshiftOptions:
+		s.Kind, s.Table, s.Query, s.Schema, s.Database = "RedshiftSource", o.Table, o.Query, o.Schema, o.Database
+	case registry.SnowflakeOptions:
+		s.Kind, s.Table, s.Query, s.Schema, s.Database = "SnowflakeSource", o.Table, o.Query, o.Schema, o.Database
+	case registry.TrinoOptions:
+		s.Kind, s.Table, s.Query = "TrinoSource", o.Table, o.Query
+	case registry.AthenaOptions:
+		s.Kind, s.Table, s.Query, s.Database, s.Catalog = "AthenaSource", o.Table, o.Query, o.Database, o.DataSource
+	case registry.SparkOptions:
+		s.Kind, s.Table, s.Query, s.Path, s.Format = "SparkSource", o.Table, o.Query, o.Path, o.FileFormat
+		s.DatePartitionFormat = o.DatePartitionColumnFormat
+	case registry.IcebergOptions:
+		s.Kind, s.Catalog, s.Schema, s.Table = "IcebergSource", o.CatalogName, o.Namespace, o.Table
+	case registry.PostgresOptions:
+		s.Kind, s.Table, s.Query = "PostgreSQLSource", o.Table, o.Query
+	case registry.MsSQLOptions:
+		s.Kind, s.Table = "MsSqlServerSource", o.TableRef
+	case registry.CustomOptions:
+		s.Kind, s.Custom = o.Class[strings.LastIndexByte(o.Class, '.')+1:], o.Configuration
+	}
+	return s
+}
+
+// CheckEntities reports join keys that the entity rows lack, and columns that are named like a feature. names are all columns.
+func (p *Historical) CheckEntities(names []string) error {
+	var errs []error
+	for _, v := range p.Views {
+		var missing []string
+		for _, k := range v.Keys {
+			if !slices.Contains(names, k.Entity) {
+				missing = append(missing, k.Entity)
+			}
+		}
+		if len(missing) > 0 {
+			errs = append(errs, missingKeys(v.Name, missing, names))
+		}
+	}
+	for i, name := range names {
+		switch {
+		case slices.Contains(p.names, name):
+			errs = append(errs, &feasterr.RequestError{Column: name, Row: -1, Msg: "the entity rows and the features both have a column of this name: ask for full feature names, or rename it in the entity rows"})
+		case slices.Contains(names[:i], name):
+			errs = append(errs, &feasterr.RequestError{Column: name, Row: -1, Msg: "the entity rows have several columns of this name"})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Keys returns the join keys that all views share, by the names of the entity rows, in the first view's order. Views with
+// different keys cannot do without entity rows: that is an error.
+func (p *Historical) Keys() ([]string, error) {
+	var all [][]string
+	for _, v := range p.Views {
+		var keys []string
+		for _, k := range v.Keys {
+			keys = append(keys, k.Entity)
+		}
+		all = append(all, keys)
+	}
+	for i, keys := range all {
+		if slices.Equal(slices.Sorted(slices.Values(keys)), slices.Sorted(slices.Values(all[0]))) {
+			continue
+		}
+		return nil, feasterr.Invalid("without entity rows all feature views must have the same join keys, and %s has %s while %s has %s: give entity rows",
+			p.Views[0].Name, keyList(all[0]), p.Views[i].Name, keyList(keys))
+	}
+	return all[0], nil
+}
+
+func keyList(keys []string) string {
+	if len(keys) == 0 {
+		return "none"
+	}
+	return strings.Join(keys, ", ")
+}
+
+// Window completes the range of event times that is read without entity rows: it ends now, and reaches back as far as the
+// longest ttl, or 30 days without any.
+func (p *Historical) Window(start, end, now time.Time) (time.Time, time.Time) {
+	if end.IsZero() {
+		end = now
+	}
+	if start.IsZero() {
+		var ttl time.Duration
+		for _, v := range p.Views {
+			ttl = max(ttl, v.TTL)
+		}
+		if ttl == 0 {
+			ttl = noTTL
+		}
+		start = end.Add(-ttl)
+	}
+	return start.UTC(), end.UTC()
+}
+
+// Scan reads the rows of a view in a range of event times: its keys and, where features is set, these and the created time.
+func (p *Historical) Scan(view int, features bool, start, end time.Time) *offline.ScanPlan {
+	v := &p.Views[view]
+	s := &offline.ScanPlan{
+		Name: v.Name, Source: v.Source, Event: offline.Column{Source: v.Event, Name: EventTimestamp}, Start: start, End: end,
+	}
+	for _, k := range v.Keys {
+		s.Keys = append(s.Keys, offline.Column{Source: k.Source, Name: k.Entity})
+	}
+	if features {
+		s.Features = v.Features
+		if v.Created != "" {
+			s.Created = offline.Column{Source: v.Created, Name: createdTimestamp}
+		}
+	}
+	return s
+}
+
+// ScanColumns returns the columns of Scan with features, in the order in which they are answered.
+func (p *Historical) ScanColumns(view int) []string {
+	s := p.Scan(view, true, time.Time{}, time.Time{})
+	names := []string{s.Event.Name}
+	if s.Created.Name != "" {
+		names = append(names, s.Created.Name)
+	}
+	for _, c := range slices.Concat(s.Keys, s.Features) {
+		names = append(names, c.Name)
+	}
+	return names
+}
