@@ -52,6 +52,7 @@ type Column struct {
 	Name    string // as answered
 	View    string // projection it comes from
 	Type    types.Type
+	Inner   string // completes Type, see registry.Field
 	Table   *online.Table
 	Feature int // index of Table.Features
 }
@@ -422,7 +423,7 @@ func (r *resolver) column(f flatRef, full bool) (Column, error) {
 			t := f.use.table
 			t.Features = append(t.Features, types.Field{Name: field.Name, Type: field.Type})
 			return Column{
-				Name: outputName(f, full), View: f.use.name, Type: field.Type,
+				Name: outputName(f, full), View: f.use.name, Type: field.Type, Inner: field.Inner,
 				Table: t, Feature: len(t.Features) - 1,
 			}, nil
 		}
