@@ -1,0 +1,252 @@
+package file
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/offline"
+)
+
+// Of rows that tie, the first in source order wins. So that what was appended last wins, new rows go in front: before the
+// old ones of a file, as Feast has it, and into a file that sorts before the others of a directory.
+
+// appending has a lock for each path that is appended to by this process.
+var appending sync.Map // path: *sync.Mutex
+
+// Append implements [offline.Store]. Rows go to a file, which is replaced as a whole, or to a new file of a directory. A
+// file that is not there is made. Column types are those of the source; a value that one cannot hold exactly is an error.
+// Somebody else's change to the file meanwhile is an ErrConflict. A pattern, or a directory with directories
+// column=value, is no place to append to.
+func (s *Store) Append(ctx context.Context, dst *offline.Source, rows array.RecordReader) (int64, error) {
+	end, err := s.begin(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer end()
+	l, err := locate(s.dir, dst)
+	if err != nil {
+		return 0, err
+	}
+	if l.pattern {
+		return 0, feasterr.Unsupported("source %q: %s is a pattern: it does not say where new rows should go", dst.Name, l.path)
+	}
+	lock, _ := appending.LoadOrStore(l.path, &sync.Mutex{})
+	lock.(*sync.Mutex).Lock()
+	defer lock.(*sync.Mutex).Unlock()
+	info, err := os.Stat(l.path)
+	var n int64
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return create(ctx, l.path, rows)
+	case err != nil:
+	case info.IsDir():
+		n, err = appendToDirectory(ctx, l, rows)
+	default:
+		n, err = appendToFile(ctx, l.path, info, rows)
+	}
+	if err != nil {
+		return 0, writing(l.path, err)
+	}
+	return n, nil
+}
+
+// newest marks the names of files that were appended to a directory. It sorts before letters and digits.
+const newest = "+"
+
+func appendToDirectory(ctx context.Context, l location, rows array.RecordReader) (int64, error) {
+	files, err := l.files()
+	if err != nil && !errors.Is(err, feasterr.ErrNotFound) {
+		return 0, err
+	}
+	order := uint64(math.MaxInt64 - time.Now().UnixNano()) // later files sort before earlier ones
+	if len(files) == 0 {
+		return create(ctx, filepath.Join(l.path, fileName(order)), rows)
+	}
+	for _, f := range files {
+		if len(f.parts) > 0 {
+			return 0, feasterr.Unsupported("rows cannot be appended to a directory with directories like %s=%s", f.parts[0].name, f.parts[0].value)
+		}
+	}
+	first := files[0]
+	if digits, ours := strings.CutPrefix(filepath.Base(first.path), newest); ours {
+		if earlier, err := strconv.ParseUint(strings.TrimSuffix(digits, ".parquet"), 16, 64); err == nil && earlier > 0 {
+			order = min(order, earlier-1)
+		}
+	}
+	path := filepath.Join(l.path, fileName(order))
+	if path >= first.path {
+		return 0, feasterr.Unsupported("a new file would have to sort before %s for its rows to win ties: rename that file", filepath.Base(first.path))
+	}
+	old, err := openFile(first)
+	if err != nil {
+		return 0, err
+	}
+	defer old.object.Close()
+	var n int64
+	err = replace(path, func(w io.Writer) error {
+		n, err = writeRows(ctx, w, old.parquet.Schema(), old.metadata(), rows)
+		return err
+	})
+	return n, err
+}
+
+func fileName(order uint64) string { return fmt.Sprintf("%s%016x.parquet", newest, order) }
+
+// metadata are the notes of writers that say how to read the columns.
+func (f *dataFile) metadata() map[string]string {
+	out := map[string]string{}
+	for _, kv := range f.meta.KeyValueMetadata {
+		out[kv.Key] = kv.Value
+	}
+	return out
+}
+
+// appendToFile writes a file that begins with new rows. What follows are the bytes of the old row groups as they are, so
+// that nothing about them changes, and a footer for both.
+func appendToFile(ctx context.Context, path string, info fs.FileInfo, rows array.RecordReader) (int64, error) {
+	old, err := openFile(located{path: path})
+	if err != nil {
+		return 0, err
+	}
+	defer old.object.Close()
+	for _, g := range old.groups {
+		for i := range g.chunks {
+			if err := readable(g.meta(i)); err != nil {
+				return 0, err
+			}
+		}
+	}
+	var n int64
+	err = replace(path, func(w io.Writer) error {
+		f := w.(*os.File)
+		if n, err = writeRows(ctx, f, old.parquet.Schema(), nil, rows); err != nil {
+			return err
+		}
+		if err := mergeInto(ctx, f, old); err != nil {
+			return err
+		}
+		now, err := os.Stat(path)
+		if err != nil || !os.SameFile(now, info) || now.Size() != info.Size() || !now.ModTime().Equal(info.ModTime()) {
+			return fmt.Errorf("%w: the file was changed by somebody else while rows were appended", feasterr.ErrConflict)
+		}
+		return nil
+	})
+	return n, err
+}
+
+// mergeInto adds the row groups of an old file behind those of a new one of the same schema.
+func mergeInto(ctx context.Context, f *os.File, old *dataFile) error {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	added, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	if err != nil {
+		return err
+	}
+	meta := *old.meta
+	if !slices.EqualFunc(added.Metadata().Schema, meta.Schema, func(a, b format.SchemaElement) bool {
+		return a.Name == b.Name && a.Type == b.Type && a.TypeLength == b.TypeLength && a.NumChildren.V == b.NumChildren.V && a.RepetitionType.V == b.RepetitionType.V
+	}) {
+		return feasterr.Unsupported("rows cannot be added to a file of this schema")
+	}
+	body, err := footerAt(f, size)
+	if err != nil {
+		return err
+	}
+	end, err := footerAt(old.object, old.size)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Seek(body, io.SeekStart); err != nil {
+		return err
+	}
+	if err := copyBytes(ctx, f, io.NewSectionReader(old.object, magicSize, end-magicSize)); err != nil {
+		return err
+	}
+	shift := body - magicSize
+	meta.RowGroups = slices.Clone(added.Metadata().RowGroups)
+	for _, g := range old.meta.RowGroups {
+		g.Columns = slices.Clone(g.Columns)
+		g.FileOffset = shifted(g.FileOffset, shift)
+		for i := range g.Columns {
+			c := &g.Columns[i]
+			c.FileOffset = shifted(c.FileOffset, shift)
+			c.MetaData.DataPageOffset += shift
+			c.MetaData.DictionaryPageOffset = shifted(c.MetaData.DictionaryPageOffset, shift)
+			c.MetaData.IndexPageOffset = shifted(c.MetaData.IndexPageOffset, shift)
+			c.MetaData.BloomFilterOffset = shifted(c.MetaData.BloomFilterOffset, shift)
+			// An offset index holds places in the file that are not right any more.
+			c.OffsetIndexOffset, c.OffsetIndexLength, c.ColumnIndexOffset, c.ColumnIndexLength = 0, 0, 0, 0
+		}
+		meta.RowGroups = append(meta.RowGroups, g)
+	}
+	for i := range meta.RowGroups {
+		meta.RowGroups[i].Ordinal = int16(i)
+	}
+	meta.NumRows += added.NumRows()
+	footer, err := thrift.Marshal(new(thrift.CompactProtocol), &meta)
+	if err != nil {
+		return err
+	}
+	footer = append(binary.LittleEndian.AppendUint32(footer, uint32(len(footer))), "PAR1"...)
+	if _, err := f.Write(footer); err != nil {
+		return err
+	}
+	at, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	return f.Truncate(at)
+}
+
+const magicSize = 4
+
+// footerAt is where the footer of a file begins.
+func footerAt(r io.ReaderAt, size int64) (int64, error) {
+	var tail [magicSize]byte
+	if _, err := r.ReadAt(tail[:], size-2*magicSize); err != nil {
+		return 0, err
+	}
+	return size - 2*magicSize - int64(binary.LittleEndian.Uint32(tail[:])), nil
+}
+
+// shifted moves an offset, of which 0 means that there is none.
+func shifted(offset, by int64) int64 {
+	if offset == 0 {
+		return 0
+	}
+	return offset + by
+}
+
+// copyBytes copies until ctx ends.
+func copyBytes(ctx context.Context, w io.Writer, r io.Reader) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, err := io.CopyN(w, r, 1<<20); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}

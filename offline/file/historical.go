@@ -1,0 +1,239 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"sync"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/offline"
+)
+
+// historical is a join that has not run.
+type historical struct {
+	store  *Store
+	plan   *offline.JoinPlan
+	source offline.EntityRows
+
+	mu     sync.Mutex
+	read1  bool
+	closed bool
+}
+
+func (h *historical) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closed {
+		h.closed = true
+		h.source.Rows.Release()
+	}
+}
+
+// take says whether the entity rows may be read: once.
+func (h *historical) take() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return feasterr.ErrClosed
+	}
+	if h.read1 {
+		return feasterr.Invalid("the entity rows of this job were read already: they come once")
+	}
+	h.read1 = true
+	return nil
+}
+
+func (h *historical) read(ctx context.Context) (array.RecordReader, error) {
+	if err := h.take(); err != nil {
+		return nil, err
+	}
+	e, err := readEntities(ctx, h.source)
+	if err != nil {
+		return nil, err
+	}
+	r, err := h.join(ctx, e)
+	if err != nil {
+		e.release()
+	}
+	return r, err
+}
+
+func readEntities(ctx context.Context, source offline.EntityRows) (*entities, error) {
+	e := &entities{schema: source.Rows.Schema(), event: source.Event}
+	for source.Rows.Next() {
+		b := source.Rows.RecordBatch()
+		if b.NumRows() > 0 {
+			b.Retain()
+			e.batches = append(e.batches, b)
+			e.rows += int(b.NumRows())
+		}
+		err := ctx.Err()
+		if err == nil && e.rows > math.MaxInt32 {
+			err = feasterr.Unsupported("more than %d entity rows in one join: divide them", math.MaxInt32)
+		}
+		if err != nil {
+			e.release()
+			return nil, err
+		}
+	}
+	err := source.Rows.Err()
+	if err == nil {
+		err = e.setTimes()
+	}
+	if err != nil {
+		e.release()
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *entities) release() {
+	for _, b := range e.batches {
+		b.Release()
+	}
+	e.batches = nil
+}
+
+// join runs the join and returns a reader of its rows.
+func (h *historical) join(ctx context.Context, e *entities) (array.RecordReader, error) {
+	views := make([]*joinedView, len(h.plan.Views))
+	defer func() {
+		for _, v := range views {
+			if v != nil && v.table != nil {
+				v.table.close()
+			}
+		}
+	}()
+	var errs []error
+	for i := range h.plan.Views {
+		v := &joinedView{view: &h.plan.Views[i]}
+		views[i] = v
+		var err error
+		if v.table, err = openTable(ctx, h.store.dir, v.view.Source); err == nil {
+			err = v.resolve(h.plan)
+		}
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	for _, v := range views {
+		if err := v.join(ctx, e); err != nil {
+			return nil, err
+		}
+		if err := v.gather(ctx); err != nil {
+			return nil, err
+		}
+		if err := v.finish(); err != nil {
+			return nil, err
+		}
+	}
+	return e.result(ctx, views)
+}
+
+// result returns the entity rows with the features of their winners.
+func (e *entities) result(ctx context.Context, views []*joinedView) (array.RecordReader, error) {
+	var fields []arrow.Field
+	for _, f := range e.schema.Fields() {
+		if f.Type.ID() == arrow.TIMESTAMP {
+			f.Type = resultTime
+		}
+		fields = append(fields, f)
+	}
+	for _, v := range views {
+		for i, f := range v.view.Features {
+			fields = append(fields, arrow.Field{Name: f.Name, Type: v.features[i].typ, Nullable: true})
+		}
+	}
+	schema := arrow.NewSchema(fields, nil)
+	// The parts that become batches: of an entity batch each, and not too many rows.
+	type piece struct {
+		batch    int
+		from, to int // rows of the batch
+		first    int // entity row
+	}
+	var pieces []piece
+	row := 0
+	for i, b := range e.batches {
+		n := int(b.NumRows())
+		for from := 0; from < n; from += batchRows / 2 {
+			pieces = append(pieces, piece{i, from, min(n, from+batchRows/2), row + from})
+		}
+		row += n
+	}
+	more := func() ([]arrow.RecordBatch, error) {
+		now := pieces[:min(len(pieces), workers(len(pieces)))]
+		pieces = pieces[len(now):]
+		return some(ctx, len(now), func(i int) (arrow.RecordBatch, error) {
+			p := now[i]
+			arrays := make([]arrow.Array, 0, len(fields))
+			defer func() {
+				for _, a := range arrays {
+					a.Release()
+				}
+			}()
+			for _, c := range e.batches[p.batch].Columns() {
+				part := array.NewSlice(c, int64(p.from), int64(p.to))
+				arrays = append(arrays, inMicros(part))
+				part.Release()
+			}
+			for _, v := range views {
+				idx := v.of[p.first : p.first+p.to-p.from]
+				for _, f := range v.vectors {
+					a, err := f.takeArray(idx)
+					if err != nil {
+						return nil, err
+					}
+					arrays = append(arrays, a)
+				}
+			}
+			return array.NewRecordBatch(schema, arrays, int64(p.to-p.from)), nil
+		})
+	}
+	return newReader(schema, ctx.Err, more, e.release), nil
+}
+
+func (v *vector) takeArray(idx []int32) (arrow.Array, error) {
+	if len(v.nested) > 0 {
+		return v.takeNested(idx)
+	}
+	return v.take(idx).array()
+}
+
+// inMicros makes microseconds with zone UTC of an array of timestamps, and shares any other.
+func inMicros(a arrow.Array) arrow.Array {
+	t, ok := a.DataType().(*arrow.TimestampType)
+	if !ok || arrow.TypeEqual(t, resultTime) {
+		a.Retain()
+		return a
+	}
+	values := a.(*array.Timestamp).Values()
+	times := make([]int64, len(values))
+	valid := make([]bool, len(values))
+	nulls := 0
+	for i, x := range values {
+		if valid[i] = a.IsValid(i); !valid[i] {
+			nulls++
+			continue
+		}
+		times[i] = int64(x)
+	}
+	rescale(times, int64(t.Unit.Multiplier()), microsecond)
+	packed, _ := packBits(valid)
+	data := array.NewData(resultTime, len(times), []*memory.Buffer{memory.NewBufferBytes(packed), memory.NewBufferBytes(bytesOf(times))}, nil, nulls, 0)
+	defer data.Release()
+	return array.MakeFromData(data)
+}
+
+// finish forgets what only the join needed.
+func (v *joinedView) finish() error {
+	v.winners = nil
+	v.of = slices.Clip(v.of)
+	return nil
+}

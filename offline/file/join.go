@@ -1,0 +1,521 @@
+package file
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/offline"
+)
+
+// The join holds the entity rows and streams the source past them. The entity rows of each key are sorted by time; each
+// distinct time of a key is a slot. A source row belongs to the first slot of its key that it is not later than, and a slot
+// keeps the best row that came: newest event time, then newest created time, then first in the source. Once all rows have
+// passed, the winner of an entity row is the best of its slot and of the earlier ones of its key: one pass over the slots.
+// The ttl is looked at last, since the winner is the newest. So neither order nor skew of the source matters, and memory
+// is that of the entity rows and the result.
+
+// entities are the entity rows of a join.
+type entities struct {
+	schema  *arrow.Schema
+	batches []arrow.RecordBatch
+	rows    int
+	event   string
+	times   []int64 // of event, in unit; noTime for nulls
+	unit    int64
+}
+
+// column returns the chunks of a column.
+func (e *entities) column(name string) ([]arrow.Array, int, error) {
+	at := e.schema.FieldIndices(name)
+	if len(at) != 1 {
+		names := func(yield func(string) bool) {
+			for _, f := range e.schema.Fields() {
+				if !yield(f.Name) {
+					return
+				}
+			}
+		}
+		if len(at) > 1 {
+			return nil, 0, &feasterr.RequestError{Column: name, Row: -1, Msg: "the entity rows have several columns of this name"}
+		}
+		return nil, 0, &feasterr.NotFoundError{Kind: "column", Name: name, In: "the entity rows", Near: feasterr.Near(name, names)}
+	}
+	chunks := make([]arrow.Array, len(e.batches))
+	for i, b := range e.batches {
+		chunks[i] = b.Column(at[0])
+	}
+	return chunks, at[0], nil
+}
+
+// setTimes reads the column of times.
+func (e *entities) setTimes() error {
+	chunks, at, err := e.column(e.event)
+	if err != nil {
+		return err
+	}
+	t := e.schema.Field(at).Type
+	e.times = make([]int64, 0, e.rows)
+	e.unit = microsecond
+	if t.ID() == arrow.NULL {
+		for range e.rows {
+			e.times = append(e.times, noTime)
+		}
+		return nil
+	}
+	if classOf(t) != instants || t.ID() == arrow.DICTIONARY || t.ID() == arrow.EXTENSION {
+		return &feasterr.TypeMismatchError{Column: e.event, Row: -1, Have: typeName(t), Want: "a timestamp or date"}
+	}
+	for _, a := range chunks {
+		var value func(int) int64
+		value, e.unit = timesOf(a)
+		for i := range a.Len() {
+			v := int64(noTime)
+			if a.IsValid(i) {
+				v = value(i)
+			}
+			e.times = append(e.times, v)
+		}
+	}
+	return nil
+}
+
+// slots are the distinct (key, time) of the entity rows, by key, then time.
+type slots struct {
+	start   []int32 // of key k: start[k] to start[k+1]
+	latest  []int64 // the last event time that belongs here, in the unit of event times
+	oldest  []int64 // the first one that the ttl allows; nil without ttl
+	created []int64 // the last created time that belongs here; nil unless created times are filtered
+	of      []int32 // entity row: its slot, or noID
+}
+
+// units are those of a view's times: event and created times of the source.
+type units struct{ event, created int64 }
+
+func newSlots(ctx context.Context, e *entities, keys []int32, n int32, u units, ttl time.Duration, filter bool) (*slots, error) {
+	s := &slots{start: make([]int32, n+1), of: make([]int32, e.rows)}
+	type place struct {
+		time int64
+		row  int32
+	}
+	first := make([]int32, n+1)
+	for i, k := range keys {
+		if e.times[i] == noTime {
+			k = noID
+		}
+		if s.of[i] = k; k != noID {
+			first[k+1]++
+		}
+	}
+	for k := range n {
+		first[k+1] += first[k]
+	}
+	sorted := make([]place, first[n])
+	at := slices.Clone(first)
+	for i, k := range s.of {
+		if k != noID {
+			sorted[at[k]] = place{e.times[i], int32(i)}
+			at[k]++
+		}
+	}
+	distinct := make([]int64, 0, len(sorted))
+	for k := range n {
+		if k%4096 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		rows := sorted[first[k]:first[k+1]]
+		slices.SortFunc(rows, func(a, b place) int { return cmp.Compare(a.time, b.time) })
+		s.start[k] = int32(len(distinct))
+		for i, r := range rows {
+			if i == 0 || r.time != rows[i-1].time {
+				distinct = append(distinct, r.time)
+			}
+			s.of[r.row] = int32(len(distinct)) - 1
+		}
+	}
+	s.start[n] = int32(len(distinct))
+	s.latest = slices.Clone(distinct)
+	rescale(s.latest, e.unit, u.event)
+	if ttl > 0 {
+		s.oldest = make([]int64, len(distinct))
+		for i, t := range distinct {
+			s.oldest[i] = subtract(t, e.unit, int64(ttl), u.event)
+		}
+	}
+	if filter {
+		s.created = slices.Clone(distinct)
+		rescale(s.created, e.unit, u.created)
+	}
+	return s, nil
+}
+
+// subtract returns the first instant, in unit to, that is not before time t, in unit from, less ttl nanoseconds.
+func subtract(t, from, ttl, to int64) int64 {
+	per := second / from
+	seconds := floorDiv(t, per)
+	nanos := (t-seconds*per)*from - ttl%second
+	seconds -= ttl / second
+	if nanos < 0 {
+		seconds, nanos = seconds-1, nanos+second
+	}
+	return addSaturated(mulSaturated(seconds, second/to), -floorDiv(-nanos, to))
+}
+
+// candidate is the best row so far of a slot.
+type candidate struct {
+	event, created int64
+	row            int64 // of the source
+}
+
+var noCandidate = candidate{event: noTime, created: noTime, row: math.MaxInt64}
+
+func (c *candidate) better(b *candidate) bool {
+	if c.event != b.event {
+		return c.event > b.event
+	}
+	if c.created != b.created {
+		return c.created > b.created
+	}
+	return c.row < b.row
+}
+
+// joinedView is one view of a join: its source, and which of its rows goes to which entity row.
+type joinedView struct {
+	view     *offline.JoinView
+	table    *table
+	event    *column
+	created  *column // nil: none
+	units    units
+	keys     []*column
+	features []*column
+	filter   bool
+
+	winners *picked
+	of      []int32   // entity row: number of its winner, or negative
+	vectors []*vector // the features of the winners
+}
+
+// resolve finds the columns of the view.
+func (v *joinedView) resolve(p *offline.JoinPlan) error {
+	var errs []error
+	note := func(err error) { errs = append(errs, err) }
+	var err error
+	v.event, v.units.event, err = v.table.timeColumn(v.view.Event)
+	note(err)
+	if v.view.Created != "" {
+		v.created, v.units.created, err = v.table.timeColumn(v.view.Created)
+		note(err)
+		v.filter = p.FilterByCreated
+	}
+	for _, k := range v.view.Keys {
+		c, err := v.table.column(k.Source, true)
+		note(err)
+		v.keys = append(v.keys, c)
+	}
+	for _, f := range v.view.Features {
+		c, err := v.table.column(f.Source, false)
+		note(err)
+		v.features = append(v.features, c)
+	}
+	return errors.Join(errs...)
+}
+
+// scanRows is about how many rows a task of a scan reads at a time.
+const scanRows = 1 << 17
+
+// stretchOf is a part of a row group that one task reads.
+type stretchOf struct {
+	group *rowGroup
+	rows  wanted
+}
+
+// join finds the winners of all entity rows.
+func (v *joinedView) join(ctx context.Context, e *entities) error {
+	ids := make([]int32, e.rows)
+	set := &keySet{n: 1}
+	if len(v.keys) > 0 {
+		var entity [][]arrow.Array
+		var names []string
+		for i, k := range v.view.Keys {
+			chunks, at, err := e.column(k.Entity)
+			if err != nil {
+				return err
+			}
+			if err := (&keyColumn{column: v.keys[i]}).check(v.view.Name, k.Entity, e.schema.Field(at).Type); err != nil {
+				return err
+			}
+			entity, names = append(entity, chunks), append(names, k.Entity)
+		}
+		var err error
+		if set, err = newKeySet(v.keys, entity, names, ids); err != nil {
+			return err
+		}
+	}
+	s, err := newSlots(ctx, e, ids, set.n, v.units, v.view.TTL, v.filter)
+	if err != nil {
+		return err
+	}
+	best, err := v.scan(ctx, set, s)
+	if err != nil {
+		return err
+	}
+	v.resolveWinners(s, best)
+	return ctx.Err()
+}
+
+// window is the event times that can matter to any entity row.
+func (s *slots) window() (low, high int64) {
+	low, high = math.MaxInt64, noTime
+	for i, t := range s.latest {
+		high = max(high, t)
+		if s.oldest != nil {
+			low = min(low, s.oldest[i])
+		}
+	}
+	if s.oldest == nil {
+		low = noTime + 1
+	}
+	return low, high
+}
+
+// scan streams the source past the slots.
+func (v *joinedView) scan(ctx context.Context, set *keySet, s *slots) ([]candidate, error) {
+	if len(s.latest) == 0 {
+		return nil, ctx.Err()
+	}
+	low, high := s.window()
+	var groups []*rowGroup
+	for _, g := range v.table.groups {
+		if from, to, ok := g.bounds(v.event, v.units.event); ok && (from > high || to < low) {
+			continue
+		}
+		if slices.ContainsFunc(set.columns, func(k *keyColumn) bool { return !g.canHold(k.column, &k.values) }) {
+			continue
+		}
+		groups = append(groups, g)
+	}
+	tasks, err := stretches(ctx, groups, v.event)
+	if err != nil {
+		return nil, err
+	}
+	scanners := make([]*scanner, workers(len(tasks)))
+	err = each(ctx, len(tasks), func(worker, i int) (err error) {
+		defer recovered(tasks[i].group.file.path, &err)
+		if scanners[worker] == nil {
+			scanners[worker] = &scanner{view: v, keys: set, slots: s, low: low, high: high, best: make([]candidate, len(s.latest))}
+			for i := range scanners[worker].best {
+				scanners[worker].best[i] = noCandidate
+			}
+		}
+		return inFile(tasks[i].group.file.path, scanners[worker].run(ctx, tasks[i]))
+	})
+	if err != nil {
+		return nil, err
+	}
+	var best []candidate
+	for _, sc := range scanners {
+		switch {
+		case sc == nil:
+		case best == nil:
+			best = sc.best
+		default:
+			for i := range best {
+				if sc.best[i].better(&best[i]) {
+					best[i] = sc.best[i]
+				}
+			}
+		}
+	}
+	return best, nil
+}
+
+// stretches divides row groups, between pages of a column, into parts that fit well in the caches.
+func stretches(ctx context.Context, groups []*rowGroup, c *column) ([]stretchOf, error) {
+	var out []stretchOf
+	for _, g := range groups {
+		if g.rows > math.MaxInt32 {
+			return nil, inFile(g.file.path, feasterr.Unsupported("a row group of %d rows", g.rows))
+		}
+		from := 0
+		if p := c.in[g.file]; g.rows > scanRows && p.shape != nil && p.shape.flat() && p.shape.leaf.form != formNull {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			l, err := g.layout(p.shape.first)
+			if err != nil {
+				return nil, inFile(g.file.path, err)
+			}
+			for _, p := range l.pages {
+				if to := int(p.first + p.rows); to-from >= scanRows*3/4 {
+					out = append(out, stretchOf{g, allRows(from, to)})
+					from = to
+				}
+			}
+		}
+		if from < int(g.rows) {
+			out = append(out, stretchOf{g, allRows(from, int(g.rows))})
+		}
+	}
+	return out, nil
+}
+
+// scanner is the scan of one goroutine.
+type scanner struct {
+	view      *joinedView
+	keys      *keySet
+	slots     *slots
+	low, high int64
+	best      []candidate
+
+	event, created []int64
+	ids, scratch   []int32
+}
+
+func grown[T any](s []T, n int) []T { return slices.Grow(s[:0], n)[:n] }
+
+// run reads a part of a row group and offers its rows to the slots.
+func (s *scanner) run(ctx context.Context, t stretchOf) error {
+	n := t.rows.len()
+	s.event = grown(s.event, n)
+	if err := t.group.times(ctx, s.view.event, t.rows, s.view.units.event, s.event); err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(s.event, func(t int64) bool { return t >= s.low && t <= s.high }) {
+		return nil
+	}
+	s.ids, s.scratch = grown(s.ids, n), grown(s.scratch, n)
+	if err := s.keys.find(ctx, t.group, t.rows, s.ids, s.scratch); err != nil {
+		return err
+	}
+	if s.view.created == nil {
+		s.offer(t.group.start + int64(t.rows.lo))
+		return ctx.Err()
+	}
+	s.created = grown(s.created, n)
+	if err := t.group.times(ctx, s.view.created, t.rows, s.view.units.created, s.created); err != nil {
+		return err
+	}
+	s.offer(t.group.start + int64(t.rows.lo))
+	return ctx.Err()
+}
+
+// offer offers the rows read to their slots; the first is that number of the source.
+func (s *scanner) offer(first int64) {
+	start, latest, oldest, limit := s.slots.start, s.slots.latest, s.slots.oldest, s.slots.created
+	for i, id := range s.ids {
+		e := s.event[i]
+		if id == noID || e == noTime {
+			continue
+		}
+		at, end := int(start[id]), int(start[id+1])
+		if end-at > 8 {
+			k, _ := slices.BinarySearch(latest[at:end], e)
+			at += k
+		} else {
+			for at < end && latest[at] < e {
+				at++
+			}
+		}
+		created := int64(noTime)
+		if s.view.created != nil {
+			created = s.created[i]
+		}
+		if limit != nil {
+			if created == noTime { // when it was created is not known, so that it may be later
+				continue
+			}
+			for at < end && limit[at] < created {
+				at++
+			}
+		}
+		if at == end || oldest != nil && e < oldest[at] {
+			continue
+		}
+		c := candidate{event: e, created: created, row: first + int64(i)}
+		if b := &s.best[at]; c.better(b) {
+			*b = c
+		}
+	}
+}
+
+// resolveWinners says which row of the source goes to which entity row.
+func (v *joinedView) resolveWinners(s *slots, best []candidate) {
+	v.winners = newPicked(v.table)
+	v.of = make([]int32, len(s.of))
+	rows := make([]int64, len(best)) // slot: its winner, or -1
+	var group *rowGroup
+	for k := range len(s.start) - 1 {
+		newest := noCandidate
+		for i := s.start[k]; i < s.start[k+1]; i++ {
+			rows[i] = -1
+			if best == nil {
+				continue
+			}
+			if best[i].better(&newest) {
+				newest = best[i]
+			}
+			if newest.event == noTime || s.oldest != nil && newest.event < s.oldest[i] {
+				continue
+			}
+			rows[i] = newest.row
+			if group == nil || !group.has(newest.row) {
+				group = v.table.rowGroupAt(newest.row)
+			}
+			v.winners.add(group, newest.row)
+		}
+	}
+	v.winners.number()
+	numbers := make([]int32, len(rows))
+	for i, row := range rows {
+		if numbers[i] = noID; row >= 0 {
+			if !group.has(row) {
+				group = v.table.rowGroupAt(row)
+			}
+			numbers[i] = v.winners.numberOf(group, row)
+		}
+	}
+	for i, slot := range s.of {
+		if v.of[i] = noID; slot != noID {
+			v.of[i] = numbers[slot]
+		}
+	}
+}
+
+func (g *rowGroup) has(row int64) bool { return row >= g.start && row < g.start+g.rows }
+
+// gather reads the features of the winners.
+func (v *joinedView) gather(ctx context.Context) error {
+	v.vectors = make([]*vector, len(v.features))
+	type task struct {
+		feature int
+		group   *rowGroup
+		rows    []int32
+		at      int
+	}
+	var tasks []task
+	for _, g := range v.winners.order {
+		rows := v.winners.groups[g.ordinal].rows()
+		at := v.winners.groups[g.ordinal].first
+		for len(rows) > 0 {
+			n, _ := slices.BinarySearch(rows, rows[0]+scanRows)
+			for f := range v.features {
+				tasks = append(tasks, task{f, g, rows[:n], at})
+			}
+			rows, at = rows[n:], at+n
+		}
+	}
+	for i, c := range v.features {
+		v.vectors[i] = newVector(c, v.winners.n)
+	}
+	return each(ctx, len(tasks), func(_, i int) (err error) {
+		t := tasks[i]
+		defer recovered(t.group.file.path, &err)
+		return inFile(t.group.file.path, t.group.fill(ctx, v.features[t.feature], someRows(t.rows), v.vectors[t.feature], t.at))
+	})
+}

@@ -1,0 +1,335 @@
+package file
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/feastgo/feast/feasterr"
+)
+
+const (
+	groupRows  = 1 << 17  // rows of a row group that is written
+	groupBytes = 64 << 20 // and its bytes, before they are compressed
+)
+
+// create implements the Create of [offline.ParquetCodec].
+func create(ctx context.Context, path string, rows array.RecordReader) (int64, error) {
+	schema, metadata, err := parquetSchema(rows.Schema())
+	if err != nil {
+		return 0, inFile(path, err)
+	}
+	var n int64
+	err = replace(path, func(w io.Writer) error {
+		var err error
+		n, err = writeRows(ctx, w, schema, metadata, rows)
+		return err
+	})
+	if err != nil {
+		return 0, writing(path, err)
+	}
+	return n, nil
+}
+
+// writing names the file that could not be written.
+func writing(path string, err error) error {
+	if _, named := errors.AsType[*feasterr.StoreError](err); named || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return &feasterr.StoreError{Store: name, Op: "write", Table: path, Err: err}
+}
+
+// replace writes a file under another name and renames it once it is complete and on disk.
+func replace(path string, write func(w io.Writer) error) (err error) {
+	dir, base := filepath.Split(path)
+	f, err := os.CreateTemp(dir, "."+base+".*.tmp")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(f.Name())
+		}
+	}()
+	mode := fs.FileMode(0o644)
+	if info, statErr := os.Stat(path); statErr == nil {
+		mode = info.Mode().Perm()
+	}
+	if err := f.Chmod(mode); err != nil {
+		return err
+	}
+	if err := write(f); err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(cmp.Or(dir, "."))
+}
+
+// writeRows writes a Parquet file and returns the number of its rows.
+func writeRows(ctx context.Context, out io.Writer, schema *parquet.Schema, metadata map[string]string, rows array.RecordReader) (n int64, err error) {
+	options := []parquet.WriterOption{schema, parquet.Compression(&parquet.Snappy), parquet.CreatedBy("feastgo", "", "")}
+	// The shapes are those that a reader finds.
+	var probe bytes.Buffer
+	if err := parquet.NewGenericWriter[any](&probe, options...).Close(); err != nil {
+		return 0, err
+	}
+	read, err := parquet.OpenFile(bytes.NewReader(probe.Bytes()), int64(probe.Len()))
+	if err != nil {
+		return 0, err
+	}
+	shapes, err := columnsOf(read.Metadata().Schema, rows.Schema())
+	if err != nil {
+		return 0, err
+	}
+	from, err := match(shapes, rows.Schema())
+	if err != nil {
+		return 0, err
+	}
+	w := parquet.NewGenericWriter[any](out, options...)
+	for k, v := range metadata {
+		w.SetKeyValueMetadata(k, v)
+	}
+	columns := w.ColumnWriters()
+	enc := encoder{values: make([][]parquet.Value, len(columns))}
+	group := 0
+	size := 0
+	for rows.Next() {
+		b := rows.RecordBatch()
+		for at := 0; at < int(b.NumRows()); {
+			if err := ctx.Err(); err != nil {
+				return 0, err
+			}
+			to := min(int(b.NumRows()), at+1024)
+			for i, s := range shapes {
+				if err := enc.column(s, b.Column(from[i]), at, to); err != nil {
+					if e, ok := errors.AsType[*feasterr.TypeMismatchError](err); ok && e.Row >= 0 {
+						e.Row += int(n) - at
+					}
+					return 0, err
+				}
+			}
+			for i := range columns {
+				if _, err := columns[i].WriteRowValues(enc.values[i]); err != nil {
+					return 0, err
+				}
+				enc.values[i] = enc.values[i][:0]
+			}
+			size += enc.size
+			enc.size = 0
+			n += int64(to - at)
+			if group += to - at; group >= groupRows || size >= groupBytes {
+				if err := w.Flush(); err != nil {
+					return 0, err
+				}
+				group, size = 0, 0
+			}
+			at = to
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return 0, err
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	return n, w.Close()
+}
+
+// match finds the columns of rows that go to the columns of a file. Both have to have the same.
+func match(shapes []*shape, s *arrow.Schema) ([]int, error) {
+	var errs []error
+	from := make([]int, len(shapes))
+	known := map[string]bool{}
+	for i, c := range shapes {
+		at := s.FieldIndices(c.name)
+		if known[c.name] = true; len(at) == 1 {
+			from[i] = at[0]
+		} else if len(at) == 0 {
+			errs = append(errs, &feasterr.RequestError{Column: c.name, Row: -1, Msg: "is a column of the source and missing in the rows"})
+		}
+		if c.err != nil {
+			errs = append(errs, fmt.Errorf("column %q: %w", c.name, c.err))
+		}
+	}
+	seen := map[string]bool{}
+	for _, f := range s.Fields() {
+		if !known[f.Name] {
+			errs = append(errs, &feasterr.RequestError{Column: f.Name, Row: -1, Msg: "is a column of the rows and not of the source"})
+		}
+		if seen[f.Name] {
+			errs = append(errs, &feasterr.RequestError{Column: f.Name, Row: -1, Msg: "is there more than once"})
+		}
+		seen[f.Name] = true
+	}
+	return from, errors.Join(errs...)
+}
+
+// ordered is a group whose fields keep their order; the library sorts them otherwise.
+type ordered struct {
+	parquet.Group
+	fields []parquet.Field
+}
+
+func (o ordered) Fields() []parquet.Field { return o.fields }
+
+func group(names []string, nodes []parquet.Node) parquet.Node {
+	o := ordered{Group: parquet.Group{}}
+	for i, n := range names {
+		o.Group[n] = nodes[i]
+	}
+	sorted := o.Group.Fields()
+	for _, n := range names {
+		i := slices.IndexFunc(sorted, func(f parquet.Field) bool { return f.Name() == n })
+		o.fields = append(o.fields, sorted[i])
+	}
+	return o
+}
+
+// parquetSchema is the schema of a file that holds rows of an Arrow schema, and the file's metadata.
+func parquetSchema(s *arrow.Schema) (*parquet.Schema, map[string]string, error) {
+	if s.NumFields() == 0 {
+		return nil, nil, feasterr.Invalid("rows without columns cannot be written")
+	}
+	var names []string
+	var nodes []parquet.Node
+	var errs []error
+	describe := false // there is something that Parquet has no place for
+	for _, f := range s.Fields() {
+		if slices.Contains(names, f.Name) {
+			errs = append(errs, &feasterr.RequestError{Column: f.Name, Row: -1, Msg: "is there more than once"})
+			continue
+		}
+		n, err := nodeOf(f.Type, f.Nullable)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("column %q: %w", f.Name, err))
+		}
+		names, nodes = append(names, f.Name), append(nodes, n)
+		switch t := f.Type.(type) {
+		case *arrow.DurationType:
+			describe = true
+		case *arrow.TimestampType:
+			describe = describe || t.TimeZone != "" && t.TimeZone != "UTC"
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, nil, err
+	}
+	metadata := map[string]string{}
+	if describe {
+		var b bytes.Buffer
+		w := ipc.NewWriter(&b, ipc.WithSchema(s))
+		if err := w.Close(); err != nil {
+			return nil, nil, err
+		}
+		metadata["ARROW:schema"] = base64.StdEncoding.EncodeToString(b.Bytes())
+	}
+	return parquet.NewSchema("schema", group(names, nodes)), metadata, nil
+}
+
+func nodeOf(t arrow.DataType, nullable bool) (parquet.Node, error) {
+	n, err := requiredNode(t)
+	if err != nil || !nullable {
+		return n, err
+	}
+	return parquet.Optional(n), nil
+}
+
+func requiredNode(t arrow.DataType) (parquet.Node, error) {
+	switch t := t.(type) {
+	case *arrow.NullType:
+		return parquet.Leaf(parquet.NullType), nil
+	case *arrow.BooleanType:
+		return parquet.Leaf(parquet.BooleanType), nil
+	case *arrow.Int8Type, *arrow.Int16Type, *arrow.Int32Type, *arrow.Int64Type:
+		return parquet.Int(t.(arrow.FixedWidthDataType).BitWidth()), nil
+	case *arrow.Uint8Type, *arrow.Uint16Type, *arrow.Uint32Type, *arrow.Uint64Type:
+		return parquet.Uint(t.(arrow.FixedWidthDataType).BitWidth()), nil
+	case *arrow.Float16Type, *arrow.Float32Type:
+		return parquet.Leaf(parquet.FloatType), nil
+	case *arrow.Float64Type:
+		return parquet.Leaf(parquet.DoubleType), nil
+	case *arrow.StringType, *arrow.LargeStringType, *arrow.StringViewType:
+		return parquet.String(), nil
+	case *arrow.BinaryType, *arrow.LargeBinaryType, *arrow.BinaryViewType:
+		return parquet.Leaf(parquet.ByteArrayType), nil
+	case *arrow.FixedSizeBinaryType:
+		return parquet.Leaf(parquet.FixedLenByteArrayType(t.ByteWidth)), nil
+	case *arrow.Date32Type, *arrow.Date64Type:
+		return parquet.Date(), nil
+	case *arrow.Time32Type:
+		return parquet.TimeAdjusted(parquet.Millisecond, false), nil
+	case *arrow.Time64Type:
+		if t.Unit == arrow.Nanosecond {
+			return parquet.TimeAdjusted(parquet.Nanosecond, false), nil
+		}
+		return parquet.TimeAdjusted(parquet.Microsecond, false), nil
+	case *arrow.TimestampType:
+		unit := parquet.Millisecond
+		switch t.Unit {
+		case arrow.Microsecond:
+			unit = parquet.Microsecond
+		case arrow.Nanosecond:
+			unit = parquet.Nanosecond
+		}
+		return parquet.TimestampAdjusted(unit, t.TimeZone != ""), nil
+	case *arrow.DurationType:
+		return parquet.Leaf(parquet.Int64Type), nil
+	case *arrow.Decimal128Type, *arrow.Decimal256Type:
+		d := t.(arrow.DecimalType)
+		return parquet.Decimal(int(d.GetScale()), int(d.GetPrecision()), parquet.FixedLenByteArrayType(t.(arrow.FixedWidthDataType).Bytes())), nil
+	case *arrow.DictionaryType:
+		return requiredNode(t.ValueType)
+	case arrow.ExtensionType:
+		return requiredNode(t.StorageType())
+	case *arrow.MapType:
+		key, err := requiredNode(t.KeyType())
+		if err != nil {
+			return nil, err
+		}
+		item, err := nodeOf(t.ItemType(), true)
+		if err != nil {
+			return nil, err
+		}
+		return parquet.Map(key, item), nil
+	case arrow.ListLikeType:
+		item, err := nodeOf(t.Elem(), true)
+		if err != nil {
+			return nil, err
+		}
+		return parquet.List(item), nil
+	case *arrow.StructType:
+		if t.NumFields() == 0 {
+			return nil, feasterr.Unsupported("a struct without fields cannot be written to Parquet")
+		}
+		var names []string
+		var nodes []parquet.Node
+		for _, f := range t.Fields() {
+			n, err := nodeOf(f.Type, f.Nullable)
+			if err != nil {
+				return nil, err
+			}
+			names, nodes = append(names, f.Name), append(nodes, n)
+		}
+		return group(names, nodes), nil
+	}
+	return nil, feasterr.Unsupported("type %s cannot be written to Parquet", t)
+}
