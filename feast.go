@@ -3,7 +3,7 @@
 //
 //	import (
 //		"github.com/feastgo/feast"
-//		_ "github.com/feastgo/feast/drivers/embedded" // SQLite and file registry
+//		_ "github.com/feastgo/feast/drivers/embedded" // SQLite, Parquet files and file registry
 //	)
 //
 //	fs, err := feast.Open(ctx, "feature_repo/")

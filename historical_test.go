@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
@@ -15,7 +17,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/feastgo/feast"
-	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/offline"
 	onlinememory "github.com/feastgo/feast/online/memory"
 	"github.com/feastgo/feast/registry"
@@ -40,7 +41,9 @@ type history struct {
 func (h *history) Info() offline.Info { return h.info }
 func (h *history) Close() error       { h.closed = true; return nil }
 
-func (h *history) Latest(context.Context, *offline.ScanPlan) (offline.Job, error) { panic("not asked for") }
+func (h *history) Latest(context.Context, *offline.ScanPlan) (offline.Job, error) {
+	panic("not asked for")
+}
 func (h *history) Append(context.Context, *offline.Source, array.RecordReader) (int64, error) {
 	panic("not asked for")
 }
@@ -396,7 +399,7 @@ func TestHistoricalErrors(t *testing.T) {
 		{"of an empty query", feast.ErrInvalid, feast.HistoricalRequest{Features: trips, Entities: feast.SQL("")}},
 		{"of a nil reader", feast.ErrInvalid, feast.HistoricalRequest{Features: trips, Entities: feast.ArrowReader(nil)}},
 		{"stats has driver_id while pair has driver_id, customer_id: give entity rows", feast.ErrInvalid, feast.HistoricalRequest{Features: []string{"stats:trips", "pair:rides"}}},
-		{"import _ \"github.com/feastgo/feast/offline/file\"", feast.ErrUnsupported, feast.HistoricalRequest{Features: trips, Entities: feast.ParquetFile("labels.parquet")}},
+		{"labels.parquet", os.ErrNotExist, feast.HistoricalRequest{Features: trips, Entities: feast.ParquetFile("no/labels.parquet")}},
 	} {
 		_, err := fs.GetHistoricalFeatures(ctx, c.req)
 		if !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.says) {
@@ -453,8 +456,12 @@ func TestHistoricalFailures(t *testing.T) {
 			t.Errorf("a store that fails: %v", err)
 		}
 	}
-	if err := job.WriteParquet(ctx, t.TempDir()+"/out.parquet"); !errors.Is(err, feast.ErrUnsupported) || !strings.Contains(err.Error(), "offline/file") {
-		t.Errorf("writing Parquet without a codec: %v", err)
+	dir := t.TempDir()
+	if err := job.WriteParquet(ctx, filepath.Join(dir, "out.parquet")); !errors.Is(err, h.err) {
+		t.Errorf("writing Parquet of a store that fails: %v", err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%v is left, %v", left, err)
 	}
 	if err := fs.Close(); err != nil || !h.closed {
 		t.Errorf("Close: %v, closed %t", err, h.closed)
@@ -596,29 +603,36 @@ func memoryRegistry(t *testing.T) registry.Backend {
 	return b
 }
 
+// A program that only serves links no offline store, and has no use for one.
 func TestOfflineRoom(t *testing.T) {
-	fs, err := feast.New(ctx, config.Default(project), feast.WithRegistry(memoryRegistry(t)), feast.WithOnlineStore(onlinememory.New()))
+	yaml := filepath.Join(t.TempDir(), "feature_store.yaml")
+	if err := os.WriteFile(yaml, []byte("project: demo\nregistry: r.db\nprovider: local\noffline_store: {type: duckdb}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open := func(opts ...feast.Option) (*feast.FeatureStore, error) {
+		return feast.Open(ctx, yaml, append(opts, feast.WithRegistry(memoryRegistry(t)), feast.WithOnlineStore(onlinememory.New()))...)
+	}
+	fs, err := open(feast.Eager())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer fs.Close()
-	// A program that only serves links no offline store, and has no use for one.
 	if err := fs.Check(ctx); err != nil {
 		t.Errorf("Check: %v", err)
 	}
 	if err := fs.Warm(ctx); err != nil {
 		t.Errorf("Warm: %v", err)
 	}
-	if _, err := fs.GetHistoricalFeatures(ctx, feast.HistoricalRequest{Features: []string{"stats:trips"}, Entities: feast.ArrowFrame(labels(t))}); !errors.Is(err, feast.ErrUnsupported) ||
-		!strings.Contains(err.Error(), `import _ "github.com/feastgo/feast/offline/file"`) {
+	var missing *feast.NotLinkedError
+	_, err = fs.GetHistoricalFeatures(ctx, feast.HistoricalRequest{Features: []string{"stats:trips"}, Entities: feast.ArrowFrame(labels(t))})
+	if !errors.As(err, &missing) || missing.Type != "duckdb" || missing.Room != "offline store" {
 		t.Errorf("an unlinked offline store: %v", err)
 	}
-	var missing *feast.NotLinkedError
-	if _, err := feast.New(ctx, config.Default(project), feast.WithRegistry(memoryRegistry(t)), feast.WithOnlineStore(onlinememory.New()), feast.Eager(feast.RoomOffline)); !errors.As(err, &missing) || missing.Type != "dask" {
+	if _, err := open(feast.Eager(feast.RoomOffline)); !errors.As(err, &missing) {
 		t.Errorf("asked for eagerly: %v", err)
 	}
 	h := &history{}
-	if _, err := feast.New(ctx, config.Default(project), feast.WithRegistry(memoryRegistry(t)), feast.WithOfflineStore(h), feast.Eager("attic")); err == nil || !h.closed {
+	if _, err := open(feast.WithOfflineStore(h), feast.Eager("attic")); err == nil || !h.closed {
 		t.Errorf("an offline store given is not closed when opening fails: %v", err)
 	}
 }

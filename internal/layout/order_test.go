@@ -18,7 +18,7 @@ var (
 	registryDriver = []string{"registry", "permissions", "config", "types", "feasterr"}
 	onlineDriver   = []string{"online", "config", "types", "feasterr"}
 	public         = []string{
-		".", "registry/...", "online/...", "permissions", "config", "types", "telemetry", "feasterr", "drivers/...",
+		".", "registry/...", "online/...", "offline/...", "permissions", "config", "types", "telemetry", "feasterr", "drivers/...",
 	}
 )
 
@@ -72,7 +72,7 @@ var rules = map[string]rule{
 		modules: []string{"github.com/apache/arrow-go/v18"},
 	},
 
-	"drivers/...":         {own: []string{"registry/...", "online/...", "drivers/embedded"}},
+	"drivers/...":         {own: []string{"registry/...", "online/...", "offline/...", "drivers/embedded"}},
 	"examples/...":        {own: public},
 	"internal/layout":     {},
 	"internal/testserver": {},
