@@ -41,7 +41,7 @@ func (e *encoder) column(s *shape, a arrow.Array, from, to int) error {
 			if err != nil {
 				return named(s.name, i, a, s, err)
 			}
-			e.size += 8 + len(v.ByteArray()) // of other kinds it has no bytes
+			e.size += sizeOf(v)
 			out = append(out, v.Level(0, s.def, s.first))
 		}
 		e.values[s.first] = out
@@ -53,6 +53,13 @@ func (e *encoder) column(s *shape, a arrow.Array, from, to int) error {
 		}
 	}
 	return nil
+}
+
+func sizeOf(v parquet.Value) int {
+	if k := v.Kind(); k == parquet.ByteArray || k == parquet.FixedLenByteArray {
+		return 4 + len(v.ByteArray())
+	}
+	return 8
 }
 
 var errNull = feasterr.Invalid("a null")
@@ -108,7 +115,7 @@ func (e *encoder) value(s *shape, a arrow.Array, i, rep int) error {
 		if err != nil {
 			return err
 		}
-		e.size += 8 + len(v.ByteArray())
+		e.size += sizeOf(v)
 		e.values[s.first] = append(e.values[s.first], v.Level(rep, s.def, s.first))
 		return nil
 	case kindStruct:

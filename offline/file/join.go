@@ -448,7 +448,7 @@ func (s *scanner) offer(first int64) {
 func (v *joinedView) resolveWinners(s *slots, best []candidate) {
 	v.winners = newPicked(v.table)
 	v.of = make([]int32, len(s.of))
-	rows := make([]int64, len(best)) // slot: its winner, or -1
+	rows := make([]int64, len(s.latest)) // slot: its winner, or -1
 	var group *rowGroup
 	for k := range len(s.start) - 1 {
 		newest := noCandidate

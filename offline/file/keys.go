@@ -396,7 +396,7 @@ func (f *finder) page(p page, w wanted) error {
 		return nil
 	}
 	if f.leaf.form == formBool {
-		src = f.unpack(src, p.rows)
+		src = f.unpack(src, p.rows-int(p.NumNulls()))
 	}
 	if idx == nil && f.leaf.form == formFixed && f.leaf.own.ID() == arrow.INT64 {
 		for i, k := range valuesOf[int64](src)[lo : lo+n] {

@@ -163,7 +163,7 @@ func (f *filler) page(p page, w wanted) error {
 	values := p.Data()
 	src, offsets := values.Data()
 	if f.leaf.form == formBool && p.Dictionary() == nil {
-		src = f.unpack(src, p.rows)
+		src = f.unpack(src, p.rows-int(p.NumNulls()))
 	}
 	if d := p.Dictionary(); d != nil {
 		f.setDictionary(d)
