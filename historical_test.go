@@ -399,7 +399,7 @@ func TestHistoricalErrors(t *testing.T) {
 		{"of an empty query", feast.ErrInvalid, feast.HistoricalRequest{Features: trips, Entities: feast.SQL("")}},
 		{"of a nil reader", feast.ErrInvalid, feast.HistoricalRequest{Features: trips, Entities: feast.ArrowReader(nil)}},
 		{"stats has driver_id while pair has driver_id, customer_id: give entity rows", feast.ErrInvalid, feast.HistoricalRequest{Features: []string{"stats:trips", "pair:rides"}}},
-		{"labels.parquet", os.ErrNotExist, feast.HistoricalRequest{Features: trips, Entities: feast.ParquetFile("no/labels.parquet")}},
+		{"labels.parquet", feast.ErrNotFound, feast.HistoricalRequest{Features: trips, Entities: feast.ParquetFile("no/labels.parquet")}},
 	} {
 		_, err := fs.GetHistoricalFeatures(ctx, c.req)
 		if !errors.Is(err, c.kind) || !strings.Contains(err.Error(), c.says) {
