@@ -53,6 +53,66 @@ type (
 	Snapshot = registry.Snapshot
 )
 
+// What definitions are made of; packages registry and permissions have all.
+
+type (
+	// Transformation is [registry.Transformation].
+	Transformation = registry.Transformation
+	// Aggregation is [registry.Aggregation].
+	Aggregation = registry.Aggregation
+	// FileOptions is [registry.FileOptions].
+	FileOptions = registry.FileOptions
+	// BigQueryOptions is [registry.BigQueryOptions].
+	BigQueryOptions = registry.BigQueryOptions
+	// RedshiftOptions is [registry.RedshiftOptions].
+	RedshiftOptions = registry.RedshiftOptions
+	// SnowflakeOptions is [registry.SnowflakeOptions].
+	SnowflakeOptions = registry.SnowflakeOptions
+	// PostgresOptions is [registry.PostgresOptions].
+	PostgresOptions = registry.PostgresOptions
+	// SparkOptions is [registry.SparkOptions].
+	SparkOptions = registry.SparkOptions
+	// AthenaOptions is [registry.AthenaOptions].
+	AthenaOptions = registry.AthenaOptions
+	// TrinoOptions is [registry.TrinoOptions].
+	TrinoOptions = registry.TrinoOptions
+	// KafkaOptions is [registry.KafkaOptions].
+	KafkaOptions = registry.KafkaOptions
+	// KinesisOptions is [registry.KinesisOptions].
+	KinesisOptions = registry.KinesisOptions
+	// PushOptions is [registry.PushOptions].
+	PushOptions = registry.PushOptions
+	// RequestOptions is [registry.RequestOptions].
+	RequestOptions = registry.RequestOptions
+	// StreamFormat is [registry.StreamFormat].
+	StreamFormat = registry.StreamFormat
+)
+
+// What applying definitions is told and tells.
+
+type (
+	// ApplyRequest is [registry.ApplyRequest].
+	ApplyRequest = registry.ApplyRequest
+	// Diff is [registry.Diff].
+	Diff = registry.Diff
+	// Change is [registry.Change].
+	Change = registry.Change
+	// FieldChange is [registry.FieldChange].
+	FieldChange = registry.FieldChange
+	// InfraChange is [registry.InfraChange].
+	InfraChange = registry.InfraChange
+	// Action is [registry.Action].
+	Action = registry.Action
+)
+
+// The actions.
+const (
+	ActionUnchanged = registry.ActionUnchanged
+	ActionCreate    = registry.ActionCreate
+	ActionUpdate    = registry.ActionUpdate
+	ActionDelete    = registry.ActionDelete
+)
+
 // Type is the type of a feature.
 type Type = types.Type
 

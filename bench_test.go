@@ -3,10 +3,12 @@ package feast_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -202,4 +204,80 @@ func wideRegistry(tb testing.TB, views, features int) []byte {
 		tb.Fatal(err)
 	}
 	return data
+}
+
+// repository returns n objects: views of 50 features, each with a data source of its own, one in hundred of them an entity
+// and one a service. The tag is on every view.
+func repository(n int, tag string) []feast.Object {
+	fields, _ := wide(50)
+	objects := []feast.Object{driver}
+	for i := 0; len(objects) < n; i++ {
+		switch i % 50 {
+		case 0:
+			objects = append(objects, &feast.Entity{Name: fmt.Sprintf("entity_%d", i), ValueType: feast.Int64})
+			continue
+		case 1:
+			objects = append(objects, &feast.FeatureService{
+				Name: fmt.Sprintf("service_%d", i), Features: []feast.FeatureViewProjection{{Name: fmt.Sprintf("view_%d", i+1)}},
+			})
+			continue
+		}
+		v := driverView(fmt.Sprintf("view_%d", i), 24*time.Hour, fields...)
+		v.Online, v.Tags, v.Source = true, map[string]string{"team": tag}, source(fmt.Sprintf("source_%d", i))
+		objects = append(objects, v, v.Source)
+	}
+	return objects[:n]
+}
+
+// BenchmarkApply applies 1,000 objects to a file registry. The floor is writing the bytes of that registry and making them
+// durable.
+func BenchmarkApply(b *testing.B) {
+	const n = 1000
+	was, is := repository(n, "core"), repository(n, "growth")
+	one := slices.Clone(was)
+	one[n/2] = &feast.Entity{Name: "another"}
+	dir := b.TempDir()
+	apply := func(online string, prepare []feast.Object, objects []feast.Object) func(b *testing.B) {
+		return func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				dir := b.TempDir()
+				text := "project: demo\nregistry: registry.db\nonline_store: " + online + "\n"
+				if err := os.WriteFile(filepath.Join(dir, "feature_store.yaml"), []byte(text), 0o600); err != nil {
+					b.Fatal(err)
+				}
+				fs := open(b, dir)
+				if prepare != nil {
+					mustApply(b, fs, prepare...)
+				}
+				b.StartTimer()
+				mustApply(b, fs, objects...)
+			}
+		}
+	}
+	fs := open(b, newRepo(b, ""))
+	mustApply(b, fs, was...)
+	data, err := os.ReadFile(filepath.Join(fs.Config().RepoPath, "registry.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("floor", func(b *testing.B) {
+		for b.Loop() {
+			f, err := os.Create(filepath.Join(dir, "floor"))
+			if err == nil {
+				_, err = f.Write(data)
+				err = errors.Join(err, f.Sync(), f.Close())
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(len(data)), "bytes")
+	})
+	b.Run("create", apply("null", nil, was))
+	b.Run("unchanged", apply("null", was, was))
+	b.Run("one", apply("null", was, one))
+	b.Run("all", apply("null", was, is))
+	b.Run("create/sqlite", apply("{type: sqlite, path: online.db}", nil, was))
 }

@@ -99,7 +99,7 @@ func openEntities(ctx context.Context, src EntitySource) (entityRows, error) {
 			return s.RecordReader, nil
 		}}, nil
 	}
-	batch, err := arrowBatch(src.(Frame)) // all others are frames
+	batch, err := arrowBatch(src.(Frame)) // as all others are
 	if err != nil {
 		return entityRows{}, err
 	}
@@ -128,27 +128,35 @@ func arrowBatch(f Frame) (arrow.RecordBatch, error) {
 	return array.NewRecordBatch(arrow.NewSchema(fields, nil), columns, int64(rows)), nil
 }
 
+// listTypes are the types of columns of slices.
+var listTypes = map[columnKind]types.Type{
+	colInt32s: types.Int32List, colInt64s: types.Int64List, colFloat32s: types.Float32List, colFloat64s: types.Float64List,
+	colBools: types.BoolList, colStrings: types.StringList, colByteses: types.BytesList,
+}
+
 // arrowOf makes an array of a frame's column. Nulls are allowed: a key without a value matches nothing.
 func arrowOf(c *frameColumn) (arrow.Array, error) {
-	switch c.kind {
-	case colArrow:
-		a := c.array()
-		a.Retain()
-		return a, nil
-	case colTime:
-		return timesOf(c.name, slice[time.Time](c))
-	}
 	typ := naturalType(c)
-	if c.kind == colAny && typ == types.UnixTimestamp {
+	switch {
+	case c.kind == colArrow:
+		return array.NewSlice(c.array(), int64(c.from), int64(c.from+c.n)), nil
+	case c.kind == colTime:
+		return timesOf(c.name, slice[time.Time](c))
+	case c.kind == colAny && typ == types.UnixTimestamp:
 		return timesOf(c.name, slice[any](c))
+	case listTypes[c.kind] != types.Invalid:
+		typ = listTypes[c.kind]
+	case typ == types.Invalid && c.kind != colAny:
+		return nil, &feasterr.RequestError{Column: c.name, Row: -1, Msg: "is a " + c.String() + ", for which Feast has no type"}
 	}
 	col := types.NewColumn(c.name, typ, c.n)
 	var err error
 	switch {
-	case c.kind != colAny:
-		err = fill(col, c)
-	case typ != types.Invalid:
+	case typ == types.Invalid: // nothing but nulls
+	case c.kind == colAny:
 		err = fillEcho(col, slice[any](c))
+	default:
+		err = fill(col, c, c.kind == colBytes || typ.Elem() != types.Invalid)
 	}
 	if err != nil {
 		return nil, err
@@ -158,6 +166,23 @@ func arrowOf(c *frameColumn) (arrow.Array, error) {
 		return nil, err
 	}
 	return arrowconv.Array(col, dt, memory.DefaultAllocator)
+}
+
+// arrowTime returns a value of a column of kind colArrow, which is no timestamp, as parseTime takes it.
+func (c *frameColumn) arrowTime(i int) any {
+	a := c.array()
+	if i += c.from; a.IsNull(i) {
+		return nil
+	}
+	switch a := a.(type) {
+	case *array.Date32:
+		return a.Value(i).ToTime()
+	case *array.Int64:
+		return a.Value(i)
+	case interface{ Value(i int) string }:
+		return a.Value(i)
+	}
+	return a.DataType()
 }
 
 // timesOf makes an array of times, to the nanosecond where one needs it, else to the microsecond.

@@ -6,8 +6,10 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/feastgo/feast"
+	"github.com/feastgo/feast/registry"
 )
 
 // exampleRepo is a copy of a repository that Feast made.
@@ -20,6 +22,52 @@ func exampleRepo() (dir string, remove func()) {
 		log.Fatal(err)
 	}
 	return dir, func() { _ = os.RemoveAll(dir) }
+}
+
+// A repository that is defined, applied and read in Go.
+func ExampleFeatureStore_Apply() {
+	dir, err := os.MkdirTemp("", "feast-example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	yaml := "project: demo\nregistry: registry.db\nonline_store: {type: sqlite, path: online.db}\n"
+	if err := os.WriteFile(filepath.Join(dir, "feature_store.yaml"), []byte(yaml), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	fs, err := feast.Open(ctx, dir)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer fs.Close()
+
+	driver := feast.Entity{Name: "driver", JoinKey: "driver_id", ValueType: feast.Int64}
+	stats := feast.FeatureView{
+		Name: "driver_stats", Entities: []string{"driver"}, TTL: 24 * time.Hour, Online: true,
+		Schema: []feast.Field{{Name: "conv_rate", Type: feast.Float32}, {Name: "trips", Type: feast.Int32}},
+		Source: &feast.DataSource{
+			Name: "driver_stats_source", TimestampField: "event_timestamp", Options: feast.FileOptions{Path: "data/driver_stats.parquet"},
+		},
+	}
+	service := feast.FeatureService{Name: "driver_activity", Features: []feast.FeatureViewProjection{{Name: "driver_stats"}}}
+	if _, err := fs.Apply(ctx, &driver, &stats, &service); err != nil {
+		log.Fatal(err)
+	}
+
+	stats.TTL = time.Hour
+	stats.Schema = append(stats.Schema, feast.Field{Name: "city", Type: feast.String})
+	diff, err := fs.Apply(ctx, &stats)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Print(diff)
+	// Output:
+	// ~ feature view "driver_stats"
+	//     schema.city: (none) -> String
+	//     ttl: 24h0m0s -> 1h0m0s
+	// + version 1 of feature view "driver_stats"
+	// 1 to create, 1 to update, 0 to delete, 2 unchanged
 }
 
 func Example() {
@@ -121,4 +169,51 @@ func ExampleScan() {
 	// Output:
 	// 1002 Lima true
 	// 1003 unknown false
+}
+
+func ExampleLoadDefinitions() {
+	objects, err := feast.LoadDefinitions(filepath.Join("examples", "quickstart", "repo", "definitions.yaml"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, o := range objects {
+		fmt.Println(registry.KindOf(o), o.Resource().Name)
+	}
+	// Output:
+	// entity driver
+	// data source driver_hourly_stats_source
+	// feature view driver_hourly_stats
+	// feature service driver_activity
+}
+
+func ExampleExportDefinitions() {
+	driver := feast.Entity{Name: "driver", JoinKey: "driver_id", ValueType: feast.Int64}
+	source := feast.DataSource{
+		Name: "driver_file", TimestampField: "event_timestamp", Options: feast.FileOptions{Path: "data/driver_stats.parquet"},
+	}
+	stats := feast.FeatureView{
+		Name: "driver_stats", Entities: []string{"driver"}, TTL: 24 * time.Hour, Source: &source, Online: true,
+		Schema: []feast.Field{{Name: "conv_rate", Type: feast.Float32}},
+	}
+	if err := feast.ExportDefinitions(os.Stdout, &driver, &source, &stats); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// kind: Entity
+	// name: driver
+	// join_key: driver_id
+	// value_type: Int64
+	// ---
+	// kind: FileSource
+	// name: driver_file
+	// path: data/driver_stats.parquet
+	// timestamp_field: event_timestamp
+	// ---
+	// kind: FeatureView
+	// name: driver_stats
+	// entities: [driver]
+	// ttl: 1d
+	// schema:
+	//   - {name: conv_rate, type: Float32}
+	// source: driver_file
 }

@@ -1,5 +1,5 @@
 // Package feast reads and serves features from a Feast feature store, in process: from the registries, online stores and
-// files that Feast (Python, 0.67) writes, without a server.
+// files that Feast (Python, 0.67) writes, without a server. It defines feature stores too, see [FeatureStore.Apply].
 //
 //	import (
 //		"github.com/feastgo/feast"
@@ -43,10 +43,12 @@ import (
 type FeatureStore struct {
 	cfg      *config.RepoConfig
 	opts     options
+	backend  registry.Backend // of registry, for writing
 	registry *registry.Registry
 	online   room[online.Store]
 	offline  room[offline.Store]
 	plans    plans
+	writes   writes
 	closed   atomic.Bool
 	closing  sync.Once
 	closeErr error
@@ -95,7 +97,7 @@ func WithHooks(h telemetry.Hooks) Option { return func(o *options) { o.hooks = h
 // refreshed. The default logs nothing.
 func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
 
-// WithClock replaces time.Now where a ttl is looked at.
+// WithClock replaces time.Now where a ttl is looked at, and where applied objects are stamped.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
 
 // ReadOnly forbids every write through this feature store, to the registry and to the stores.
@@ -146,6 +148,7 @@ func New(ctx context.Context, cfg *config.RepoConfig, opts ...Option) (*FeatureS
 			return nil, errors.Join(err, fs.unlinkedOnline(), fs.closeStores())
 		}
 	}
+	fs.backend = backend
 	fs.registry = registry.New(backend, cfg.Project, registry.Options{
 		CacheTTL:  cfg.Registry.CacheTTL,
 		CacheMode: cfg.Registry.CacheMode,

@@ -1,6 +1,7 @@
 package feast
 
 import (
+	"encoding"
 	"fmt"
 	"reflect"
 	"slices"
@@ -12,21 +13,26 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/types"
+	"github.com/feastgo/feast/types/arrowconv"
 )
 
-// Frame is a small table in memory: the entity rows of a request. It is implemented by [Columns], [Rows], [*Batch] and
-// what [Structs] and [ArrowFrame] return.
+// Frame is a small table in memory: the entity rows of a request, or rows to write. It is implemented by [Columns], [Rows],
+// [*Batch] and what [Structs] and [ArrowFrame] return.
 //
 // Go slices with an element type are taken strictly: a []string for an Int64 join key is an error. []any and what comes from
-// JSON are coerced as Feast does: "1001" becomes 1001, 5 becomes "5" for a string key.
+// JSON are coerced as Feast does: "1001" becomes 1001, 5 becomes "5" for a string key; see [types.Column.SetNative] for
+// what feature values may be.
 type Frame interface {
 	EntitySource
 	// appendColumns appends the frame's columns to dst. They alias the frame.
 	appendColumns(dst []frameColumn) ([]frameColumn, error)
 }
 
-// Columns is a frame of columns: slices of equal length of int64, int32, int, string, []byte, time.Time, float64, float32,
-// bool or any. A map has no order: columns are taken sorted by name. Use a [Batch] where order or allocations matter.
+// Columns is a frame of columns: slices of equal length. Join keys are of int64, int32, int, string, []byte, time.Time,
+// or any; feature values of these, of float64, float32 and bool, and of whatever else [types.Column.SetNative] takes:
+// []float32 and other slices, maps, [16]byte, json.RawMessage, pointers, of which nil is a null. A map has no order: columns
+// are taken sorted by name. Use a [Batch] where order or allocations matter.
 type Columns map[string]any
 
 // Rows is a frame of rows, which must all have the same keys. Values are coerced as Feast does. Columns are taken sorted
@@ -36,6 +42,11 @@ type Rows []map[string]any
 // Scalar is an element type of [SetColumn].
 type Scalar interface {
 	~int | ~int32 | ~int64 | ~string | ~float32 | ~float64 | ~bool | []byte | time.Time
+}
+
+// List is an element type of [SetColumn] for features that are lists or sets. A nil slice is a null.
+type List interface {
+	[]int32 | []int64 | []float32 | []float64 | []bool | []string | [][]byte
 }
 
 // Batch is an ordered frame that is filled again and again. Once it has been used, filling it with as many columns
@@ -52,8 +63,9 @@ func (b *Batch) Reset() {
 
 // SetColumn sets a column of the batch, adding it after the others when it is new. The batch keeps values until it is
 // reset: the caller must not change them during a call that uses the batch.
-func SetColumn[T Scalar](b *Batch, name string, values []T) {
-	b.set(columnFrom(name, kindOf[T](), values))
+func SetColumn[T Scalar | List](b *Batch, name string, values []T) {
+	kind, _ := kindOfType(reflect.TypeFor[T]())
+	b.set(columnFrom(name, kind, values))
 }
 
 // SetAny sets a column of values that are coerced as Feast does, like []any in [Columns].
@@ -81,7 +93,9 @@ type frameColumn struct {
 	name string
 	kind columnKind
 	n    int
-	data unsafe.Pointer // of the kind's element type
+	data unsafe.Pointer // of the kind's element type, or to the arrow.Array
+	elem reflect.Type   // the element type of colOther
+	from int            // the first row of the arrow.Array
 }
 
 type columnKind uint8
@@ -97,37 +111,67 @@ const (
 	colBool
 	colBytes
 	colTime
-	colArrow // an arrow.Array, at which data points
+	colInt32s
+	colInt64s
+	colFloat32s
+	colFloat64s
+	colBools
+	colStrings
+	colByteses
+	colOther // any other type, taken value by value
+	colArrow // part of an Arrow array
 )
 
-var columnKindNames = [...]string{"[]any", "[]int", "[]int32", "[]int64", "[]string", "[]float32", "[]float64", "[]bool", "[][]byte", "[]time.Time", "Arrow array"}
+// columnKinds are the element types of the kinds but the last two.
+var columnKinds = [colOther]reflect.Type{
+	colAny: reflect.TypeFor[any](), colInt: reflect.TypeFor[int](), colInt32: reflect.TypeFor[int32](), colInt64: reflect.TypeFor[int64](),
+	colString: reflect.TypeFor[string](), colFloat32: reflect.TypeFor[float32](), colFloat64: reflect.TypeFor[float64](),
+	colBool: reflect.TypeFor[bool](), colBytes: reflect.TypeFor[[]byte](), colTime: reflect.TypeFor[time.Time](),
+	colInt32s: reflect.TypeFor[[]int32](), colInt64s: reflect.TypeFor[[]int64](), colFloat32s: reflect.TypeFor[[]float32](),
+	colFloat64s: reflect.TypeFor[[]float64](), colBools: reflect.TypeFor[[]bool](), colStrings: reflect.TypeFor[[]string](),
+	colByteses: reflect.TypeFor[[][]byte](),
+}
 
-func (k columnKind) String() string { return columnKindNames[k] }
+// typ is the type of the column's elements.
+func (c *frameColumn) typ() reflect.Type {
+	if c.kind == colOther {
+		return c.elem
+	}
+	return columnKinds[c.kind]
+}
+
+// String names the column's type for people: "[]int64".
+func (c *frameColumn) String() string {
+	switch c.kind {
+	case colAny:
+		return "[]any"
+	case colArrow:
+		return "column of Arrow type " + arrowconv.TypeText(c.array().DataType())
+	}
+	return strings.ReplaceAll("[]"+c.typ().String(), "uint8", "byte")
+}
 
 // slice returns the column's values; T must be the element type of its kind.
 func slice[T any](c *frameColumn) []T { return unsafe.Slice((*T)(c.data), c.n) }
 
-func kindOf[T Scalar]() columnKind {
-	switch t := reflect.TypeFor[T](); t.Kind() {
-	case reflect.Int:
-		return colInt
-	case reflect.Int32:
-		return colInt32
-	case reflect.Int64:
-		return colInt64
-	case reflect.String:
-		return colString
-	case reflect.Float32:
-		return colFloat32
-	case reflect.Float64:
-		return colFloat64
-	case reflect.Bool:
-		return colBool
-	case reflect.Slice:
-		return colBytes
-	default:
-		return colTime
+// value returns a value of a column of any kind.
+func (c *frameColumn) value(i int) any { return valueAt(c.typ(), c.pointer(i)) }
+
+func (c *frameColumn) pointer(i int) unsafe.Pointer {
+	return unsafe.Add(c.data, uintptr(i)*c.typ().Size())
+}
+
+func valueAt(t reflect.Type, p unsafe.Pointer) any { return reflect.NewAt(t, p).Elem().Interface() }
+
+// part returns n rows of the column from a row on. There is one at least.
+func (c *frameColumn) part(from, n int) frameColumn {
+	p := *c
+	if p.n = n; c.kind == colArrow {
+		p.from += from
+		return p
 	}
+	p.data = c.pointer(from)
+	return p
 }
 
 func (c Columns) appendColumns(dst []frameColumn) ([]frameColumn, error) {
@@ -135,7 +179,7 @@ func (c Columns) appendColumns(dst []frameColumn) ([]frameColumn, error) {
 	for name, v := range c {
 		col, ok := columnOf(name, v)
 		if !ok {
-			return dst, &feasterr.RequestError{Column: name, Row: -1, Msg: fmt.Sprintf("a %T is no column: use a slice of int64, int32, int, string, []byte, time.Time, float64, float32, bool or any", v)}
+			return dst, &feasterr.RequestError{Column: name, Row: -1, Msg: fmt.Sprintf("a %T is no column: use a slice, of int64, string, float32, []float32, any and others", v)}
 		}
 		dst = append(dst, col)
 	}
@@ -166,8 +210,15 @@ func columnOf(name string, v any) (frameColumn, bool) {
 		return columnFrom(name, colBytes, v), true
 	case []time.Time:
 		return columnFrom(name, colTime, v), true
+	case [][]float32:
+		return columnFrom(name, colFloat32s, v), true
 	}
-	return frameColumn{}, false
+	s := reflect.ValueOf(v)
+	if s.Kind() != reflect.Slice {
+		return frameColumn{}, false
+	}
+	kind, ok := kindOfType(s.Type().Elem())
+	return frameColumn{name: name, kind: kind, n: s.Len(), data: s.UnsafePointer(), elem: s.Type().Elem()}, ok
 }
 
 func arrowColumn(name string, a *arrow.Array) frameColumn {
@@ -214,9 +265,9 @@ func (r Rows) appendColumns(dst []frameColumn) ([]frameColumn, error) {
 	return dst, nil
 }
 
-// Structs makes a frame of a slice of structs (or pointers to structs, none of them nil). A field's column is named by its `feast` tag, else by
-// its own name; `feast:"-"` leaves it out, as do unexported fields. Fields are of the types that [Columns] knows, or pointers to
-// them, of which nil is a null. The frame reads the structs when it is used.
+// Structs makes a frame of a slice of structs (or pointers to structs, none of them nil). A field's column is named by its
+// `feast` tag, else by its own name; `feast:"-"` leaves it out, as do unexported fields. Fields are of the types that
+// elements of [Columns] have, or pointers to them, of which nil is a null. The frame reads the structs when it is used.
 func Structs[T any](rows []T) Frame { return structFrame[T](rows) }
 
 type structFrame[T any] []T
@@ -231,9 +282,10 @@ type structPlan struct {
 }
 
 type structField struct {
-	name  string
-	index []int
-	kind  columnKind
+	name   string
+	offset uintptr // in the struct
+	kind   columnKind
+	typ    reflect.Type
 }
 
 func planOf(t reflect.Type) *structPlan {
@@ -266,7 +318,7 @@ func planOf(t reflect.Type) *structPlan {
 				p.err = feasterr.Invalid("feast.Structs: field %s of %s has type %s, which is no column type", f.Name, st, f.Type)
 				break
 			}
-			p.fields = append(p.fields, structField{name, f.Index, kind})
+			p.fields = append(p.fields, structField{name, offsetOf(st, f.Index), kind, f.Type})
 		}
 	}
 	structPlans.Store(t, p)
@@ -284,6 +336,18 @@ func throughPointer(st reflect.Type, index []int) bool {
 	return false
 }
 
+// offsetOf is where a field stands that is not reached through a pointer.
+func offsetOf(st reflect.Type, index []int) (offset uintptr) {
+	for _, i := range index {
+		f := st.Field(i)
+		offset, st = offset+f.Offset, f.Type
+	}
+	return offset
+}
+
+var textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
+
+// kindOfType returns the kind of columns with elements of a type, and whether there are any.
 func kindOfType(t reflect.Type) (columnKind, bool) {
 	switch t.Kind() {
 	case reflect.Int:
@@ -301,12 +365,52 @@ func kindOfType(t reflect.Type) (columnKind, bool) {
 	case reflect.Bool:
 		return colBool, true
 	case reflect.Slice:
-		return colBytes, t.Elem().Kind() == reflect.Uint8
-	case reflect.Pointer:
-		_, ok := kindOfType(t.Elem())
-		return colAny, ok && t.Elem().Kind() != reflect.Pointer
+		return kindOfSlice(t), isValue(t)
 	}
-	return colTime, t == reflect.TypeFor[time.Time]()
+	if t == columnKinds[colTime] {
+		return colTime, true
+	}
+	return colOther, isValue(t)
+}
+
+func kindOfSlice(t reflect.Type) columnKind {
+	if t.Implements(textMarshaler) {
+		return colOther
+	}
+	switch t.Elem().Kind() {
+	case reflect.Uint8:
+		return colBytes
+	case reflect.Int32:
+		return colInt32s
+	case reflect.Int64:
+		return colInt64s
+	case reflect.Float32:
+		return colFloat32s
+	case reflect.Float64:
+		return colFloat64s
+	case reflect.Bool:
+		return colBools
+	case reflect.String:
+		return colStrings
+	case reflect.Slice:
+		if t.Elem().Elem().Kind() == reflect.Uint8 && !t.Elem().Implements(textMarshaler) {
+			return colByteses
+		}
+	}
+	return colOther
+}
+
+// isValue reports whether values of a type can be those of a feature.
+func isValue(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return t.Implements(textMarshaler) || isValue(t.Elem())
+	case reflect.Struct:
+		return t.Implements(textMarshaler) || t == reflect.TypeFor[types.MapEntry]()
+	case reflect.Chan, reflect.Func, reflect.UnsafePointer, reflect.Complex64, reflect.Complex128, reflect.Invalid:
+		return false
+	}
+	return true
 }
 
 func (s structFrame[T]) appendColumns(dst []frameColumn) ([]frameColumn, error) {
@@ -314,73 +418,120 @@ func (s structFrame[T]) appendColumns(dst []frameColumn) ([]frameColumn, error) 
 	if p.err != nil {
 		return dst, p.err
 	}
+	rows := make([]unsafe.Pointer, len(s))
 	for i := range s {
-		if p.pointer && reflect.ValueOf(s[i]).IsNil() {
+		if rows[i] = unsafe.Pointer(&s[i]); !p.pointer {
+			continue
+		}
+		if rows[i] = *(*unsafe.Pointer)(rows[i]); rows[i] == nil {
 			return dst, &feasterr.RequestError{Row: i, Msg: "the pointer to the struct is nil"}
 		}
 	}
-	for _, f := range p.fields {
-		dst = append(dst, s.column(f, p.pointer))
+	for i := range p.fields {
+		dst = append(dst, p.fields[i].column(rows))
 	}
 	return dst, nil
 }
 
-func (s structFrame[T]) column(f structField, pointer bool) frameColumn {
-	at := func(i int) reflect.Value {
-		v := reflect.ValueOf(s[i])
-		if pointer {
-			v = v.Elem()
-		}
-		return v.FieldByIndex(f.index)
-	}
+// column gathers a field of all structs.
+func (f *structField) column(rows []unsafe.Pointer) frameColumn {
 	switch f.kind {
-	case colAny:
-		return columnFrom(f.name, colAny, gather(len(s), func(i int) any {
-			if p := at(i); !p.IsNil() {
-				return scalarOf(p.Elem())
-			}
-			return nil
-		}))
-	case colInt, colInt32, colInt64:
-		return columnFrom(f.name, colInt64, gather(len(s), func(i int) int64 { return at(i).Int() }))
+	case colInt:
+		return gather[int](f, rows)
+	case colInt32:
+		return gather[int32](f, rows)
+	case colInt64:
+		return gather[int64](f, rows)
 	case colString:
-		return columnFrom(f.name, f.kind, gather(len(s), func(i int) string { return at(i).String() }))
-	case colFloat32, colFloat64:
-		return columnFrom(f.name, colFloat64, gather(len(s), func(i int) float64 { return at(i).Float() }))
+		return gather[string](f, rows)
+	case colFloat32:
+		return gather[float32](f, rows)
+	case colFloat64:
+		return gather[float64](f, rows)
 	case colBool:
-		return columnFrom(f.name, f.kind, gather(len(s), func(i int) bool { return at(i).Bool() }))
+		return gather[bool](f, rows)
+	case colTime:
+		return gather[time.Time](f, rows)
 	case colBytes:
-		return columnFrom(f.name, f.kind, gather(len(s), func(i int) []byte { return at(i).Bytes() }))
+		return gather[[]byte](f, rows)
+	case colInt32s:
+		return gather[[]int32](f, rows)
+	case colInt64s:
+		return gather[[]int64](f, rows)
+	case colFloat32s:
+		return gather[[]float32](f, rows)
+	case colFloat64s:
+		return gather[[]float64](f, rows)
+	case colBools:
+		return gather[[]bool](f, rows)
+	case colStrings:
+		return gather[[]string](f, rows)
+	case colByteses:
+		return gather[[][]byte](f, rows)
 	}
-	return columnFrom(f.name, f.kind, gather(len(s), func(i int) time.Time { return at(i).Interface().(time.Time) }))
+	values := make([]any, len(rows))
+	for i, p := range rows {
+		values[i] = f.value(unsafe.Add(p, f.offset))
+	}
+	return columnFrom(f.name, colAny, values)
 }
 
-// scalarOf returns a value of a column type in its plain Go type.
-func scalarOf(v reflect.Value) any {
-	switch {
-	case v.CanInt():
-		return v.Int()
-	case v.CanFloat():
-		return v.Float()
-	case v.Kind() == reflect.String:
-		return v.String()
-	case v.Kind() == reflect.Bool:
-		return v.Bool()
+func gather[T any](f *structField, rows []unsafe.Pointer) frameColumn {
+	values := make([]T, len(rows))
+	for i, p := range rows {
+		values[i] = *(*T)(unsafe.Add(p, f.offset))
+	}
+	return columnFrom(f.name, f.kind, values)
+}
+
+// value returns the field at p, which is not of a kind of its own; what a pointer to a scalar points to in its plain Go type.
+func (f *structField) value(p unsafe.Pointer) any {
+	v := reflect.NewAt(f.typ, p).Elem()
+	if v.Kind() != reflect.Pointer {
+		return v.Interface()
+	}
+	if v.IsNil() {
+		return nil
+	}
+	switch e := v.Elem(); {
+	case e.CanInt():
+		return e.Int()
+	case e.CanFloat():
+		return e.Float()
+	case e.Kind() == reflect.String:
+		return e.String()
+	case e.Kind() == reflect.Bool:
+		return e.Bool()
+	case e.Type() == columnKinds[colTime]:
+		return e.Interface()
 	}
 	return v.Interface()
 }
 
-func gather[T any](n int, at func(int) T) []T {
-	out := make([]T, n)
-	for i := range out {
-		out[i] = at(i)
+// Append adds the columns of a frame after those of b, replacing columns of the same name. They alias the frame.
+func (b *Batch) Append(f Frame) error {
+	if f == nil {
+		return nil
 	}
-	return out
-}
-
-// Append adds the columns of other after those of b, replacing columns of the same name.
-func (b *Batch) Append(other *Batch) {
-	for _, c := range other.cols {
+	cols, err := f.appendColumns(nil)
+	if err != nil {
+		return err
+	}
+	for _, c := range cols {
 		b.set(c)
 	}
+	return nil
+}
+
+// Has reports whether the batch has a column of that name.
+func (b *Batch) Has(name string) bool {
+	return slices.ContainsFunc(b.cols, func(c frameColumn) bool { return c.name == name })
+}
+
+// Len returns the number of rows, that of the first column.
+func (b *Batch) Len() int {
+	if len(b.cols) == 0 {
+		return 0
+	}
+	return b.cols[0].n
 }

@@ -144,7 +144,7 @@ func eventColumn(s *arrow.Schema) (int, error) {
 	for i, f := range s.Fields() {
 		isTime := f.Type.ID() == arrow.TIMESTAMP
 		if f.Name == plan.EventTimestamp {
-			if isTime || isText(f.Type) || f.Type.ID() == arrow.DATE32 || f.Type.ID() == arrow.DATE64 || f.Type.ID() == arrow.NULL {
+			if isTime || isArrowText(f.Type) || f.Type.ID() == arrow.DATE32 || f.Type.ID() == arrow.DATE64 || f.Type.ID() == arrow.NULL {
 				return i, nil
 			}
 			return 0, &feasterr.TypeMismatchError{Column: f.Name, Row: -1, Want: "a timestamp or ISO 8601 text", Have: f.Type.String()}
@@ -163,6 +163,6 @@ func eventColumn(s *arrow.Schema) (int, error) {
 	return 0, &feasterr.RequestError{Column: plan.EventTimestamp, Row: -1, Msg: "the entity rows have no column of this name, and several timestamp columns: name the one that tells their times so"}
 }
 
-func isText(dt arrow.DataType) bool {
+func isArrowText(dt arrow.DataType) bool {
 	return dt.ID() == arrow.STRING || dt.ID() == arrow.LARGE_STRING || dt.ID() == arrow.STRING_VIEW
 }

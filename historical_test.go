@@ -147,7 +147,7 @@ func (h *history) All(_ context.Context, p *offline.ScanPlan) (offline.Job, erro
 	}}, nil
 }
 
-func source(name string) *feast.DataSource {
+func parquetSource(name string) *feast.DataSource {
 	return &feast.DataSource{
 		Name: name, TimestampField: "ts", CreatedTimestampColumn: "created",
 		Options: registry.FileOptions{Path: "data/" + name + ".parquet"},
@@ -159,19 +159,19 @@ func source(name string) *feast.DataSource {
 func training(t testing.TB, opts ...feast.Option) (*feast.FeatureStore, *history) {
 	t.Helper()
 	stats := driverView("stats", time.Hour, feast.Field{Name: "rate", Type: feast.Float32}, feast.Field{Name: "trips", Type: feast.Int64})
-	stats.Source = source("stats_source")
+	stats.Source = parquetSource("stats_source")
 	stats.Source.TimestampField = "event_ts"
 	stats.Source.FieldMapping = map[string]string{"raw_rate": "rate", "drv": "driver_id", "ts": "event_ts"}
 	customer := &feast.Entity{Name: "customer", JoinKey: "customer_id", ValueType: feast.String}
 	pair := &feast.FeatureView{
 		Name: "pair", Entities: []string{"driver", "customer"}, Schema: []feast.Field{{Name: "rides", Type: feast.Int64}},
 		EntityColumns: []feast.Field{{Name: "driver_id", Type: feast.Int64}, {Name: "customer_id", Type: feast.String}},
-		Source:        source("pair_source"),
+		Source:        parquetSource("pair_source"),
 	}
-	push := &feast.DataSource{Name: "push", Options: registry.PushOptions{}, BatchSource: source("pushed")}
+	push := &feast.DataSource{Name: "push", Options: registry.PushOptions{}, BatchSource: parquetSource("pushed")}
 	pushed := driverView("pushed_stats", 0, feast.Field{Name: "rides", Type: feast.Int64})
 	pushed.Source = push
-	global := &feast.FeatureView{Name: "global", Schema: []feast.Field{{Name: "fee", Type: feast.Float64}}, Source: source("global_source")}
+	global := &feast.FeatureView{Name: "global", Schema: []feast.Field{{Name: "fee", Type: feast.Float64}}, Source: parquetSource("global_source")}
 	global.Source.CreatedTimestampColumn = ""
 	sourceless := driverView("sourceless", 0, feast.Field{Name: "x", Type: feast.Int64})
 	twice := &feast.FeatureService{Name: "twice", Features: []feast.FeatureViewProjection{
@@ -598,7 +598,7 @@ func TestSpineKeys(t *testing.T) {
 func memoryRegistry(t *testing.T) registry.Backend {
 	b := registrymemory.New()
 	stats := driverView("stats", 0, feast.Field{Name: "trips", Type: feast.Int64})
-	stats.Source = source("stats_source")
+	stats.Source = parquetSource("stats_source")
 	put(t, b, driver, stats)
 	return b
 }

@@ -134,13 +134,8 @@ func (p *Prepared) compiled(ctx context.Context) (*compiled, error) {
 	return c, c.err
 }
 
-// compile resolves a query. A name that the snapshot does not know causes one refresh of the registry first.
-func (fs *FeatureStore) compile(ctx context.Context, snap *registry.Snapshot, q OnlineQuery, promise *plan.Online) (*compiled, error) {
-	store, err := fs.onlineStore(ctx)
-	if err != nil {
-		return nil, err
-	}
-	info := store.Info()
+// planOptions returns what the repository and the store say about reading and writing.
+func (fs *FeatureStore) planOptions(info online.Info) plan.Options {
 	opts := plan.Options{
 		Versioning:         fs.cfg.Registry.OnlineVersioning,
 		WhileMaterializing: fs.cfg.Registry.ServeWhileMaterializing,
@@ -150,6 +145,16 @@ func (fs *FeatureStore) compile(ctx context.Context, snap *registry.Snapshot, q 
 	if info.KeyVersion != 0 {
 		opts.KeyVersion = info.KeyVersion
 	}
+	return opts
+}
+
+// compile resolves a query. A name that the snapshot does not know causes one refresh of the registry first.
+func (fs *FeatureStore) compile(ctx context.Context, snap *registry.Snapshot, q OnlineQuery, promise *plan.Online) (*compiled, error) {
+	store, err := fs.onlineStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	opts := fs.planOptions(store.Info())
 	query := plan.Query{Features: q.Features, Service: q.FeatureService, FullNames: q.FullFeatureNames, Promise: promise}
 	resolved, err := plan.ResolveOnline(snap, query, opts)
 	if errors.Is(err, feasterr.ErrNotFound) {
@@ -164,9 +169,9 @@ func (fs *FeatureStore) compile(ctx context.Context, snap *registry.Snapshot, q 
 	}
 	reader, err := store.Prepare(resolved.Read)
 	if err != nil {
-		return nil, feasterr.InStore(info.Name, "prepare", err)
+		return nil, feasterr.InStore(store.Info().Name, "prepare", err)
 	}
-	c := &compiled{snap: snap, plan: resolved, reader: reader, store: info.Name}
+	c := &compiled{snap: snap, plan: resolved, reader: reader, store: store.Info().Name}
 	for _, ttl := range resolved.TTL {
 		c.ttl = c.ttl || ttl > 0
 	}

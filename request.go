@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
+	"sync"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/plan"
@@ -35,7 +36,6 @@ type request struct {
 	ends    []int  // of the keys in buf
 	repeats [][]repeat
 	seen    keyTable
-	arrow   arrowconv.Importer
 }
 
 // repeat says that a row asks for the same entity as an earlier one.
@@ -46,21 +46,27 @@ func (q *request) load(f Frame) (rows int, err error) {
 	if f == nil {
 		return 0, feasterr.Invalid("no entity rows: set Entities")
 	}
-	if q.frame, err = f.appendColumns(q.frame[:0]); err != nil {
-		return 0, err
+	q.frame, q.names, rows, err = loadFrame(f, q.frame, q.names)
+	return rows, err
+}
+
+// loadFrame reads a frame's columns and their names into memory to reuse, and returns the number of rows.
+func loadFrame(f Frame, frame []frameColumn, names []string) (_ []frameColumn, _ []string, rows int, err error) {
+	names = names[:0]
+	if frame, err = f.appendColumns(frame[:0]); err != nil {
+		return frame, names, 0, err
 	}
-	q.names = q.names[:0]
-	for i := range q.frame {
-		c := &q.frame[i]
-		q.names = append(q.names, c.name)
-		if c.n != q.frame[0].n {
-			return 0, &feasterr.RequestError{Column: c.name, Row: -1, Msg: fmt.Sprintf("has %d rows and column %q has %d: all columns must have the same length", c.n, q.frame[0].name, q.frame[0].n)}
+	for i := range frame {
+		c := &frame[i]
+		names = append(names, c.name)
+		if c.n != frame[0].n {
+			return frame, names, 0, &feasterr.RequestError{Column: c.name, Row: -1, Msg: fmt.Sprintf("has %d rows and column %q has %d: all columns must have the same length", c.n, frame[0].name, frame[0].n)}
 		}
 	}
-	if len(q.frame) == 0 {
-		return 0, nil
+	if len(frame) > 0 {
+		rows = frame[0].n
 	}
-	return q.frame[0].n, nil
+	return frame, names, rows, nil
 }
 
 // convert makes typed columns of the frame's, as the layout says.
@@ -74,7 +80,7 @@ func (q *request) convert(out *OnlineResponse, l *plan.Layout, rows int) error {
 		}
 		dst, src := &cols[i], &q.frame[c.Source]
 		if src.kind == colArrow {
-			if err := q.importArrow(dst, src.array(), c.Type == types.Invalid && !l.IsKey(i)); err != nil {
+			if err := fillArrow(dst, src, c.Type == types.Invalid && !l.IsKey(i)); err != nil {
 				return err
 			}
 			continue
@@ -85,21 +91,8 @@ func (q *request) convert(out *OnlineResponse, l *plan.Layout, rows int) error {
 			}
 			continue
 		}
-		if err := fill(dst, src); err != nil {
+		if err := fill(dst, src, false); err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// importArrow converts a column of a record batch; nulls are for columns that are only answered.
-func (q *request) importArrow(dst *types.Column, src arrow.Array, nulls bool) error {
-	if err := q.arrow.Import(dst, 0, src); err != nil || nulls {
-		return err
-	}
-	for row := range src.Len() {
-		if !dst.HasValue(row) {
-			return &feasterr.RequestError{Column: dst.Name(), Row: row, Msg: "an entity key cannot be null"}
 		}
 	}
 	return nil
@@ -142,66 +135,219 @@ func naturalType(c *frameColumn) types.Type {
 	case colArrow:
 		return arrowconv.TypeOf(c.array().DataType())
 	}
-	for _, v := range slice[any](c) {
-		if v != nil {
-			return types.Infer(v)
+	if c.kind == colAny {
+		for _, v := range slice[any](c) {
+			if v != nil {
+				return types.Infer(v)
+			}
 		}
 	}
 	return types.Invalid
 }
 
-// fill converts a column of a frame. Typed slices must fit the type as they are; []any is coerced as Feast does.
-func fill(dst *types.Column, src *frameColumn) error {
-	typ := dst.Type()
-	whole := typ == types.Int64 || typ == types.UnixTimestamp
-	switch {
-	case src.kind == colInt64 && whole:
-		for i, v := range slice[int64](src) {
-			dst.SetInt64(i, v)
-		}
-	case src.kind == colInt && whole:
-		for i, v := range slice[int](src) {
-			dst.SetInt64(i, int64(v))
-		}
-	case src.kind == colInt32 && whole:
-		for i, v := range slice[int32](src) {
-			dst.SetInt64(i, int64(v))
-		}
-	case src.kind == colInt32 && typ == types.Int32:
-		for i, v := range slice[int32](src) {
-			dst.SetInt32(i, v)
-		}
-	case src.kind == colString && (typ == types.String || typ == types.UUID || typ == types.TimeUUID || typ == types.Decimal):
-		for i, v := range slice[string](src) {
-			if err := dst.SetString(i, v); err != nil {
-				return &feasterr.RequestError{Column: dst.Name(), Row: i, Err: err}
+// fill converts a column of a frame: a join key's, or with nulls a feature's. Typed slices must fit the type as they are;
+// []any is coerced as Feast does.
+func fill(dst *types.Column, src *frameColumn, nulls bool) error {
+	switch typ := dst.Type(); src.kind {
+	case colAny:
+		for i, v := range slice[any](src) {
+			set := dst.SetScalar
+			if nulls {
+				set = dst.SetNative
+			}
+			if err := set(i, v); err != nil {
+				return rowError(dst, i, err)
 			}
 		}
-	case src.kind == colBytes && typ == types.Bytes:
-		for i, v := range slice[[]byte](src) {
-			if v == nil {
-				return &feasterr.RequestError{Column: dst.Name(), Row: i, Msg: "an entity key cannot be null"}
-			}
-			if err := dst.SetBytes(i, v); err != nil {
-				return &feasterr.RequestError{Column: dst.Name(), Row: i, Err: err}
-			}
+		return nil
+	case colInt:
+		if isWhole(typ) {
+			return fillWhole(dst, slice[int](src))
 		}
-	case src.kind == colAny:
-		return fillEach(dst, slice[any](src), func(v any) any { return v })
-	case src.kind == colInt64 && typ == types.Int32:
-		return fillEach(dst, slice[int64](src), func(v int64) any { return v })
-	case src.kind == colInt && typ == types.Int32:
-		return fillEach(dst, slice[int](src), func(v int) any { return v })
-	case src.kind == colTime && typ == types.UnixTimestamp:
-		return fillEach(dst, slice[time.Time](src), func(v time.Time) any { return v })
-	case src.kind == colBool && typ == types.Bool:
-		return fillEach(dst, slice[bool](src), func(v bool) any { return v })
-	case src.kind == colFloat64 && (typ == types.Float64 || typ == types.Float32):
-		return fillEach(dst, slice[float64](src), func(v float64) any { return v })
-	case src.kind == colFloat32 && (typ == types.Float64 || typ == types.Float32):
-		return fillEach(dst, slice[float32](src), func(v float32) any { return v })
+	case colInt32:
+		if isWhole(typ) {
+			return fillWhole(dst, slice[int32](src))
+		}
+	case colInt64:
+		if isWhole(typ) {
+			return fillWhole(dst, slice[int64](src))
+		}
+	case colFloat32:
+		if typ == types.Float64 || typ == types.Float32 {
+			fillFloats(dst, slice[float32](src), nulls)
+			return nil
+		}
+	case colFloat64:
+		if typ == types.Float64 || typ == types.Float32 {
+			fillFloats(dst, slice[float64](src), nulls)
+			return nil
+		}
+	case colBool:
+		if typ == types.Bool {
+			for i, v := range slice[bool](src) {
+				dst.SetBool(i, v)
+			}
+			return nil
+		}
+	case colString:
+		if isText(typ) || nulls && isObject(typ) {
+			return fillEach(dst, slice[string](src), dst.SetText)
+		}
+	case colBytes:
+		if typ == types.Bytes || nulls && (typ.ValueField() == types.Bytes.ValueField() || takesJSON(typ)) {
+			return fillBytes(dst, slice[[]byte](src), nulls)
+		}
+	case colTime:
+		if typ == types.UnixTimestamp || nulls && typ == types.ZonedTimestamp {
+			return fillEach(dst, slice[time.Time](src), func(i int, v time.Time) error {
+				if nulls {
+					return dst.SetNative(i, v)
+				}
+				return dst.SetScalar(i, v)
+			})
+		}
+	case colArrow:
+		return fillArrow(dst, src, nulls)
 	default:
-		return &feasterr.RequestError{Column: dst.Name(), Row: -1, Msg: fmt.Sprintf("is a %s, and the join key is %s; []any has its values coerced", src.kind, typ)}
+		if nulls && src.kind == colOther || nulls && (typ.Elem() != types.Invalid || typ == types.ValueList || typ == types.ValueSet) {
+			return fillList(dst, src)
+		}
+	}
+	what := "join key"
+	if nulls {
+		what = "feature"
+	}
+	return &feasterr.RequestError{Column: dst.Name(), Row: -1, Msg: fmt.Sprintf("is a %s, and the %s is %s; []any has its values coerced", src, what, dst.Type())}
+}
+
+func isWhole(t types.Type) bool {
+	return t == types.Int64 || t == types.Int32 || t == types.UnixTimestamp
+}
+
+// isText reports whether values of a type are text that is stored as it is.
+func isText(t types.Type) bool {
+	return t == types.String || t == types.UUID || t == types.TimeUUID || t == types.Decimal || t == types.JSON
+}
+
+func isObject(t types.Type) bool { return t == types.Map || t == types.Struct }
+
+// takesJSON reports whether values of a type may be given as JSON text in bytes.
+func takesJSON(t types.Type) bool {
+	return t == types.JSON || isObject(t) || t.Elem() != types.Invalid || t == types.ValueList || t == types.ValueSet
+}
+
+func rowError(dst *types.Column, row int, err error) error {
+	return &feasterr.RequestError{Column: dst.Name(), Row: row, Err: err}
+}
+
+func fillWhole[T int | int32 | int64](dst *types.Column, src []T) error {
+	if dst.Type() != types.Int32 {
+		for i, v := range src {
+			dst.SetInt64(i, int64(v))
+		}
+		return nil
+	}
+	for i, v := range src {
+		if T(int32(v)) != v {
+			return rowError(dst, i, dst.SetScalar(i, int64(v)))
+		}
+		dst.SetInt32(i, int32(v))
+	}
+	return nil
+}
+
+// fillFloats stores a NaN of a feature as a null, as Feast does.
+func fillFloats[T float32 | float64](dst *types.Column, src []T, nulls bool) {
+	for i, v := range src {
+		switch {
+		case nulls && v != v:
+			dst.Clear(i, types.NullValue)
+		case dst.Type() == types.Float64:
+			dst.SetFloat64(i, float64(v))
+		default:
+			dst.SetFloat32(i, float32(v))
+		}
+	}
+}
+
+func fillBytes(dst *types.Column, src [][]byte, nulls bool) error {
+	for i, v := range src {
+		switch {
+		case v == nil && nulls:
+			dst.Clear(i, types.NullValue)
+			continue
+		case v == nil:
+			return &feasterr.RequestError{Column: dst.Name(), Row: i, Msg: "an entity key cannot be null"}
+		}
+		set := dst.SetBytes
+		if takesJSON(dst.Type()) {
+			set = func(i int, v []byte) error { return dst.SetNative(i, v) }
+		}
+		if err := set(i, v); err != nil {
+			return rowError(dst, i, err)
+		}
+	}
+	return nil
+}
+
+// fillList stores slices in lists and sets, and values of other kinds.
+func fillList(dst *types.Column, src *frameColumn) error {
+	switch src.kind {
+	case colInt32s:
+		return fillLists[int32](dst, src)
+	case colInt64s:
+		return fillLists[int64](dst, src)
+	case colFloat32s:
+		return fillLists[float32](dst, src)
+	case colFloat64s:
+		return fillLists[float64](dst, src)
+	case colBools:
+		return fillLists[bool](dst, src)
+	case colStrings:
+		return fillLists[string](dst, src)
+	case colByteses:
+		return fillLists[[]byte](dst, src)
+	}
+	for i := range src.n {
+		if err := dst.SetNative(i, src.value(i)); err != nil {
+			return rowError(dst, i, err)
+		}
+	}
+	return nil
+}
+
+func fillLists[T types.Native](dst *types.Column, src *frameColumn) error {
+	return fillEach(dst, slice[[]T](src), func(i int, v []T) error { return types.SetList(dst, i, v) })
+}
+
+func fillEach[T any](dst *types.Column, src []T, set func(int, T) error) error {
+	for i, v := range src {
+		if err := set(i, v); err != nil {
+			return rowError(dst, i, err)
+		}
+	}
+	return nil
+}
+
+// importers keeps the memory of conversions from Arrow.
+var importers = sync.Pool{New: func() any { return new(arrowconv.Importer) }}
+
+// fillArrow converts a column of a record batch by Feast's rules for native values.
+func fillArrow(dst *types.Column, src *frameColumn, nulls bool) error {
+	part := src.array()
+	if src.from != 0 || src.n != part.Len() {
+		part = array.NewSlice(part, int64(src.from), int64(src.from+src.n))
+		defer part.Release()
+	}
+	m := importers.Get().(*arrowconv.Importer)
+	defer importers.Put(m)
+	if err := m.Import(dst, 0, part); err != nil || nulls {
+		return err
+	}
+	for row := range src.n {
+		if !dst.HasValue(row) {
+			return &feasterr.RequestError{Column: dst.Name(), Row: row, Msg: "an entity key cannot be null"}
+		}
 	}
 	return nil
 }
@@ -217,15 +363,6 @@ func fillEcho(dst *types.Column, src []any) error {
 			return &feasterr.RequestError{Column: dst.Name(), Row: i, Msg: fmt.Sprintf("a %T is no value of a join key", v)}
 		}
 		if err := dst.SetScalar(i, v); err != nil {
-			return &feasterr.RequestError{Column: dst.Name(), Row: i, Err: err}
-		}
-	}
-	return nil
-}
-
-func fillEach[T any](dst *types.Column, src []T, native func(T) any) error {
-	for i, v := range src {
-		if err := dst.SetScalar(i, native(v)); err != nil {
 			return &feasterr.RequestError{Column: dst.Name(), Row: i, Err: err}
 		}
 	}

@@ -222,7 +222,7 @@ func (j *RetrievalJob) run(ctx context.Context, start func() (offline.Job, error
 func (j *RetrievalJob) watch(rows array.RecordReader) array.RecordReader {
 	schema, first := rows.Schema(), int64(0)
 	event := schema.Field(j.event)
-	parse := isText(event.Type)
+	parse := isArrowText(event.Type)
 	if parse {
 		fields := slices.Clone(schema.Fields())
 		fields[j.event].Type = arrowconv.Timestamp

@@ -22,6 +22,7 @@ import (
 	"unicode"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/yamldoc"
 )
 
 // FileName is the name of the file that makes a directory a Feast repository.
@@ -202,7 +203,7 @@ func (c *RepoConfig) String() string {
 
 // check applies the rules that go beyond the type of a value, and fills in the types of sections that name none.
 func (c *RepoConfig) check(r *report, root Section) {
-	if n := root.node.get("project"); n != nil && n.kind == kindText && n.undefined == "" {
+	if n := root.node.Get("project"); n != nil && n.Kind == yamldoc.Text && n.Undefined == "" {
 		checkProject(r, n)
 	}
 	c.checkTypes(r)
@@ -211,9 +212,9 @@ func (c *RepoConfig) check(r *report, root Section) {
 	switch c.EntityKeyVersion {
 	case 3:
 	case 2:
-		r.warning(root.at(version).line, version, "version 2 is deprecated; 3 is the current one")
+		r.warning(root.at(version).Line, version, "version 2 is deprecated; 3 is the current one")
 	default:
-		r.problem(root.at(version).line, version, "must be 3, or 2 for old stores, is %d", c.EntityKeyVersion)
+		r.problem(root.at(version).Line, version, "must be 3, or 2 for old stores, is %d", c.EntityKeyVersion)
 	}
 
 	if flags, ok := c.Extra["flags"]; ok && !flags.IsNull() {
@@ -225,20 +226,20 @@ func (c *RepoConfig) check(r *report, root Section) {
 	for _, key := range slices.Sorted(maps.Keys(c.Extra)) {
 		s := c.Extra[key]
 		if near := feasterr.Near(key, keys); len(near) > 0 {
-			r.warning(s.Line(), s.key, "is no key of Feast and has no effect here; did you mean %s?", alternatives(near))
+			r.warning(s.Line(), s.key, "is no key of Feast and has no effect here; did you mean %s?", yamldoc.Alternatives(near))
 		}
 	}
 }
 
 // checkProject applies Feast's rule for project names. The hyphen, which Feast's message permits without SQLite, it
 // refuses always.
-func checkProject(r *report, n *node) {
+func checkProject(r *report, n *yamldoc.Node) {
 	odd := func(c rune) bool { return c != '_' && !unicode.IsLetter(c) && !unicode.IsNumber(c) }
 	switch {
-	case strings.ContainsFunc(n.text, odd):
-		r.problem(n.line, "project", "%q must consist of letters, digits and underscores", n.text)
-	case strings.HasPrefix(n.text, "_"):
-		r.problem(n.line, "project", "%q must not begin with an underscore", n.text)
+	case strings.ContainsFunc(n.Text, odd):
+		r.problem(n.Line, "project", "%q must consist of letters, digits and underscores", n.Text)
+	case strings.HasPrefix(n.Text, "_"):
+		r.problem(n.Line, "project", "%q must not begin with an underscore", n.Text)
 	}
 }
 
@@ -248,23 +249,23 @@ func (c *RepoConfig) checkTypes(r *report) {
 	if s := &c.OnlineStore; s.typed(r, "sqlite") {
 		name := strings.ToLower(s.typ)
 		switch {
-		case s.typeNode().undefined != "":
+		case s.typeNode().Undefined != "":
 			r.unset(s.typeNode(), s.typeKey())
-		case s.node.kind == kindText && (name == "none" || name == "null"):
+		case s.node.Kind == yamldoc.Text && (name == "none" || name == "null"):
 			r.warning(s.Line(), s.key, "is the text %q, which no store is called; without quotes, null is no online store", s.typ)
 		case !onlineTypes.known(s.typ):
-			r.problem(s.typeNode().line, s.typeKey(), "%s", onlineTypes.unknown(s.typ))
+			r.problem(s.typeNode().Line, s.typeKey(), "%s", onlineTypes.unknown(s.typ))
 		}
 	}
-	if s := &c.OfflineStore; s.typed(r, "dask") && s.typeNode().undefined == "" && !offlineTypes.known(s.typ) {
-		r.problem(s.typeNode().line, s.typeKey(), "%s", offlineTypes.unknown(s.typ))
+	if s := &c.OfflineStore; s.typed(r, "dask") && s.typeNode().Undefined == "" && !offlineTypes.known(s.typ) {
+		r.problem(s.typeNode().Line, s.typeKey(), "%s", offlineTypes.unknown(s.typ))
 	}
-	if s := &c.BatchEngine; s.typed(r, "") && s.typeNode().undefined == "" {
+	if s := &c.BatchEngine; s.typed(r, "") && s.typeNode().Undefined == "" {
 		switch {
 		case s.typ == "":
 			r.warning(s.Line(), s.typeKey(), "is missing, so no engine can be chosen")
 		case !engineTypes.known(s.typ):
-			r.warning(s.typeNode().line, s.typeKey(), "%s", engineTypes.unknown(s.typ))
+			r.warning(s.typeNode().Line, s.typeKey(), "%s", engineTypes.unknown(s.typ))
 		}
 	}
 	if s := &c.Auth; s.typed(r, "") {

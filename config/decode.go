@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/feastgo/feast/internal/yamldoc"
 )
 
 // report collects what is wrong or doubtful in one document.
@@ -51,19 +53,6 @@ func (r *report) unsetWarning(ref reference, key, value string) {
 		r.warning(ref.line, key, "environment variable %q is not set and the text stays as it is", ref.name)
 	}
 }
-
-// join is the dotted path of a key within a section. Keys that would not read as such are quoted.
-func join(section, key string) string {
-	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return !strconv.IsGraphic(r) || r == '.' || r == ' ' }) {
-		key = strconv.Quote(key)
-	}
-	if section == "" {
-		return key
-	}
-	return section + "." + key
-}
-
-func index(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }
 
 // options of a field, from its tags.
 type options struct {
@@ -157,7 +146,7 @@ var (
 )
 
 // decode stores n, which stands at the dotted path key, in out.
-func (r *report) decode(n *node, key string, out reflect.Value, o options) {
+func (r *report) decode(n *yamldoc.Node, key string, out reflect.Value, o options) {
 	if out.Type() == sectionType {
 		out.Set(reflect.ValueOf(newSection(r.file, key, n)))
 		return
@@ -168,7 +157,7 @@ func (r *report) decode(n *node, key string, out reflect.Value, o options) {
 	}
 	switch out.Kind() {
 	case reflect.Pointer:
-		if n.kind == kindNull {
+		if n.Kind == yamldoc.Null {
 			out.SetZero()
 			return
 		}
@@ -180,21 +169,21 @@ func (r *report) decode(n *node, key string, out reflect.Value, o options) {
 		out.Set(to)
 		return
 	case reflect.Interface:
-		if n.kind == kindOther {
+		if n.Kind == yamldoc.Other {
 			r.mismatch(n, key, "a YAML value")
 			return
 		}
 		out.SetZero()
-		if v := n.any(); v != nil {
+		if v := n.Any(); v != nil {
 			out.Set(reflect.ValueOf(v))
 		}
 		return
 	}
-	if n.undefined != "" && !o.literal {
+	if n.Undefined != "" && !o.literal {
 		r.unset(n, key)
 		return
 	}
-	if n.kind == kindNull && (o.nullable || out.Kind() == reflect.Slice || out.Kind() == reflect.Map) {
+	if n.Kind == yamldoc.Null && (o.nullable || out.Kind() == reflect.Slice || out.Kind() == reflect.Map) {
 		out.SetZero()
 		return
 	}
@@ -208,48 +197,48 @@ func (r *report) decode(n *node, key string, out reflect.Value, o options) {
 	}
 	switch out.Kind() {
 	case reflect.Bool:
-		if v, ok := n.asBool(o.strict); ok {
+		if v, ok := asBool(n, o.strict); ok {
 			out.SetBool(v)
 		} else {
 			r.mismatch(n, key, "true or false")
 		}
 	case reflect.Float32, reflect.Float64:
-		if v, ok := n.asFloat(o.strict); !ok {
+		if v, ok := asFloat(n, o.strict); !ok {
 			r.mismatch(n, key, "a number")
 		} else if r.inRange(n, key, v, o) {
 			out.SetFloat(v)
 		}
 	case reflect.String:
 		switch {
-		case n.kind != kindText:
+		case n.Kind != yamldoc.Text:
 			r.mismatch(n, key, "text")
-		case o.enum != nil && !slices.Contains(o.enum, n.text):
-			r.problem(n.line, key, "must be %s, is %q", alternatives(o.enum), n.text)
+		case o.enum != nil && !slices.Contains(o.enum, n.Text):
+			r.problem(n.Line, key, "must be %s, is %q", yamldoc.Alternatives(o.enum), n.Text)
 		default:
-			out.SetString(n.text)
+			out.SetString(n.Text)
 		}
 	case reflect.Slice:
-		if n.kind != kindList {
+		if n.Kind != yamldoc.List {
 			r.mismatch(n, key, "a list")
 			return
 		}
-		list := reflect.MakeSlice(out.Type(), len(n.list), len(n.list))
-		for i, item := range n.list {
-			r.decode(item, index(key, i), list.Index(i), o)
+		list := reflect.MakeSlice(out.Type(), len(n.List), len(n.List))
+		for i, item := range n.List {
+			r.decode(item, yamldoc.Index(key, i), list.Index(i), o)
 		}
 		out.Set(list)
 	case reflect.Map:
-		if n.kind != kindMap {
+		if n.Kind != yamldoc.Map {
 			r.mismatch(n, key, "a map")
 			return
 		}
-		m := reflect.MakeMapWithSize(out.Type(), len(n.pairs))
-		for _, p := range n.pairs {
+		m := reflect.MakeMapWithSize(out.Type(), len(n.Pairs))
+		for _, p := range n.Pairs {
 			r.entry(p, key, m, o)
 		}
 		out.Set(m)
 	case reflect.Struct:
-		if n.kind != kindMap {
+		if n.Kind != yamldoc.Map {
 			r.mismatch(n, key, "a map")
 			return
 		}
@@ -260,21 +249,21 @@ func (r *report) decode(n *node, key string, out reflect.Value, o options) {
 }
 
 // entry stores a pair of the map at the dotted path key in m.
-func (r *report) entry(p pair, key string, m reflect.Value, o options) {
+func (r *report) entry(p yamldoc.Pair, key string, m reflect.Value, o options) {
 	v := reflect.New(m.Type().Elem()).Elem()
-	r.decode(p.value, join(key, p.key), v, o)
-	m.SetMapIndex(reflect.ValueOf(p.key).Convert(m.Type().Key()), v)
+	r.decode(p.Value, yamldoc.Join(key, p.Key), v, o)
+	m.SetMapIndex(reflect.ValueOf(p.Key).Convert(m.Type().Key()), v)
 }
 
 // fields stores the pairs of a map in the fields of a struct. typed allows the key type, which belongs to the
 // section and not to the driver.
-func (r *report) fields(n *node, key string, out reflect.Value, typed bool) {
+func (r *report) fields(n *yamldoc.Node, key string, out reflect.Value, typed bool) {
 	l := layoutOf(out.Type())
 	for _, f := range l.fields {
-		if value := n.get(f.key); value != nil {
-			r.decode(value, join(key, f.key), out.Field(f.index), f.options)
+		if value := n.Get(f.key); value != nil {
+			r.decode(value, yamldoc.Join(key, f.key), out.Field(f.index), f.options)
 		} else if f.required {
-			r.problem(n.line, join(key, f.key), "is required")
+			r.problem(n.Line, yamldoc.Join(key, f.key), "is required")
 		}
 	}
 	known := l.keys()
@@ -283,56 +272,56 @@ func (r *report) fields(n *node, key string, out reflect.Value, typed bool) {
 		rest = out.Field(l.rest)
 		rest.Set(reflect.MakeMap(rest.Type()))
 	}
-	for _, p := range n.pairs {
+	for _, p := range n.Pairs {
 		switch {
-		case slices.Contains(known, p.key), typed && p.key == "type":
+		case slices.Contains(known, p.Key), typed && p.Key == "type":
 		case rest.IsValid():
 			r.entry(p, key, rest, options{})
 		case l.rest < 0:
-			r.problem(p.value.line, join(key, p.key), "is not a known key%s", suggest(p.key, known, ""))
+			r.problem(p.Value.Line, yamldoc.Join(key, p.Key), "is not a known key%s", suggest(p.Key, known, ""))
 		}
 	}
 }
 
-func (r *report) mismatch(n *node, key, want string) {
+func (r *report) mismatch(n *yamldoc.Node, key, want string) {
 	hint := ""
-	if want == "text" && (n.kind == kindBool || n.kind == kindInt || n.kind == kindFloat || n.kind == kindTime) {
+	if want == "text" && (n.Kind == yamldoc.Bool || n.Kind == yamldoc.Int || n.Kind == yamldoc.Float || n.Kind == yamldoc.Time) {
 		hint = "; put it in quotes"
 	}
-	r.problem(n.line, key, "must be %s, is %s%s", want, n.kind, hint)
+	r.problem(n.Line, key, "must be %s, is %s%s", want, n.Kind, hint)
 }
 
-func (r *report) unset(n *node, key string) {
-	r.problem(n.line, key, "environment variable %q is not set", n.undefined)
+func (r *report) unset(n *yamldoc.Node, key string) {
+	r.problem(n.Line, key, "environment variable %q is not set", n.Undefined)
 }
 
-func (r *report) inRange(n *node, key string, v float64, o options) bool {
+func (r *report) inRange(n *yamldoc.Node, key string, v float64, o options) bool {
 	if o.min != nil && !(v >= *o.min) {
-		r.problem(n.line, key, "must be at least %v, is %v", *o.min, v)
+		r.problem(n.Line, key, "must be at least %v, is %v", *o.min, v)
 		return false
 	}
 	return true
 }
 
-func (r *report) integer(n *node, key string, out reflect.Value, o options) {
-	v, ok := n.asInt(o.strict)
+func (r *report) integer(n *yamldoc.Node, key string, out reflect.Value, o options) {
+	v, ok := asInt(n, o.strict)
 	switch {
 	case !ok:
 		r.mismatch(n, key, "an integer")
 	case out.OverflowInt(v):
-		r.problem(n.line, key, "does not fit into %d bits", out.Type().Bits())
+		r.problem(n.Line, key, "does not fit into %d bits", out.Type().Bits())
 	case r.inRange(n, key, float64(v), o):
 		out.SetInt(v)
 	}
 }
 
 // duration reads a number of seconds. What is longer than a time.Duration becomes the longest one.
-func (r *report) duration(n *node, key string, out reflect.Value, o options) {
-	seconds, ok := n.asFloat(o.strict)
+func (r *report) duration(n *yamldoc.Node, key string, out reflect.Value, o options) {
+	seconds, ok := asFloat(n, o.strict)
 	want := "a number of seconds"
 	if o.strict {
 		want = "a whole number of seconds"
-		ok = n.kind == kindInt
+		ok = n.Kind == yamldoc.Int
 	}
 	switch {
 	case !ok || math.IsNaN(seconds):
@@ -356,44 +345,44 @@ var booleanTexts = map[string]bool{
 	"0": false, "off": false, "f": false, "false": false, "n": false, "no": false,
 }
 
-func (n *node) asBool(strict bool) (v, ok bool) {
-	if n.kind == kindBool {
-		return n.bool, true
+func asBool(n *yamldoc.Node, strict bool) (v, ok bool) {
+	if n.Kind == yamldoc.Bool {
+		return n.Bool, true
 	}
 	if strict {
 		return false, false
 	}
-	switch n.kind {
-	case kindInt:
-		return n.int == 1, n.int == 0 || n.int == 1
-	case kindFloat:
-		return n.float == 1, n.float == 0 || n.float == 1
-	case kindText:
-		v, ok = booleanTexts[strings.ToLower(n.text)]
+	switch n.Kind {
+	case yamldoc.Int:
+		return n.Int == 1, n.Int == 0 || n.Int == 1
+	case yamldoc.Float:
+		return n.Float == 1, n.Float == 0 || n.Float == 1
+	case yamldoc.Text:
+		v, ok = booleanTexts[strings.ToLower(n.Text)]
 	}
 	return v, ok
 }
 
 var integerText = regexp.MustCompile(`^([-+]?[0-9]+(?:_[0-9]+)*)(?:\.0+)?$`)
 
-func (n *node) asInt(strict bool) (int64, bool) {
-	if n.kind == kindInt {
-		return n.int, true
+func asInt(n *yamldoc.Node, strict bool) (int64, bool) {
+	if n.Kind == yamldoc.Int {
+		return n.Int, true
 	}
 	if strict {
 		return 0, false
 	}
-	switch n.kind {
-	case kindBool:
-		if n.bool {
+	switch n.Kind {
+	case yamldoc.Bool:
+		if n.Bool {
 			return 1, true
 		}
 		return 0, true
-	case kindFloat:
-		v := int64(n.float)
-		return v, n.float == math.Trunc(n.float) && math.Abs(n.float) < 1<<63
-	case kindText:
-		if m := integerText.FindStringSubmatch(strings.TrimSpace(n.text)); m != nil {
+	case yamldoc.Float:
+		v := int64(n.Float)
+		return v, n.Float == math.Trunc(n.Float) && math.Abs(n.Float) < 1<<63
+	case yamldoc.Text:
+		if m := integerText.FindStringSubmatch(strings.TrimSpace(n.Text)); m != nil {
 			v, err := strconv.ParseInt(strings.ReplaceAll(m[1], "_", ""), 10, 64)
 			return v, err == nil
 		}
@@ -401,24 +390,24 @@ func (n *node) asInt(strict bool) (int64, bool) {
 	return 0, false
 }
 
-func (n *node) asFloat(strict bool) (float64, bool) {
-	switch n.kind {
-	case kindInt:
-		return float64(n.int), true
-	case kindFloat:
-		return n.float, true
+func asFloat(n *yamldoc.Node, strict bool) (float64, bool) {
+	switch n.Kind {
+	case yamldoc.Int:
+		return float64(n.Int), true
+	case yamldoc.Float:
+		return n.Float, true
 	}
 	if strict {
 		return 0, false
 	}
-	switch n.kind {
-	case kindBool:
-		if n.bool {
+	switch n.Kind {
+	case yamldoc.Bool:
+		if n.Bool {
 			return 1, true
 		}
 		return 0, true
-	case kindText:
-		text := strings.TrimSpace(n.text)
+	case yamldoc.Text:
+		text := strings.TrimSpace(n.Text)
 		v, err := strconv.ParseFloat(strings.ReplaceAll(text, "_", ""), 64)
 		return v, err == nil && !strings.ContainsAny(text, "xX")
 	}

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/yamldoc"
 )
 
 // Problem is one thing in a configuration that is wrong or doubtful. It never shows a value that may be a secret.
@@ -87,25 +87,12 @@ func exists(path string) bool {
 // suggest ends a message about an unknown name: with the names that resemble it, else with all there are. classes is
 // how class paths end where these are names too.
 func suggest(name string, known []string, classes string) string {
-	if near := feasterr.Near(name, slices.Values(known)); len(near) > 0 {
-		return "; did you mean " + alternatives(near) + "?"
+	if near := yamldoc.DidYouMean(name, known); near != "" {
+		return near
 	}
 	all := "; known are " + strings.Join(known, ", ")
 	if classes != "" {
 		all += " and class paths that end in " + classes
 	}
 	return all
-}
-
-// alternatives lists names as `"a", "b" or "c"`.
-func alternatives(names []string) string {
-	quoted := make([]string, len(names))
-	for i, n := range names {
-		quoted[i] = strconv.Quote(n)
-	}
-	last := len(quoted) - 1
-	if last == 0 {
-		return quoted[0]
-	}
-	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/yamldoc"
 )
 
 // goldenCases is testdata/cases.json: feature_store.yaml texts and what Feast 0.67 made of them.
@@ -206,7 +207,7 @@ func compareGolden(t *testing.T, got *RepoConfig, want map[string]any, elsewhere
 	}, only(registry, "registry_type", "cache_ttl_seconds", "cache_mode", "s3_additional_kwargs", "purge_feast_metadata",
 		"enable_online_feature_view_versioning", "serve_features_while_materializing"))
 	equal("registry.registry_store_type", got.Registry.StoreType, text(registry["registry_store_type"]))
-	if !elsewhere && got.Registry.Section.node.kind == kindMap {
+	if !elsewhere && got.Registry.Section.node.Kind == yamldoc.Map {
 		compareSection(t, "registry", got.Registry.Section, registry)
 	}
 
@@ -236,7 +237,7 @@ func compareGolden(t *testing.T, got *RepoConfig, want map[string]any, elsewhere
 // compareSection checks that every key the section holds is in Feast's answer with the same value.
 func compareSection(t *testing.T, key string, s Section, want map[string]any) {
 	t.Helper()
-	if s.node.kind != kindMap {
+	if s.node.Kind != yamldoc.Map {
 		return
 	}
 	var got map[string]any

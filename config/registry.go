@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/yamldoc"
 )
 
 // Registry says where the registry is and how long what was read of it may serve.
@@ -103,10 +104,10 @@ func (g *Registry) decodeSection(r *report, s Section) {
 	*g = defaultRegistry()
 	g.Section = s
 	before := len(r.problems)
-	switch s.node.kind {
-	case kindText:
+	switch s.node.Kind {
+	case yamldoc.Text:
 		r.decode(s.node, s.key, reflect.ValueOf(&g.Path).Elem(), options{})
-	case kindMap:
+	case yamldoc.Map:
 		r.fields(s.node, s.key, reflect.ValueOf(g).Elem(), false)
 	default:
 		r.mismatch(s.node, s.key, "a path or a map")
@@ -114,10 +115,10 @@ func (g *Registry) decodeSection(r *report, s Section) {
 	g.Section.typ = g.Type // and not the path, in the short form
 	if _, wrong := g.driver(); wrong.Key != "" && len(r.problems) == before {
 		key := s.key
-		if s.node.kind == kindMap {
-			key = join(key, wrong.Key)
+		if s.node.Kind == yamldoc.Map {
+			key = yamldoc.Join(key, wrong.Key)
 		}
-		r.problem(s.at(wrong.Key).line, key, "%s", wrong.Message)
+		r.problem(s.at(wrong.Key).Line, key, "%s", wrong.Message)
 	}
 }
 

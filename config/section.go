@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/feastgo/feast/internal/yamldoc"
 )
 
 // Section is a part of a configuration with its place in the file: what a driver decodes its own keys from. The zero
@@ -14,13 +16,13 @@ type Section struct {
 	file string
 	key  string
 	typ  string
-	node *node
+	node *yamldoc.Node
 }
 
 // newSection is the section of n, which stands at the dotted path key.
-func newSection(file, key string, n *node) Section {
+func newSection(file, key string, n *yamldoc.Node) Section {
 	s := Section{file: file, key: key, node: n}
-	s.typ = s.typeNode().text
+	s.typ = s.typeNode().Text
 	return s
 }
 
@@ -37,9 +39,9 @@ func (s Section) WithType(typ string) Section {
 	if s.IsNull() {
 		line := 0
 		if s.node != nil {
-			line = s.node.line
+			line = s.node.Line
 		}
-		s.node = &node{line: line, kind: kindMap}
+		s.node = &yamldoc.Node{Line: line, Kind: yamldoc.Map}
 	}
 	s.typ = typ
 	return s
@@ -50,14 +52,14 @@ func (s Section) WithType(typ string) Section {
 func (s Section) Type() string { return s.typ }
 
 // IsNull reports whether the section is null or absent.
-func (s Section) IsNull() bool { return s.node == nil || s.node.kind == kindNull }
+func (s Section) IsNull() bool { return s.node == nil || s.node.Kind == yamldoc.Null }
 
 // Line is the line of the file where the section begins, 0 when it does not stand in a file.
 func (s Section) Line() int {
 	if s.node == nil {
 		return 0
 	}
-	return s.node.line
+	return s.node.Line
 }
 
 // Key is the dotted path of the section, "online_store" or "online_store.online_stores[1].conf"; the type name for a
@@ -71,7 +73,7 @@ func (s Section) String() string { return s.key }
 // The message must not show values that may be secrets.
 func (s Section) Invalid(key, format string, args ...any) error {
 	r := report{file: s.file}
-	r.problem(s.at(key).line, join(s.key, key), format, args...)
+	r.problem(s.at(key).Line, yamldoc.Join(s.key, key), format, args...)
 	return r.err()
 }
 
@@ -111,17 +113,17 @@ func (s Section) Decode(into any) error {
 	out = out.Elem()
 	n := s.node
 	if n == nil {
-		n = &node{}
+		n = &yamldoc.Node{}
 	}
 	r := report{file: s.file}
 	if out.Kind() != reflect.Struct || out.Type() == sectionType {
 		r.decode(n, s.key, out, options{})
 		return r.err()
 	}
-	switch n.kind {
-	case kindNull, kindText:
-		n = &node{line: n.line, kind: kindMap}
-	case kindMap:
+	switch n.Kind {
+	case yamldoc.Null, yamldoc.Text:
+		n = &yamldoc.Node{Line: n.Line, Kind: yamldoc.Map}
+	case yamldoc.Map:
 	default:
 		r.mismatch(n, s.key, "a map")
 		return r.err()
@@ -131,34 +133,34 @@ func (s Section) Decode(into any) error {
 }
 
 // at is the value of a key, or the section itself when the key is absent, for messages.
-func (s Section) at(key string) *node {
+func (s Section) at(key string) *yamldoc.Node {
 	if s.node == nil {
-		return &node{}
+		return &yamldoc.Node{}
 	}
-	if n := s.node.get(key); n != nil {
+	if n := s.node.Get(key); n != nil {
 		return n
 	}
 	return s.node
 }
 
 // typeNode is the value that gives the type: the key type of a map, the section itself when it is a text.
-func (s Section) typeNode() *node {
+func (s Section) typeNode() *yamldoc.Node {
 	switch {
 	case s.node == nil:
-	case s.node.kind == kindText:
+	case s.node.Kind == yamldoc.Text:
 		return s.node
-	case s.node.get("type") != nil:
-		return s.node.get("type")
+	case s.node.Get("type") != nil:
+		return s.node.Get("type")
 	}
-	return &node{}
+	return &yamldoc.Node{}
 }
 
 // typeKey is the dotted path of typeNode.
 func (s Section) typeKey() string {
-	if s.node != nil && s.node.kind == kindText {
+	if s.node != nil && s.node.Kind == yamldoc.Text {
 		return s.key
 	}
-	return join(s.key, "type")
+	return yamldoc.Join(s.key, "type")
 }
 
 // typed reports whether the section names a type, or gets the default one, and reports what cannot name one.
@@ -166,15 +168,15 @@ func (s *Section) typed(r *report, fallback string) bool {
 	switch {
 	case s.IsNull():
 		return false
-	case s.node.kind == kindText:
+	case s.node.Kind == yamldoc.Text:
 		return true
-	case s.node.kind != kindMap:
+	case s.node.Kind != yamldoc.Map:
 		r.mismatch(s.node, s.key, "the name of a type, a map or null")
 		return false
 	}
-	n := s.node.get("type")
+	n := s.node.Get("type")
 	switch {
-	case n != nil && n.kind != kindText:
+	case n != nil && n.Kind != yamldoc.Text:
 		r.mismatch(n, s.typeKey(), "text")
 		return false
 	case n == nil && s.typ == "":
@@ -186,49 +188,49 @@ func (s *Section) typed(r *report, fallback string) bool {
 // typeAmong reports a type that is none of names.
 func (s *Section) typeAmong(r *report, names ...string) {
 	switch n := s.typeNode(); {
-	case n.undefined != "":
+	case n.Undefined != "":
 		r.unset(n, s.typeKey())
 	case s.typ == "":
-		r.problem(s.Line(), s.typeKey(), "is required: %s", alternatives(names))
+		r.problem(s.Line(), s.typeKey(), "is required: %s", yamldoc.Alternatives(names))
 	case !slices.Contains(names, s.typ):
-		r.problem(n.line, s.typeKey(), "must be %s, is %q", alternatives(names), s.typ)
+		r.problem(n.Line, s.typeKey(), "must be %s, is %q", yamldoc.Alternatives(names), s.typ)
 	}
 }
 
 // fromGo is the node for a Go value.
-func fromGo(v reflect.Value) *node {
-	n := &node{}
+func fromGo(v reflect.Value) *yamldoc.Node {
+	n := &yamldoc.Node{}
 	for v.IsValid() && (v.Kind() == reflect.Interface || v.Kind() == reflect.Pointer) {
 		v = v.Elem()
 	}
 	switch {
 	case !v.IsValid():
 	case v.Kind() == reflect.Bool:
-		n.kind, n.bool = kindBool, v.Bool()
+		n.Kind, n.Bool = yamldoc.Bool, v.Bool()
 	case v.Type() == durationType: // as Decode reads one
-		n.kind, n.float = kindFloat, time.Duration(v.Int()).Seconds()
+		n.Kind, n.Float = yamldoc.Float, time.Duration(v.Int()).Seconds()
 	case v.CanInt():
-		n.kind, n.int = kindInt, v.Int()
+		n.Kind, n.Int = yamldoc.Int, v.Int()
 	case v.CanUint() && v.Uint() < 1<<63:
-		n.kind, n.int = kindInt, int64(v.Uint())
+		n.Kind, n.Int = yamldoc.Int, int64(v.Uint())
 	case v.CanFloat():
-		n.kind, n.float = kindFloat, v.Float()
+		n.Kind, n.Float = yamldoc.Float, v.Float()
 	case v.Kind() == reflect.String:
-		n.kind, n.text = kindText, v.String()
+		n.Kind, n.Text = yamldoc.Text, v.String()
 	case v.Kind() == reflect.Slice:
-		n.kind = kindList
+		n.Kind = yamldoc.List
 		for i := range v.Len() {
-			n.list = append(n.list, fromGo(v.Index(i)))
+			n.List = append(n.List, fromGo(v.Index(i)))
 		}
 	case v.Kind() == reflect.Map && v.Type().Key().Kind() == reflect.String:
-		n.kind = kindMap
+		n.Kind = yamldoc.Map
 		keys := v.MapKeys()
 		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 		for _, k := range keys {
-			n.pairs = append(n.pairs, pair{k.String(), fromGo(v.MapIndex(k))})
+			n.Pairs = append(n.Pairs, yamldoc.Pair{Key: k.String(), Value: fromGo(v.MapIndex(k))})
 		}
 	default:
-		n.kind = kindOther
+		n.Kind = yamldoc.Other
 	}
 	return n
 }

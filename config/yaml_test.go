@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/yamldoc"
 )
 
 // TestScalars holds plain and tagged scalars as PyYAML's safe loader reads them.
@@ -31,9 +32,9 @@ func TestScalars(t *testing.T) {
 		"!<tag:yaml.org,2002:int> 7": 7, "&a 5": 5,
 	} {
 		s := section(t, text, nil)
-		got := s.node.any()
-		if s.node.kind == kindTime {
-			got = date(s.node.text)
+		got := s.node.Any()
+		if s.node.Kind == yamldoc.Time {
+			got = date(s.node.Text)
 		}
 		if i, ok := want.(int); ok {
 			want = int64(i)
@@ -42,12 +43,13 @@ func TestScalars(t *testing.T) {
 			t.Errorf("%s: %#v, want %#v", text, got, want)
 		}
 	}
-	if got := section(t, ".NaN", nil).node; got.kind != kindFloat || !math.IsNaN(got.float) {
+	if got := section(t, ".NaN", nil).node; got.Kind != yamldoc.Float || !math.IsNaN(got.Float) {
 		t.Errorf(".NaN: %+v", got)
 	}
 }
 
 func TestScalarProblems(t *testing.T) {
+	const unsupportedTag = "has a tag that is not supported; put a value that begins with ! in quotes"
 	for text, want := range map[string]string{
 		"!!int abc":                        "x: is not an integer, as its tag !!int says",
 		"!!int 1.5":                        "x: is not an integer, as its tag !!int says",

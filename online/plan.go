@@ -13,7 +13,7 @@ type Table struct {
 	Version  int               // 0: the bare name
 	Entities []string          // entity names, as the view lists them
 	JoinKeys []string          // stored join keys, sorted by code point
-	Features []types.Field     // read: those requested; write: those present; Update: all
+	Features []types.Field     // read: those requested; write: those present; Update, Delete: all
 	Tags     map[string]string // the view's tags
 
 	group, index int // place in the plan

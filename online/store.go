@@ -57,11 +57,26 @@ type Pinger interface {
 	Ping(ctx context.Context) error
 }
 
-// Deleter is implemented by stores that can delete rows by entity key.
+// Deleter is implemented by stores that can delete rows by entity key. A store that leaves its tables to others and
+// finds one that cannot answers feasterr.ErrUnsupported.
 type Deleter interface {
 	// Delete removes all that is stored in a table for these serialized entity keys, which are distinct. A key without
-	// a row is no error. On an error some rows may be gone, and deleting again is safe.
+	// a row is no error. A row written afterwards starts anew: nothing older stands against it, and it has no features
+	// but its own. On an error some rows may be gone, and deleting again is safe. The keys are not used after Delete
+	// returns.
 	Delete(ctx context.Context, t *Table, keys [][]byte) error
+}
+
+// Provisioner is implemented by stores whose tables Feast lists in the registry, where its plan compares them.
+type Provisioner interface {
+	// Infra describes what the store makes for each of the tables. It does no I/O.
+	Infra(tables []*Table) []Infra
+}
+
+// Infra is one thing that a store makes, as the registry lists it.
+type Infra struct {
+	Class      string            // Feast's class path
+	Attributes map[string]string // by the names of the fields of its message: "path", "name"
 }
 
 // As finds an optional ability of a store: the store itself, or the first of the stores it wraps (by a method

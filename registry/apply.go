@@ -31,8 +31,9 @@ type Writer struct {
 	// complete.
 	Describe Describe
 	// BeforeCommit, when set, is told what is about to be written, and keeps it from being written by an error. It may
-	// be told again, with other changes, when somebody else wrote first. A dry run and an empty Diff do not call it.
-	BeforeCommit func(ctx context.Context, d *Diff) error
+	// be told again, with other changes, when somebody else wrote first. It sees dry runs too, and is not called when
+	// nothing changes, unless the request says Repair. It must not use the Backend.
+	BeforeCommit func(ctx context.Context, c *Commit) error
 	// PurgeMetadata keeps new projects from getting project metadata, Feast's purge_feast_metadata.
 	PurgeMetadata bool
 }
@@ -49,6 +50,9 @@ type ApplyRequest struct {
 	Prune bool
 	// NoPromote keeps views with a changed schema as they are: the new definition only becomes a version in the history.
 	NoPromote bool
+	// Repair tells BeforeCommit of the objects although they are stored already. A feature store then makes what the
+	// online store lacks: after it was lost, or exchanged for another.
+	Repair bool
 	// DryRun writes nothing.
 	DryRun bool
 	// Base, when set, is the [Diff].Base of an earlier dry run: if the project changed since, that is a
@@ -71,7 +75,7 @@ func (w *Writer) Apply(ctx context.Context, r ApplyRequest) (*Diff, error) {
 		for _, rec := range state.Records {
 			d.add(rec)
 		}
-		if err := d.apply(ctx, r); err != nil {
+		if err := w.prepare(ctx, d, r); err != nil {
 			return nil, err
 		}
 		return d.diff, nil
@@ -79,18 +83,23 @@ func (w *Writer) Apply(ctx context.Context, r ApplyRequest) (*Diff, error) {
 	var d *draft
 	err := w.update(ctx, func(fresh *draft) error {
 		d = fresh
-		if err := d.apply(ctx, r); err != nil {
-			return err
-		}
-		if w.BeforeCommit != nil && !d.diff.Empty() {
-			return w.BeforeCommit(ctx, d.diff)
-		}
-		return nil
+		return w.prepare(ctx, d, r)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return d.diff, nil
+}
+
+// prepare makes a draft what the request wants, and lets BeforeCommit see it.
+func (w *Writer) prepare(ctx context.Context, d *draft, r ApplyRequest) error {
+	if err := d.apply(ctx, r); err != nil {
+		return err
+	}
+	if w.BeforeCommit == nil || d.diff.Empty() && !r.Repair {
+		return nil
+	}
+	return w.BeforeCommit(ctx, &Commit{Diff: d.diff, DryRun: r.DryRun, draft: d})
 }
 
 // ApplyMaterialization notes that the feature or stream feature view was materialized from start to end, which makes
@@ -145,7 +154,7 @@ type draft struct {
 
 	records  map[ID]*entry
 	versions map[string]int // of views, one more than the highest number
-	stored   map[ID]bool    // what was read
+	stored   map[ID]*entry  // what was read
 	changed  []ID
 	diff     *Diff
 
@@ -161,18 +170,19 @@ func (w *Writer) draft() *draft {
 	}
 	return &draft{
 		project: w.Project, now: now().UTC().Truncate(time.Microsecond), describe: w.Describe, purge: w.PurgeMetadata,
-		records: map[ID]*entry{}, versions: map[string]int{}, stored: map[ID]bool{}, diff: new(Diff),
+		records: map[ID]*entry{}, versions: map[string]int{}, stored: map[ID]*entry{}, diff: new(Diff),
 		given: map[ID]Object{}, todo: map[string]View{},
 	}
 }
 
 // add takes a record of the project as read. Of several with one identity the first counts, as in Feast.
 func (d *draft) add(r Record) {
-	if r.Project != d.project || d.stored[r.ID] {
+	shared := r.Kind == KindInfra && r.Project == ""
+	if r.Project != d.project && !shared || d.stored[r.ID] != nil {
 		return
 	}
-	d.stored[r.ID] = true
 	d.set(r)
+	d.stored[r.ID] = d.records[r.ID]
 }
 
 func (d *draft) set(r Record) {
@@ -204,7 +214,7 @@ func (d *draft) flush(ctx context.Context, tx Tx) error {
 		var err error
 		if e := d.records[id]; e != nil {
 			err = tx.Put(ctx, e.Record)
-		} else if d.stored[id] {
+		} else if d.stored[id] != nil {
 			err = tx.Delete(ctx, id)
 		}
 		if err != nil {
@@ -214,11 +224,15 @@ func (d *draft) flush(ctx context.Context, tx Tx) error {
 	return nil
 }
 
-// base returns what stands for the state of the project: a digest of its records.
+// base returns what stands for the state of the project: a digest of its records. The list of infrastructure, which
+// projects may share, does not count.
 func (d *draft) base() string {
 	h := sha256.New()
 	var size [8]byte
 	for _, id := range slices.SortedFunc(maps.Keys(d.records), compareIDs) {
+		if id.Kind == KindInfra {
+			continue
+		}
 		for _, part := range [][]byte{[]byte(id.String()), d.records[id].Proto} {
 			binary.BigEndian.PutUint64(size[:], uint64(len(part)))
 			h.Write(size[:])
@@ -334,10 +348,7 @@ func (d *draft) takeSource(s *DataSource, owner ID) {
 	s.Name = sourceName(s)
 	if b := s.BatchSource; b != nil {
 		d.takeSource(b, owner)
-		if _, push := s.Options.(PushOptions); push { // whose rows look like the history
-			s.TimestampField, s.CreatedTimestampColumn = b.TimestampField, b.CreatedTimestampColumn
-			s.FieldMapping, s.DatePartitionColumn = b.FieldMapping, b.DatePartitionColumn
-		}
+		s.takeAfterHistory()
 	}
 	id := d.id(s)
 	other, twice := d.given[id]
@@ -347,6 +358,15 @@ func (d *draft) takeSource(s *DataSource, owner ID) {
 	}
 	if fields := compare(other, s); len(fields) > 0 {
 		d.fail(owner, fmt.Errorf("data source %q is given twice, with different values of %s", s.Name, fields[0].Name))
+	}
+}
+
+// takeAfterHistory sets what a push source has in common with its history: its rows look alike.
+func (d *DataSource) takeAfterHistory() {
+	b := d.BatchSource
+	if _, push := d.Options.(PushOptions); push && b != nil {
+		d.TimestampField, d.CreatedTimestampColumn = b.TimestampField, b.CreatedTimestampColumn
+		d.FieldMapping, d.DatePartitionColumn = b.FieldMapping, b.DatePartitionColumn
 	}
 }
 
@@ -382,7 +402,11 @@ func (d *draft) complete(ctx context.Context, o Object) []error {
 	}
 	switch o := o.(type) {
 	case *FeatureView:
-		return d.completeColumns(ctx, o, &o.Schema, &o.EntityColumns)
+		problems := d.completeColumns(ctx, o, &o.Schema, &o.EntityColumns)
+		if o.origin.Proto == nil { // else the copies were made when it was applied
+			problems = append(problems, d.completeSourceViews(ctx, o)...)
+		}
+		return problems
 	case *StreamFeatureView:
 		return d.completeColumns(ctx, o, &o.Schema, &o.EntityColumns)
 	case *LabelView:
@@ -397,6 +421,31 @@ func (d *draft) complete(ctx context.Context, o Object) []error {
 		return d.completeProjections(o.Features)
 	}
 	return nil
+}
+
+// completeSourceViews completes the copies of the views that a view is computed from.
+func (d *draft) completeSourceViews(ctx context.Context, v *FeatureView) (problems []error) {
+	for i := range v.SourceViews {
+		from := &v.SourceViews[i]
+		for _, s := range sourcesOf(from) {
+			d.completeCopy(*s)
+		}
+		problems = append(problems, d.completeColumns(ctx, from, &from.Schema, &from.EntityColumns)...)
+		problems = append(problems, d.completeSourceViews(ctx, from)...)
+	}
+	return problems
+}
+
+// completeCopy completes a data source that is no part of the request by itself.
+func (d *draft) completeCopy(s *DataSource) {
+	if s == nil {
+		return
+	}
+	d.completeCopy(s.BatchSource)
+	s.takeAfterHistory()
+	if given, ok := d.given[d.id(s)].(*DataSource); ok && s.TimestampField == "" {
+		s.TimestampField = given.TimestampField
+	}
 }
 
 // putObject brings an object that is not a view up to date.
@@ -512,7 +561,7 @@ func (d *draft) deleteObject(id ID) {
 
 func (d *draft) deleteProject(id ID, r ApplyRequest) {
 	switch {
-	case id.Name != d.project || len(d.records) == 0:
+	case id.Name != d.project || !slices.ContainsFunc(slices.Collect(maps.Keys(d.records)), d.owns):
 		d.problems = append(d.problems, &feasterr.NotFoundError{Kind: id.Kind.String(), Name: id.Name})
 	case len(r.Objects) > 0 || len(r.Delete) > 1:
 		d.fail(id, errors.New("is to be deleted, and objects of it applied or deleted, at once"))
@@ -523,10 +572,15 @@ func (d *draft) deleteProject(id ID, r ApplyRequest) {
 			}
 		}
 		for _, id := range slices.SortedFunc(maps.Keys(d.records), compareIDs) {
-			d.remove(id)
+			if d.owns(id) {
+				d.remove(id)
+			}
 		}
 	}
 }
+
+// owns reports whether a record is the project's alone.
+func (d *draft) owns(id ID) bool { return id.Project == d.project }
 
 // write stores an object.
 func (d *draft) write(o Object) error {

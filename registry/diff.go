@@ -18,6 +18,9 @@ import (
 type Diff struct {
 	// Changes come in the order of kinds, then names; objects that stay as they are included.
 	Changes []Change
+	// Infra is what changes in the registry's list of infrastructure, and with it in the online store, by name. Only
+	// some stores are listed there, as in Feast: SQLite is.
+	Infra []InfraChange
 	// Base stands for the state of the project that the changes start from, see [ApplyRequest].
 	Base string
 }
@@ -30,6 +33,12 @@ type Change struct {
 	Fields []FieldChange // of an update
 	Old    Object        // nil when created; shared, must not be modified
 	New    Object        // nil when deleted, and for versions; must not be modified
+}
+
+// InfraChange is what happens to one thing outside the registry.
+type InfraChange struct {
+	Action Action
+	Object InfraObject // as it was, when deleted
 }
 
 // Action is what a [Change] does.
@@ -59,7 +68,7 @@ type FieldChange struct {
 
 // Empty reports whether nothing changes.
 func (d *Diff) Empty() bool {
-	return !slices.ContainsFunc(d.Changes, func(c Change) bool { return c.Action != ActionUnchanged })
+	return len(d.Infra) == 0 && !slices.ContainsFunc(d.Changes, func(c Change) bool { return c.Action != ActionUnchanged })
 }
 
 // String returns the changes for people, a line for each object and each attribute:
@@ -68,7 +77,10 @@ func (d *Diff) Empty() bool {
 //     ~ feature view "driver_stats"
 //     ttl: 24h0m0s -> 2h0m0s
 //   - entity "customer"
+//   - SQLite table "demo_driver_stats"
 //     1 to create, 1 to update, 1 to delete, 4 unchanged
+//
+// The last line counts objects, not infrastructure.
 func (d *Diff) String() string {
 	var b strings.Builder
 	var counts [4]int
@@ -83,6 +95,9 @@ func (d *Diff) String() string {
 		for _, f := range c.Fields {
 			fmt.Fprintf(&b, "    %s: %s -> %s\n", f.Name, cmp.Or(f.Old, "(none)"), cmp.Or(f.New, "(none)"))
 		}
+	}
+	for _, c := range d.Infra {
+		fmt.Fprintf(&b, "%c %s\n", " +~-"[c.Action], c.Object)
 	}
 	fmt.Fprintf(&b, "%d to create, %d to update, %d to delete, %d unchanged\n",
 		counts[ActionCreate], counts[ActionUpdate], counts[ActionDelete], counts[ActionUnchanged])
@@ -185,13 +200,15 @@ func (c *comparison) elements(path string, a, b map[string]reflect.Value) {
 	for _, key := range slices.Sorted(maps.Keys(all)) {
 		was, had := a[key]
 		is, has := b[key]
-		switch at := join(path, key); {
+		switch {
 		case had && has:
-			c.values(at, was, is)
+			if !reflect.DeepEqual(was.Interface(), is.Interface()) { // in columns it mostly is, and this is quick
+				c.values(join(path, key), was, is)
+			}
 		case had:
-			c.add(at, text(was), "")
+			c.add(join(path, key), text(was), "")
 		default:
-			c.add(at, "", text(is))
+			c.add(join(path, key), "", text(is))
 		}
 	}
 }

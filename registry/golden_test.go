@@ -193,7 +193,7 @@ func TestGoldenSequence(t *testing.T) {
 			Registry map[string]json.RawMessage
 		}
 	}
-	if err := json.Unmarshal(readFile(t, "testdata/registry/sequences/file.json"), &sequence); err != nil {
+	if err := json.Unmarshal(readFile(t, "registrytest/testdata/sequence_file.json"), &sequence); err != nil {
 		t.Fatal(err)
 	}
 	intervals, pinned := 0, 0

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 
@@ -40,12 +41,24 @@ func describe(_ context.Context, s *registry.DataSource) ([]registry.Column, err
 }
 
 func TestInferGolden(t *testing.T) {
-	_, list := goldenRegistry(t)
+	data, err := os.ReadFile("testdata/registry/file/registry.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := registry.ParseState(data)
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := map[string]*registry.FeatureView{}
-	for _, o := range list {
-		if v, ok := o.(*registry.FeatureView); ok {
-			want[v.Name] = v
+	for _, r := range state.Records {
+		if r.Kind != registry.KindFeatureView {
+			continue
 		}
+		o, err := registry.Decode(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want[r.Name] = o.(*registry.FeatureView)
 	}
 	w, b := newWriter("golden")
 	w.Describe = describe

@@ -1,10 +1,12 @@
 package registry
 
 import (
+	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/protos/feast/core"
 	"github.com/feastgo/feast/internal/sealed"
 )
@@ -22,6 +24,48 @@ type InfraObject struct {
 	SQLite    *SQLiteTable
 	Datastore *DatastoreTable
 	Custom    []byte // of a plug-in: opaque
+}
+
+// The class paths of infrastructure objects.
+const (
+	sqliteTableClass    = "feast.infra.online_stores.sqlite.SqliteTable"
+	datastoreTableClass = "feast.infra.online_stores.datastore.DatastoreTable"
+)
+
+// NewInfraObject returns the object of a class of Feast with the given attributes, named as in its message: those of
+// a SQLite table are path and name, those of a Datastore table project, name, project_id, namespace and database.
+// The error, a feasterr.ErrUnsupported, is for other classes.
+func NewInfraObject(class string, attributes map[string]string) (InfraObject, error) {
+	o := InfraObject{Class: class}
+	optional := func(name string) *string {
+		if v, ok := attributes[name]; ok {
+			return &v
+		}
+		return nil
+	}
+	switch class {
+	case sqliteTableClass:
+		o.SQLite = &SQLiteTable{Path: attributes["path"], Name: attributes["name"]}
+	case datastoreTableClass:
+		o.Datastore = &DatastoreTable{
+			Project: attributes["project"], Name: attributes["name"],
+			ProjectID: optional("project_id"), Namespace: optional("namespace"), Database: optional("database"),
+		}
+	default:
+		return o, feasterr.Unsupported("the registry cannot list infrastructure of class %q", class)
+	}
+	return o, nil
+}
+
+// String returns the object for people: `SQLite table "demo_driver_stats"`.
+func (o InfraObject) String() string {
+	switch {
+	case o.SQLite != nil:
+		return fmt.Sprintf("SQLite table %q", o.SQLite.Name)
+	case o.Datastore != nil:
+		return fmt.Sprintf("Datastore table %q", o.Datastore.Name)
+	}
+	return "infrastructure of " + o.Class
 }
 
 // SQLiteTable is a table of the SQLite online store.

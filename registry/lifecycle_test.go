@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -321,23 +322,28 @@ func TestBeforeCommit(t *testing.T) {
 	w, b := newWriter("p")
 	var told []string
 	errNo := errors.New("no")
-	w.BeforeCommit = func(_ context.Context, d *registry.Diff) error {
-		told = append(told, d.Changes[0].ID.String())
+	w.BeforeCommit = func(_ context.Context, c *registry.Commit) error {
+		told = append(told, fmt.Sprint(c.Diff.Changes[0].ID, len(slices.Collect(c.Before().Views())), len(slices.Collect(c.After().Views())), c.DryRun))
 		return errNo
 	}
 	o := view("v", func(*registry.FeatureView) {})
 	if _, err := w.Apply(t.Context(), objects(o)); !errors.Is(err, errNo) {
 		t.Error(err)
 	}
-	mustApply(t, w, registry.ApplyRequest{Objects: []registry.Object{o}, DryRun: true})
+	if _, err := w.Apply(t.Context(), registry.ApplyRequest{Objects: []registry.Object{o}, DryRun: true}); !errors.Is(err, errNo) {
+		t.Error(err)
+	}
 	if state, _, err := b.Load(t.Context(), ""); err != nil || len(state.Records) > 0 {
 		t.Error(state, err)
 	}
 	w.BeforeCommit = nil
 	mustApply(t, w, objects(o))
-	w.BeforeCommit = func(context.Context, *registry.Diff) error { return errNo }
+	w.BeforeCommit = func(context.Context, *registry.Commit) error { return errNo }
 	mustApply(t, w, objects(o)) // nothing to commit
-	if len(told) != 1 || told[0] != `project "p"` {
+	if _, err := w.Apply(t.Context(), registry.ApplyRequest{Objects: []registry.Object{o}, Repair: true}); !errors.Is(err, errNo) {
+		t.Error(err)
+	}
+	if want := []string{`project "p" 0 1 false`, `project "p" 0 1 true`}; !slices.Equal(told, want) {
 		t.Error(told)
 	}
 }
@@ -604,5 +610,37 @@ func TestPins(t *testing.T) {
 	}
 	if want := []int{0, 1, 5, 6, 7}; !slices.Equal(numbers, want) {
 		t.Errorf("versions %v, want %v", numbers, want)
+	}
+}
+
+// The copies of views within a view are as complete as the views themselves.
+func TestSourceViews(t *testing.T) {
+	w, b := newWriter("p")
+	base := view("base", func(v *registry.FeatureView) {
+		v.Entities, v.Source = []string{"e"}, push("push", file("s"))
+	})
+	middle := view("middle", func(v *registry.FeatureView) { v.SourceViews = []registry.FeatureView{*base} })
+	top := view("top", func(v *registry.FeatureView) { v.SourceViews = []registry.FeatureView{*middle} })
+	mustApply(t, w, objects(&registry.Entity{Name: "e", JoinKey: "k", ValueType: types.Int64}, base, middle, top))
+	read, err := snapshot(t, b, "p").FeatureView("top")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner := read.SourceViews[0].SourceViews[0]
+	want := []registry.Field{{Name: "k", Type: types.Int64}}
+	if !reflect.DeepEqual(inner.EntityColumns, want) || inner.StreamSource.TimestampField != file("s").TimestampField {
+		t.Errorf("columns %v, stream source %+v", inner.EntityColumns, inner.StreamSource)
+	}
+	if base.EntityColumns != nil || base.Source.TimestampField != "" {
+		t.Error("the definition was modified")
+	}
+	diff := mustApply(t, w, objects(base, middle, top))
+	if !diff.Empty() {
+		t.Errorf("applied again:\n%s", diff)
+	}
+	gone := view("gone", func(v *registry.FeatureView) { v.Entities = []string{"nobody"} })
+	_, err = w.Apply(t.Context(), objects(view("top", func(v *registry.FeatureView) { v.SourceViews = []registry.FeatureView{*gone} })))
+	if !errors.Is(err, feasterr.ErrInvalid) || !errors.Is(err, feasterr.ErrNotFound) {
+		t.Error(err)
 	}
 }

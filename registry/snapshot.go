@@ -115,15 +115,7 @@ func newSnapshot(project string, state *State, token Token, prev *Snapshot) *Sna
 				e.Proto = bytes.Clone(r.Proto) // or the few records that changed would hold all of state in memory
 			}
 		}
-		if r.Kind == KindViewVersion {
-			s.versions[r.Name] = append(s.versions[r.Name], e)
-			continue
-		}
-		ix := &s.kinds[r.Kind]
-		ix.list = append(ix.list, e)
-		if _, twice := ix.byName[r.Name]; !twice { // Feast takes the first
-			ix.byName[r.Name] = e
-		}
+		s.insert(e)
 	}
 	for _, list := range s.versions {
 		slices.SortStableFunc(list, func(a, b *entry) int { return cmp.Compare(a.Version, b.Version) })
@@ -135,6 +127,18 @@ func newSnapshot(project string, state *State, token Token, prev *Snapshot) *Sna
 	}
 	s.projects = slices.Sorted(maps.Keys(projects))
 	return s
+}
+
+func (s *Snapshot) insert(e *entry) {
+	if e.Kind == KindViewVersion {
+		s.versions[e.Name] = append(s.versions[e.Name], e)
+		return
+	}
+	ix := &s.kinds[e.Kind]
+	ix.list = append(ix.list, e)
+	if _, twice := ix.byName[e.Name]; !twice { // Feast takes the first
+		ix.byName[e.Name] = e
+	}
 }
 
 // holds reports whether a record belongs to the snapshot.
@@ -310,6 +314,21 @@ func (s *Snapshot) Permissions() ([]*permissions.Permission, error) {
 		list = append(list, v.(*permissions.Permission))
 	}
 	return list, nil
+}
+
+// Objects returns all objects, [DummyEntity] included, in the order of kinds and then names: what definitions are
+// exported from. Like other lists it leaves out what cannot be read, which [Snapshot.Bad] tells.
+func (s *Snapshot) Objects() iter.Seq[Object] {
+	return func(yield func(Object) bool) {
+		for kind := KindProject; kind <= KindPermission; kind++ {
+			ix := &s.kinds[kind]
+			for _, name := range slices.Sorted(maps.Keys(ix.byName)) {
+				if v, err := ix.byName[name].value(); err == nil && !yield(v.(Object)) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Infra returns what Feast created outside the registry; in a file registry, for all its projects.

@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -42,6 +43,18 @@ func TestSnapshotLists(t *testing.T) {
 		"entities": 5, "data sources": 23, "feature views": 11, "services": 4, "permissions": 4, "datasets": 1, "references": 0,
 		"versions": 1, "infra": 0, "bad": 0,
 	})
+	var kinds []Kind
+	var order []string
+	for o := range s.Objects() {
+		kinds = append(kinds, KindOf(o))
+		order = append(order, fmt.Sprintf("%02d %s", KindOf(o), o.Resource().Name))
+	}
+	equal(t, "kinds", slices.Compact(kinds), []Kind{
+		KindProject, KindEntity, KindDataSource, KindFeatureView, KindStreamFeatureView, KindOnDemandFeatureView, KindLabelView,
+		KindFeatureService, KindSavedDataset, KindPermission,
+	})
+	equal(t, "objects", len(order), 1+5+23+11+1+4+1+4+1+4)
+	equal(t, "sorted", slices.IsSorted(order), true)
 	equal(t, "token", s.Token(), Token("1"))
 	equal(t, "project", s.ProjectName(), "golden")
 	equal(t, "last updated", s.LastUpdated(), applied)

@@ -12,9 +12,14 @@ import (
 type Hooks struct {
 	// OnlineRead follows every online request whose query was resolved, also one whose entity rows are refused.
 	OnlineRead func(ctx context.Context, e OnlineRead)
+	// OnlineWrite follows every write of rows to a view in the online store, several for a push that feeds several. Rows that
+	// are refused before anything is written have none.
+	OnlineWrite func(ctx context.Context, e OnlineWrite)
 	// RegistryRefresh follows every load of the registry, in the background or not, that found something new or
 	// failed.
 	RegistryRefresh func(e RegistryRefresh)
+	// Apply follows every Apply and ApplyAll, dry runs apart.
+	Apply func(ctx context.Context, e Apply)
 }
 
 // OnlineRead describes an online request.
@@ -29,8 +34,28 @@ type OnlineRead struct {
 	Err     error
 }
 
+// OnlineWrite describes a write of rows to a view in the online store.
+type OnlineWrite struct {
+	Store   string // name of the store, "redis"
+	View    string
+	Rows    int // given
+	Written int // stored
+	Older   int // left out because newer ones are stored
+	Start   time.Time
+	Took    time.Duration
+	Err     error // of the store; Written rows were stored before
+}
+
 // RegistryRefresh describes a load of the registry.
 type RegistryRefresh struct {
 	Took time.Duration
 	Err  error // the previous state keeps serving; nil: a newer state serves from now on
+}
+
+// Apply describes a change of the registry.
+type Apply struct {
+	Created, Updated, Deleted int // objects, and versions of views
+	Start                     time.Time
+	Took                      time.Duration
+	Err                       error
 }

@@ -40,7 +40,7 @@ import (
 //
 // nil, nil pointers, slices and maps, and, but for lists and sets, NaN are stored as a null ([NullValue]); an empty slice
 // that is not nil is an empty list. Named types count as what they are made of, pointers as what they point to, and
-// implementations of encoding.TextMarshaler as text. Numbers may be json.Number, which keeps integers exact.
+// structs that implement encoding.TextMarshaler as text. Numbers may be json.Number, which keeps integers exact.
 //
 // What does not convert is an error that does not name the column; the cell then is as it was.
 func (c *Column) SetNative(row int, v any) error {
@@ -80,6 +80,19 @@ func SetList[T Native](c *Column, row int, v []T) error {
 	}
 	arena, err := appendSlice(c.rest.arena, c.typ.Elem(), v)
 	return c.filled(row, arena, err)
+}
+
+// SetText is [Column.SetNative] for text.
+func (c *Column) SetText(row int, s string) error {
+	switch {
+	case c.typ == JSON && !json.Valid(unsafe.Slice(unsafe.StringData(s), len(s))): // which only reads
+		return errNoJSON
+	case c.typ == Decimal && !isDecimal(s):
+		return notDecimal(s)
+	case c.store == storeBytes && !c.typ.isBytes():
+		return c.SetString(row, s)
+	}
+	return c.SetNative(row, s)
 }
 
 // fill stores what appendTo appends to the arena.
@@ -171,17 +184,6 @@ var textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
 
 // plainOf is plain for types that are not listed there.
 func plainOf(v reflect.Value) (any, error) {
-	switch k := v.Kind(); {
-	case (k == reflect.Pointer || k == reflect.Slice || k == reflect.Map) && v.IsNil():
-		return nil, nil
-	case k == reflect.Array && v.Len() == 16 && v.Type().Elem().Kind() == reflect.Uint8:
-		return v.Convert(reflect.TypeFor[[16]byte]()).Interface(), nil
-	case k == reflect.Pointer && (v.Type().Elem().Implements(textMarshaler) || !v.Type().Implements(textMarshaler)):
-		return plain(v.Elem().Interface())
-	case v.Type().Implements(textMarshaler):
-		text, err := v.Interface().(encoding.TextMarshaler).MarshalText()
-		return string(text), err
-	}
 	switch v.Kind() {
 	case reflect.Bool:
 		return v.Bool(), nil
@@ -199,16 +201,29 @@ func plainOf(v reflect.Value) (any, error) {
 		return v.Float(), nil
 	case reflect.String:
 		return v.String(), nil
-	case reflect.Slice, reflect.Array:
-		if v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8 {
-			return v.Bytes(), nil
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		if v.IsNil() {
+			return nil, nil
 		}
+	}
+	t := v.Type()
+	switch k := v.Kind(); {
+	case k == reflect.Array && t.Len() == 16 && t.Elem().Kind() == reflect.Uint8:
+		return v.Convert(reflect.TypeFor[[16]byte]()).Interface(), nil
+	case k == reflect.Pointer && (t.Elem().Implements(textMarshaler) || !t.Implements(textMarshaler)):
+		return plain(v.Elem().Interface())
+	case t.Implements(textMarshaler):
+		text, err := v.Interface().(encoding.TextMarshaler).MarshalText()
+		return string(text), err
+	case k == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
+		return v.Bytes(), nil
+	case k == reflect.Slice || k == reflect.Array:
 		list := make([]any, v.Len())
 		for i := range list {
 			list[i] = v.Index(i).Interface()
 		}
 		return list, nil
-	case reflect.Map:
+	case k == reflect.Map:
 		return plainMap(v), nil
 	}
 	return v.Interface(), nil // which fits no type but JSON
@@ -226,7 +241,7 @@ func plainMap(m reflect.Value) any {
 		slices.SortFunc(list, compareText)
 		return list
 	}
-	if key.Kind() == reflect.String && !key.Implements(textMarshaler) {
+	if key.Kind() == reflect.String {
 		out := make(map[string]any, m.Len())
 		for it := m.MapRange(); it.Next(); {
 			out[it.Key().String()] = it.Value().Interface()
@@ -543,23 +558,26 @@ func appendInferred(dst []byte, v any, depth int) ([]byte, error) {
 	return appendNativeValue(dst, t, v, depth)
 }
 
-// appendCollection appends an element of a nested list: a list or set, of which Feast stores an empty one as a null.
+// appendCollection appends an element of a nested list: a list. Of one that is empty and has no type Feast stores a null.
 func appendCollection(dst []byte, v any, depth int) ([]byte, error) {
 	v, err := plain(v)
 	if err != nil || v == nil {
 		return dst, err
 	}
-	if text, ok := v.([]byte); ok {
-		if v, err = parseList(text); err != nil {
-			return dst, err
-		}
+	switch text := v.(type) {
+	case []byte:
+		v, err = parseList(text)
+	case json.RawMessage:
+		v, err = parseList(text)
 	}
-	s := reflect.ValueOf(v)
-	if s.Kind() != reflect.Slice {
-		return dst, fmt.Errorf("a %s is no list", nativeName(v))
+	if err != nil {
+		return dst, err
 	}
-	if s.Len() == 0 {
+	if list, ok := v.([]any); ok && len(list) == 0 {
 		return dst, nil
+	}
+	if reflect.TypeOf(v).Kind() != reflect.Slice {
+		return dst, fmt.Errorf("a %s is no list", nativeName(v))
 	}
 	return appendInferred(dst, v, depth)
 }
@@ -864,6 +882,8 @@ func parseJSON(text []byte, into any) error {
 	return nil
 }
 
+var errNoJSON = errors.New("the text is no valid JSON")
+
 // jsonText returns the JSON that is stored for a plain value.
 func jsonText(v any) ([]byte, error) {
 	var text []byte
@@ -878,7 +898,7 @@ func jsonText(v any) ([]byte, error) {
 		return appendPythonJSON(nil, v, 0)
 	}
 	if !json.Valid(text) {
-		return nil, errors.New("the text is no valid JSON")
+		return nil, errNoJSON
 	}
 	return text, nil
 }

@@ -125,7 +125,7 @@ func scalarOf(t Type, v any) (value, error) {
 	case Decimal:
 		if s, ok := v.(string); ok {
 			if !isDecimal(s) {
-				return value{}, fmt.Errorf("text %q is no decimal number", s)
+				return value{}, notDecimal(s)
 			}
 			return textValue(t, s)
 		}
@@ -172,6 +172,8 @@ func textValue(t Type, s string) (value, error) {
 	}
 	return value{typ: t, data: unsafe.Slice(unsafe.StringData(s), len(s))}, nil // which is only read
 }
+
+func notDecimal(s string) error { return fmt.Errorf("text %q is no decimal number", s) }
 
 // isDecimal reports whether Python's Decimal reads the text.
 func isDecimal(s string) bool {

@@ -103,7 +103,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 }
 
 func lookup(ctx context.Context, fs *feast.FeatureStore, r *request) (*feast.OnlineResponse, error) {
-	r.Entities.Append(&r.RequestData)
+	if err := r.Entities.Append(&r.RequestData); err != nil {
+		return nil, err
+	}
 	return fs.GetOnlineFeatures(ctx, feast.OnlineRequest{
 		Features: r.Features, FeatureService: r.Service, FullFeatureNames: r.FullNames, Entities: &r.Entities,
 	})

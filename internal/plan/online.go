@@ -26,7 +26,7 @@ type Query struct {
 	Promise *Online
 }
 
-// Options are what the repository and the store say about reading.
+// Options are what the repository and the store say about reading and writing.
 type Options struct {
 	Versioning         bool // enable_online_feature_view_versioning
 	WhileMaterializing bool // serve_features_while_materializing

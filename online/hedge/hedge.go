@@ -6,7 +6,8 @@
 //	fs, err := feast.Open(ctx, dir, feast.WithOnlineStore(store))
 //
 // Since an attempt that lost may go on for a moment, every attempt works on copies of the request's keys and result,
-// which costs microseconds. That is little beside a network, and much beside a store in memory.
+// which costs microseconds. That is little beside a network, and much beside a store in memory. Only reads are repeated;
+// what changes the store is done once.
 package hedge
 
 import (

@@ -261,6 +261,42 @@ func TestBudget(t *testing.T) {
 	})
 }
 
+// slowDeleter takes longer to delete than a read may.
+type slowDeleter struct {
+	*memory.Store
+	deletes atomic.Int64
+}
+
+func (s *slowDeleter) Delete(ctx context.Context, t *online.Table, keys [][]byte) error {
+	s.deletes.Add(1)
+	if err := wait(ctx, 10*delay); err != nil {
+		return err
+	}
+	return s.Store.Delete(ctx, t, keys)
+}
+
+// TestDelete: the wrapped store deletes, if it can, and is asked once.
+func TestDelete(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := &slowDeleter{Store: memory.New()}
+		s := mustNew(t, inner, Options{Delay: delay, Budget: 1})
+		d, ok := online.As[online.Deleter](s)
+		if !ok {
+			t.Fatal("the ability is not found")
+		}
+		start := time.Now()
+		if err := d.Delete(t.Context(), &online.Table{Project: "p", View: "v"}, [][]byte{{1}}); err != nil {
+			t.Error(err)
+		}
+		if n, took := inner.deletes.Load(), time.Since(start); n != 1 || took != 10*delay {
+			t.Errorf("%d calls in %v, want 1 in %v", n, took, 10*delay)
+		}
+	})
+	if _, ok := online.As[online.Deleter](mustNew(t, struct{ online.Store }{memory.New()}, Options{Delay: 1, Budget: 1})); ok {
+		t.Error("a store that cannot delete does when it is wrapped")
+	}
+}
+
 func TestNew(t *testing.T) {
 	inner := memory.New()
 	for _, c := range []struct {

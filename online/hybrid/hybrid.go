@@ -84,8 +84,8 @@ func open(cfg config.Section, env online.Env) (online.Store, error) {
 	return s, nil
 }
 
-// Store keeps every view in one of several stores. It has none of their optional abilities (see [online.As]) except
-// [online.Pinger], since it would have to choose between them.
+// Store keeps every view in one of several stores. Of their optional abilities (see [online.As]) it has
+// [online.Pinger] and [online.Deleter], and none that would have it choose between them.
 type Store struct {
 	tag    string
 	stores map[string]online.Store
@@ -180,6 +180,19 @@ func (s *Store) Write(ctx context.Context, b *online.WriteBatch) (online.WriteRe
 	name, _ := s.nameOf(b.Table)
 	res, err := s.stores[name].Write(ctx, b)
 	return res, feasterr.InStore(name, "write", err)
+}
+
+// Delete implements [online.Deleter]. When the view's store cannot delete rows, the error is a feasterr.ErrUnsupported.
+func (s *Store) Delete(ctx context.Context, t *online.Table, keys [][]byte) error {
+	if err := s.check(t); err != nil {
+		return err
+	}
+	name, _ := s.nameOf(t)
+	d, ok := online.As[online.Deleter](s.stores[name])
+	if !ok {
+		return feasterr.Unsupported("feature view %q: online store %q cannot delete rows by entity key", t.View, name)
+	}
+	return feasterr.InStore(name, "delete", d.Delete(ctx, t, keys))
 }
 
 // Update implements [online.Store]. When a table has no store, nothing is changed in any.

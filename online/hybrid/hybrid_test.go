@@ -76,6 +76,11 @@ func (f *fake) Write(ctx context.Context, b *online.WriteBatch) (online.WriteRes
 	return f.Store.Write(ctx, b)
 }
 
+func (f *fake) Delete(ctx context.Context, t *online.Table, keys [][]byte) error {
+	f.note("delete", t)
+	return f.Store.Delete(ctx, t, keys)
+}
+
 func (f *fake) Update(ctx context.Context, keep, drop []*online.Table) error {
 	f.note("keep", keep...)
 	f.note("drop", drop...)
@@ -296,6 +301,9 @@ func TestRouting(t *testing.T) {
 	inA, inB, untagged, unknown := view("in_a", "A"), view("in_b", "b"), view("untagged", ""), view("unknown", "c")
 	write(t, s, inA, 1)
 	write(t, s, inB, 2)
+	if err := s.Delete(t.Context(), inB, [][]byte{key}); err != nil {
+		t.Error(err)
+	}
 	if err := s.Update(t.Context(), []*online.Table{inA, inB}, []*online.Table{view("old", "b")}); err != nil {
 		t.Error(err)
 	}
@@ -316,6 +324,8 @@ func TestRouting(t *testing.T) {
 	}{
 		{prepare, missing + "\n" + wrong},
 		{writing, wrong},
+		{s.Delete(t.Context(), unknown, [][]byte{key}), wrong},
+		{s.Delete(t.Context(), untagged, [][]byte{key}), missing},
 		{s.Update(t.Context(), []*online.Table{inA, unknown}, nil), wrong},
 		{s.Update(t.Context(), []*online.Table{inA}, []*online.Table{untagged}), missing},
 	} {
@@ -337,8 +347,46 @@ func TestRouting(t *testing.T) {
 	if got, want := strings.Join(a.calls, ", "), "write in_a, keep in_a, drop, keep, drop older, close"; got != want {
 		t.Errorf("a: %s, want %s", got, want)
 	}
-	if got, want := strings.Join(b.calls, ", "), "write in_b, keep in_b, drop old, teardown in_b, close"; got != want {
+	if got, want := strings.Join(b.calls, ", "), "write in_b, delete in_b, keep in_b, drop old, teardown in_b, close"; got != want {
 		t.Errorf("b: %s, want %s", got, want)
+	}
+}
+
+// plain is a store without optional abilities.
+type plain struct{ online.Store }
+
+// wrapper is a store that leaves all to another one.
+type wrapper struct{ plain }
+
+func (w wrapper) Unwrap() online.Store { return w.Store }
+
+// TestDelete: the view's store decides whether its rows can be deleted, through whatever wraps it.
+func TestDelete(t *testing.T) {
+	s := mustNew(t, map[string]online.Store{
+		"can": memory.New(), "wraps": wrapper{plain{memory.New()}},
+		"cannot": plain{memory.New()}, "wraps_none": wrapper{plain{plain{memory.New()}}},
+	})
+	d, ok := online.As[online.Deleter](wrapper{plain{s}})
+	if !ok {
+		t.Fatal("the store cannot delete")
+	}
+	for _, c := range []struct{ store, err string }{
+		{"can", ""},
+		{"Wraps", ""},
+		{"cannot", `feature view "v": online store "cannot" cannot delete rows by entity key`},
+		{"WRAPS_none", `feature view "v": online store "wraps_none" cannot delete rows by entity key`},
+	} {
+		table := view("v", c.store)
+		write(t, s, table, 1)
+		err := d.Delete(t.Context(), table, [][]byte{key})
+		if c.err == "" && err != nil || c.err != "" && (!errors.Is(err, feasterr.ErrUnsupported) || err.Error() != c.err) {
+			t.Errorf("%s: error %v, want %s", c.store, err, c.err)
+		}
+		read := onlinetest.Pick(table)
+		res := onlinetest.Read(t, s, online.NewReadPlan([]*online.Table{read}), 1, online.NewKeys(onlinetest.KeysOf(key)))
+		if got := res.Found(read, 0); got != (c.err != "") {
+			t.Errorf("%s: the row is there: %t", c.store, got)
+		}
 	}
 }
 

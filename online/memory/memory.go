@@ -103,6 +103,20 @@ func (s *Store) Write(ctx context.Context, b *online.WriteBatch) (online.WriteRe
 	return res, nil
 }
 
+// Delete implements [online.Deleter].
+func (s *Store) Delete(ctx context.Context, t *online.Table, keys [][]byte) error {
+	if err := s.lock(ctx); err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	if stored := s.tables[keyOf(t)]; stored != nil {
+		for _, key := range keys {
+			delete(stored.rows, string(key))
+		}
+	}
+	return nil
+}
+
 // table returns a table, making it when it is new. The lock is held.
 func (s *Store) table(of *online.Table) *table {
 	t := s.tables[keyOf(of)]

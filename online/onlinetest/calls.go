@@ -22,6 +22,9 @@ func (b *bed) calls(ctx context.Context, t *online.Table) map[string]error {
 	_, out["Write"] = b.store.Write(ctx, Batch(t, Row{Key: id(1), Event: at(2), Values: []any{int64(2)}}))
 	out["Update"] = b.store.Update(ctx, []*online.Table{t}, []*online.Table{t})
 	out["Teardown"] = b.store.Teardown(ctx, []*online.Table{t})
+	if d, ok := online.As[online.Deleter](b.store); ok && !b.h.NoDelete {
+		out["Delete"] = d.Delete(ctx, t, [][]byte{id(1)})
+	}
 	plan := online.NewReadPlan([]*online.Table{Pick(t)})
 	reader, err := b.store.Prepare(plan)
 	if err == nil { // Prepare does no I/O, so that it need not see that the store is closed

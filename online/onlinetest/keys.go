@@ -25,9 +25,8 @@ func (b *bed) distinct(joinKeys []string, unknown []byte, keys ...[]byte) {
 	b.cells(res, table, len(keys), absent{})
 }
 
-// keyTypes: values of every type that may be a key, and texts and bytes of every kind, are distinct entities.
-func keyTypes(b *bed) {
-	var keys [][]byte
+// keysOfTypes are keys of the join key k with values of every type that may be one, and texts and bytes of every kind.
+func keysOfTypes() (keys [][]byte) {
 	for _, v := range []any{
 		int64(0), int64(1), int64(-1), int64(math.MaxInt64), int64(math.MinInt64),
 		int64('*'), int64('?'), int64('['), int64('\\'),
@@ -40,17 +39,23 @@ func keyTypes(b *bed) {
 	} {
 		keys = append(keys, Key("k", v))
 	}
-	b.distinct([]string{"k"}, Key("k", "unknown"), keys...)
+	return keys
 }
 
-// compositeKeys: entities of several join keys, where one value ends and the other begins included.
-func compositeKeys(b *bed) {
-	b.distinct([]string{"a", "b"}, Key("a", "x"),
+// keyTypes: keys of every type and kind are distinct entities.
+func keyTypes(b *bed) { b.distinct([]string{"k"}, Key("k", "unknown"), keysOfTypes()...) }
+
+// pairs are keys of two join keys, some of which differ only in where one value ends and the other begins.
+func pairs() [][]byte {
+	return [][]byte{
 		Key("a", "x", "b", "y"), Key("a", "y", "b", "x"), Key("b", "y", "a", "z"),
 		Key("a", "", "b", "xy"), Key("a", "xy", "b", ""), Key("a", "", "b", ""),
 		Key("a", int64(1), "b", "1"), Key("a", "1", "b", int64(1)), Key("a", int64(1), "b", int64(1)),
-	)
+	}
 }
+
+// compositeKeys: entities of several join keys are distinct.
+func compositeKeys(b *bed) { b.distinct([]string{"a", "b"}, Key("a", "x"), pairs()...) }
 
 // entityless: the row of a view without entities, which Teardown removes too.
 func entityless(b *bed) {

@@ -44,6 +44,10 @@ type Harness struct {
 	// Resolution of stored event times; 0 is exact.
 	Resolution time.Duration
 
+	// NoDelete: the store cannot delete rows by entity key: it is no [online.Deleter], or one that answers
+	// feasterr.ErrUnsupported.
+	NoDelete bool
+
 	// Tables: Update has to create a table before it can be read. Otherwise a table that nobody created has no rows.
 	Tables bool
 }
@@ -58,6 +62,7 @@ func (h Harness) deviations() []string {
 		{h.EqualSkipped, "a row as old as the stored one is left out"},
 		{h.FeatureTimes, "every feature has an event time of its own"},
 		{h.Resolution > 0, "event times are kept to " + h.Resolution.String()},
+		{h.NoDelete, "rows cannot be deleted by entity key"},
 		{h.Tables, "a table has to be created before it is read"},
 	} {
 		if d.set {
@@ -90,6 +95,17 @@ var cases = []struct {
 	{"Keys/Types", keyTypes},
 	{"Keys/Composite", compositeKeys},
 	{"Keys/Entityless", entityless},
+	{"Deletes/Rows", deletedRows},
+	{"Deletes/Large", largeDelete},
+	{"Deletes/Keys", deletedKeys},
+	{"Deletes/Entityless", deletedEntityless},
+	{"Deletes/Views", deletesOfViews},
+	{"Deletes/Versions", deletesOfVersions},
+	{"Deletes/Projects", deletesOfProjects},
+	{"Deletes/Rewrites", rewritesOfDeleted},
+	{"Deletes/Concurrent", deletedMeanwhile},
+	{"Deletes/Cancel", cancelledDeletes},
+	{"Deletes/Unsupported", unsupportedDelete},
 	{"Tables/Names", unusualNames},
 	{"Tables/Versions", versions},
 	{"Tables/Update", updates},

@@ -27,6 +27,10 @@ type modelStore struct {
 	closed  bool
 }
 
+func newModelStore(h Harness) *modelStore {
+	return &modelStore{model: model{h: h, rows: map[string]*modelRow{}}, created: map[string]bool{}}
+}
+
 func (s *modelStore) Info() online.Info { return online.Info{Name: "model", Versioned: true} }
 
 func (s *modelStore) lock(ctx context.Context) error {
@@ -73,6 +77,15 @@ func (s *modelStore) Update(ctx context.Context, keep, drop []*online.Table) err
 	for _, t := range keep {
 		s.created[t.StoredView()] = true
 	}
+	return nil
+}
+
+func (s *modelStore) Delete(ctx context.Context, t *online.Table, keys [][]byte) error {
+	if err := s.lock(ctx); err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	s.model.delete(t, keys)
 	return nil
 }
 
@@ -131,16 +144,29 @@ func TestSuite(t *testing.T) {
 		"All":          {EqualSkipped: true, FeatureTimes: true, Resolution: time.Millisecond, Tables: true},
 	} {
 		h.Tags = func(view string) map[string]string { return map[string]string{"view": view} }
-		h.Open = func(testing.TB, string) online.Store {
-			return &modelStore{model: model{h: h, rows: map[string]*modelRow{}}, created: map[string]bool{}}
-		}
+		h.Open = func(testing.TB, string) online.Store { return newModelStore(h) }
+		t.Run(name, func(t *testing.T) { Run(t, h) })
+	}
+	for name, wrap := range map[string]func(*modelStore) online.Store{
+		"NoDeleter":   func(s *modelStore) online.Store { return struct{ online.Store }{s} },
+		"Unsupported": func(s *modelStore) online.Store { return unsupportedDeleter{s} },
+	} {
+		h := Harness{NoDelete: true}
+		h.Open = func(testing.TB, string) online.Store { return wrap(newModelStore(h)) }
 		t.Run(name, func(t *testing.T) { Run(t, h) })
 	}
 }
 
+// unsupportedDeleter is a store of stores that cannot delete rows.
+type unsupportedDeleter struct{ *modelStore }
+
+func (unsupportedDeleter) Delete(context.Context, *online.Table, [][]byte) error {
+	return feasterr.Unsupported("no deletes")
+}
+
 func TestDeviations(t *testing.T) {
-	h := Harness{EqualSkipped: true, Resolution: time.Second}
-	want := "a row as old as the stored one is left out; event times are kept to 1s"
+	h := Harness{EqualSkipped: true, Resolution: time.Second, NoDelete: true}
+	want := "a row as old as the stored one is left out; event times are kept to 1s; rows cannot be deleted by entity key"
 	if got := strings.Join(h.deviations(), "; "); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

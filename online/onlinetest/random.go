@@ -63,6 +63,13 @@ func (m *model) write(b *online.WriteBatch) (res online.WriteResult) {
 	return res
 }
 
+// delete does what Delete has to do.
+func (m *model) delete(t *online.Table, keys [][]byte) {
+	for _, key := range keys {
+		delete(m.rows, t.StoredView()+"\x00"+string(key))
+	}
+}
+
 // check compares a result with what the plan has to find. Where features have times of their own, a store need not know
 // of a row of which nothing was asked for.
 func (m *model) check(plan *online.ReadPlan, keys *online.Keys, res *online.Result) string {
@@ -189,6 +196,15 @@ func (g *generator) batch() *online.WriteBatch {
 	return b
 }
 
+// deletion returns some keys of some table.
+func (g *generator) deletion() (t *online.Table, keys [][]byte) {
+	set := g.sets[g.IntN(len(g.sets))]
+	for _, i := range g.some(len(set.keys)) {
+		keys = append(keys, set.keys[i])
+	}
+	return set.tables[g.IntN(len(set.tables))], keys
+}
+
 // plan returns a read of some tables, its keys, and how many rows they need.
 func (g *generator) plan() (*online.ReadPlan, *online.Keys, int) {
 	var groups [][]*online.Table
@@ -219,7 +235,7 @@ func (g *generator) plan() (*online.ReadPlan, *online.Keys, int) {
 	return online.NewReadPlan(groups...), online.NewKeys(keys...), rows
 }
 
-// random: random batches and reads answer as a model of the store does.
+// random: after random batches and deletions, reads answer as a model of the store does.
 func random(b *bed) {
 	g := newGenerator(b)
 	m := &model{h: b.h, rows: map[string]*modelRow{}}
@@ -227,6 +243,11 @@ func random(b *bed) {
 		for range g.IntN(4) {
 			batch := g.batch()
 			b.write(batch, m.write(batch))
+		}
+		if !b.h.NoDelete && g.IntN(4) == 0 {
+			t, keys := g.deletion()
+			b.delete(t, keys...)
+			m.delete(t, keys)
 		}
 		plan, keys, rows := g.plan()
 		if diff := m.check(plan, keys, b.read(plan, rows, keys)); diff != "" {

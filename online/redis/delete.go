@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -11,6 +12,34 @@ import (
 
 // scanCount is how many keys a SCAN looks at.
 const scanCount = 1000
+
+// Delete implements [online.Deleter]. Of the hash of an entity go the fields of the table's features and its event time;
+// those of other views stay. Names of features cannot be told from their fields, so that the field of a feature that the
+// view no longer has stays with them, where no read looks. A key that holds no hash has no rows.
+func (s *Store) Delete(ctx context.Context, t *online.Table, keys [][]byte) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
+	command := []any{"hdel", nil, timeField(t)} // with nil in place of the key
+	for _, field := range featureFields(t) {
+		command = append(command, field)
+	}
+	for chunk := range slices.Chunk(keys, writeRows) {
+		pipe := s.client.Pipeline()
+		for _, key := range chunk {
+			args := slices.Clone(command)
+			args[1] = string(key) + t.Project
+			if err := pipe.Process(ctx, redis.NewIntCmd(ctx, args...)); err != nil {
+				return err
+			}
+		}
+		if err := s.exec(ctx, pipe); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Update implements [online.Store]. What is kept needs nothing. Rows of dropped tables are removed, which scans the keys
 // of the whole database, unless [Options.KeepDropped] says otherwise.

@@ -91,6 +91,87 @@ func expectLeft(t *testing.T, s *Store, want map[string]string) {
 	}
 }
 
+// TestDelete: the fields of a view's features and its time go, and with the last of them the hash.
+func TestDelete(t *testing.T) {
+	for _, version := range []int{3, 2} {
+		s := deletion(t, version, nil)
+		driver := []string{"driver_id"}
+		one, two := keyOf(version, "driver_id", "1"), keyOf(version, "driver_id", "2")
+		a := put(t, s, "proj", driver, []string{"a"}, one, two)[0]
+		b := put(t, s, "proj", driver, []string{"b"}, one)[0]
+		put(t, s, "xproj", driver, []string{"a"}, one)
+		for range 2 {
+			if err := s.Delete(t.Context(), a, [][]byte{one, keyOf(version, "driver_id", "absent")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// The feature that the table does not name any more stays.
+		want := map[string]string{string(one) + "proj": "b: 3", string(two) + "proj": "a: 2", string(one) + "xproj": "a: 2"}
+		expectLeft(t, s, want)
+
+		a.Features = append(a.Features, types.Field{Name: "gone", Type: types.Int64})
+		b.Features = a.Features
+		for _, table := range []*online.Table{a, b} {
+			if err := s.Delete(t.Context(), table, [][]byte{one, two}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		expectLeft(t, s, map[string]string{string(one) + "xproj": "a: 2"})
+	}
+}
+
+// TestDeleteGolden deletes rows that Feast wrote: of a hash with rows of several views, those of one.
+func TestDeleteGolden(t *testing.T) {
+	var golden dump
+	readJSON(t, "dump.json", &golden)
+	s := goldenStore(t, 3, nil)
+	want := map[string]map[string]string{}
+	for _, k := range golden.Keys {
+		fields := map[string]string{}
+		for _, f := range k.Fields {
+			fields[string(f.Field)] = string(f.Value)
+		}
+		want[string(k.Key)] = fields
+		if err := s.client.HSet(t.Context(), string(k.Key), fields).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tables := goldenTables(t)
+	deleted := 0
+	for _, c := range []struct {
+		view string
+		keys [][]byte
+	}{
+		{"driver_stats", [][]byte{onlinetest.Key("driver_id", int64(1001)), onlinetest.Key("driver_id", int64(1002))}},
+		{"global_stats", [][]byte{onlinetest.Key(online.DummyJoinKey, "")}},
+		{"customer_profile", [][]byte{onlinetest.Key("customer_id", "c1")}},
+		{"driver_customer", [][]byte{onlinetest.Key("driver_id", int64(1001), "customer_id", "c1")}},
+	} {
+		table := tables[c.view]
+		if err := s.Delete(t.Context(), table, c.keys); err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range c.keys {
+			hash := want[string(key)+table.Project]
+			if _, ok := hash[timeField(table)]; ok {
+				deleted++
+			}
+			for _, field := range append(featureFields(table), timeField(table)) {
+				delete(hash, field)
+			}
+			if len(hash) == 0 {
+				delete(want, string(key)+table.Project)
+			}
+		}
+	}
+	if deleted != 5 {
+		t.Errorf("%d rows were there, want 5", deleted)
+	}
+	if got := contents(t, s); !maps.EqualFunc(got, want, maps.Equal[map[string]string, map[string]string]) {
+		t.Errorf("left are %q, want %q", got, want)
+	}
+}
+
 // TestOtherProjects: what Feast's teardown of a project takes with it, since it looks at the end of keys only.
 func TestOtherProjects(t *testing.T) {
 	s := deletion(t, 3, nil)

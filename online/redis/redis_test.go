@@ -243,11 +243,14 @@ func TestForeignData(t *testing.T) {
 		}
 	}
 	// Deleting leaves alone what is no hash.
+	if err := s.Delete(t.Context(), table, [][]byte{key}); err != nil {
+		t.Error(err)
+	}
 	if err := s.Teardown(t.Context(), []*online.Table{table}); err != nil {
 		t.Error(err)
 	}
 	if v, err := s.client.Get(t.Context(), redisKey).Result(); v != "x" {
-		t.Errorf("after Teardown: %q, %v", v, err)
+		t.Errorf("after Delete and Teardown: %q, %v", v, err)
 	}
 }
 
@@ -265,6 +268,7 @@ func TestNoServer(t *testing.T) {
 	for op, err := range map[string]error{
 		"Ping":     s.Ping(t.Context()),
 		"Read":     read(t.Context(), t, s, table, []byte("k")),
+		"Delete":   s.Delete(t.Context(), table, [][]byte{{'k'}}),
 		"Teardown": s.Teardown(t.Context(), []*online.Table{table}),
 	} {
 		if !errors.Is(err, feasterr.ErrUnavailable) || !feasterr.Retryable(err) || strings.Contains(err.Error(), "secret") {
@@ -344,6 +348,9 @@ func TestAccess(t *testing.T) {
 	}
 	row := onlinetest.Row{Key: key, Event: types.Timestamp{Seconds: 200}, Values: []any{int64(2), "y"}}
 	if _, err := s.Write(t.Context(), onlinetest.Batch(table, row)); !errors.Is(err, feasterr.ErrDenied) {
+		t.Errorf("not allowed: %v", err)
+	}
+	if err := s.Delete(t.Context(), table, [][]byte{key}); !errors.Is(err, feasterr.ErrDenied) {
 		t.Errorf("not allowed: %v", err)
 	}
 	s = openStore(t, 3, map[string]any{"connection_string": ",username=feast_reader,password=S3cr3t"})

@@ -147,6 +147,9 @@ func (c *conn) stale() bool {
 	return err == nil
 }
 
+// readOnly reports whether the file could not be written when it was opened, which may have changed.
+func (c *conn) readOnly() bool { return sqlite3.Xsqlite3_db_readonly(c.tls, c.db, 0) != 0 }
+
 func (c *conn) close() {
 	c.forget()
 	conns.Delete(c.db)

@@ -35,7 +35,7 @@ func TestMissingFile(t *testing.T) {
 	path := filepath.Join(dir, "new", "data", "online.db")
 	s := open(t, Config{Path: path})
 	table := stats("a")
-	want := `SQLite database "` + path + `" does not exist; applying the feature views creates it`
+	want := `SQLite database "` + path + `" does not exist; applying the feature views creates it, with Repair when they were applied before`
 	if err := readContext(t.Context(), t, s, table, driver(1)); err == nil || err.Error() != "sqlite: read: "+want {
 		t.Errorf("Read: got error %v", err)
 	} else if !errors.Is(err, feasterr.ErrNotFound) || feasterr.Retryable(err) {
@@ -95,7 +95,7 @@ func TestMissingTable(t *testing.T) {
 		return res
 	}
 	want := `sqlite: read offline_only_v2: table "p_offline_only_v2" does not exist in ` + path +
-		"; apply the feature view, with online serving on, to create it"
+		"; apply the feature view to create it, with Repair when it was applied before"
 	res := read()
 	if err := res.Err(missing); err == nil || err.Error() != want || !errors.Is(err, feasterr.ErrNotFound) {
 		t.Errorf("got error  %v\nwant error %s", err, want)
@@ -331,6 +331,17 @@ func TestCancelled(t *testing.T) {
 	}
 	if got := query(t, s.pool.path, "SELECT count(*) FROM p_stats"); got[0] != "1000" {
 		t.Errorf("after a cancelled write: got %s features, want 1000", got[0])
+	}
+	var first [][]byte
+	for n := range 500 {
+		first = append(first, driver(n))
+	}
+	n = 5
+	if err := s.Delete(errContext{t.Context(), &n}, table, first); !errors.Is(err, context.Canceled) || n > 0 {
+		t.Fatalf("Delete: got error %v after all but %d questions, want %v", err, n, context.Canceled)
+	}
+	if got := query(t, s.pool.path, "SELECT count(*) FROM p_stats"); got[0] != "1000" {
+		t.Errorf("after a cancelled deletion: got %s features, want 1000", got[0])
 	}
 
 	plan := online.NewReadPlan([]*online.Table{table})

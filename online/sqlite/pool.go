@@ -56,7 +56,7 @@ func (p *pool) get(ctx context.Context, a access) (*conn, error) {
 	}
 	for c := p.pop(); c != nil; c = p.pop() {
 		if now := time.Now(); a != reading || now.Sub(c.checked) >= recheck {
-			if c.stale() || a != reading && c.fixed != nil {
+			if c.stale() || a != reading && c.readOnly() {
 				c.close()
 				continue
 			}

@@ -124,6 +124,7 @@ func TestLocked(t *testing.T) {
 	calls := map[string]func(ctx context.Context) error{
 		"Read":     func(ctx context.Context) error { return readContext(ctx, t, s, table, driver(1)) },
 		"Write":    write,
+		"Delete":   func(ctx context.Context) error { return s.Delete(ctx, table, [][]byte{driver(1)}) },
 		"Update":   func(ctx context.Context) error { return s.Update(ctx, []*online.Table{table}, nil) },
 		"Teardown": func(ctx context.Context) error { return s.Teardown(ctx, []*online.Table{table}) },
 		"Ping":     s.Ping,

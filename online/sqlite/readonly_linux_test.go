@@ -100,6 +100,33 @@ func TestReadOnlyDirectory(t *testing.T) {
 	}
 }
 
+// TestWritableAgain: a file that could not be written when it was opened can be once its permissions say so.
+func TestWritableAgain(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs one user who may write the file and one who may not")
+	}
+	table := stats("a", "b")
+	path := filepath.Join(t.TempDir(), "online.db")
+	s := open(t, Config{Path: path})
+	put(t, s, table, row(1, at(1), int64(2), int64(3)))
+	s.pool.closeIdle()
+	readOnly(t, path)
+	b := onlinetest.Batch(table, row(1, at(2), int64(4), int64(5)))
+	asOther(t, func() {
+		if err := readContext(t.Context(), t, s, table, driver(1)); err != nil {
+			t.Error(err)
+		}
+		for range 2 {
+			if _, err := s.Write(t.Context(), b); !errors.Is(err, fs.ErrPermission) {
+				t.Errorf("got error %v, want %v", err, fs.ErrPermission)
+			}
+		}
+	})
+	if _, err := s.Write(t.Context(), b); err != nil { // by a user who may
+		t.Error(err)
+	}
+}
+
 // TestFixedFile: a file that is read as one that nobody changes is read anew when somebody, with more rights, does.
 func TestFixedFile(t *testing.T) {
 	if os.Getuid() != 0 {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/online"
@@ -31,6 +33,32 @@ func (s *Store) Update(ctx context.Context, keep, drop []*online.Table) error {
 		err = unlessNotFound(err)
 	}
 	return asStoreError("update", err)
+}
+
+// Infra implements [online.Provisioner].
+func (s *Store) Infra(tables []*online.Table) []online.Infra {
+	list := make([]online.Infra, len(tables))
+	for i, t := range tables {
+		list[i] = online.Infra{
+			Class:      "feast.infra.online_stores.sqlite.SqliteTable",
+			Attributes: map[string]string{"path": s.listed, "name": t.ID()},
+		}
+	}
+	return list
+}
+
+// pythonJoin returns the path as Feast computes it, which drops tables that the registry lists under another one. Where
+// the folder is known, it joins as Python's pathlib does, which keeps "..".
+func pythonJoin(dir, path string) string {
+	if dir == "" || filepath.IsAbs(path) {
+		return path
+	}
+	for part := range strings.SplitSeq(filepath.ToSlash(path), "/") {
+		if part != "" && part != "." {
+			dir += string(filepath.Separator) + part
+		}
+	}
+	return dir
 }
 
 // createTable creates a table with the very words of Feast, or adds the columns that older versions did not make.

@@ -35,10 +35,16 @@ func init() {
 			if err := section.Decode(&cfg); err != nil {
 				return nil, err
 			}
+			listed := pythonJoin(env.RepoDir, cfg.Path)
 			if !filepath.IsAbs(cfg.Path) {
 				cfg.Path = filepath.Join(env.RepoDir, cfg.Path)
 			}
-			return New(cfg)
+			s, err := New(cfg)
+			if err != nil {
+				return nil, err
+			}
+			s.listed = listed
+			return s, nil
 		},
 	})
 }
@@ -69,6 +75,8 @@ type Store struct {
 	pool *pool
 	cfg  Config
 	zone *time.Location // nil: UTC
+
+	listed string // the path as Feast writes it into the registry
 }
 
 // New returns the store in a file. It does not touch the file yet.
@@ -88,6 +96,7 @@ func New(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, storeError("open", err)
 	}
+	s.listed = path
 	s.pool = newPool(file{path: path, wait: lockWait})
 	return s, nil
 }

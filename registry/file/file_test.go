@@ -67,7 +67,7 @@ func TestConformance(t *testing.T) {
 }
 
 func TestGolden(t *testing.T) {
-	r := registry.New(file.New(filepath.Join("testdata", "registry.db")), "golden", registry.Options{})
+	r := registry.New(file.New(filepath.Join("..", "registrytest", "testdata", "registry.db")), "golden", registry.Options{})
 	defer r.Close()
 	s, err := r.Snapshot(t.Context())
 	if err != nil {
@@ -84,7 +84,7 @@ func TestGolden(t *testing.T) {
 // A probe of a file that has not just been modified does not read it: it may even be unreadable.
 func TestProbeIsAStat(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "registry.db")
-	golden, err := os.ReadFile(filepath.Join("testdata", "registry.db"))
+	golden, err := os.ReadFile(filepath.Join("..", "registrytest", "testdata", "registry.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestOpenPaths(t *testing.T) {
 }
 
 func TestUnreadable(t *testing.T) {
-	golden, err := os.ReadFile(filepath.Join("testdata", "registry.db"))
+	golden, err := os.ReadFile(filepath.Join("..", "registrytest", "testdata", "registry.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func TestUnreadable(t *testing.T) {
 
 // While Feast rewrites the file in place it is empty, then cut off, for a moment. Readers see the old or the new one.
 func TestRewriteInPlace(t *testing.T) {
-	golden, err := os.ReadFile(filepath.Join("testdata", "registry.db"))
+	golden, err := os.ReadFile(filepath.Join("..", "registrytest", "testdata", "registry.db"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -115,7 +115,7 @@ func put(t *testing.T, b *file.Backend, r registry.Record) error {
 // golden copies the golden registry to a folder of its own, as if written a while ago.
 func golden(t testing.TB) (path string, data []byte) {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("testdata", "registry.db"))
+	data, err := os.ReadFile(filepath.Join("..", "registrytest", "testdata", "registry.db"))
 	if err != nil {
 		t.Fatal(err)
 	}

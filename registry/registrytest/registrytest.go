@@ -1,5 +1,5 @@
-// Package registrytest holds the behaviour that every registry backend must have, as a test suite. A driver's test
-// calls [Run]:
+// Package registrytest holds the behaviour that every registry backend must have, as a test suite: what backends do, and
+// what [registry.Writer] makes of them, replayed from recordings of Feast. A driver's test calls [Run]:
 //
 //	func TestConformance(t *testing.T) {
 //		registrytest.Run(t, registrytest.Harness{New: func(t *testing.T) registrytest.Place { ... }})
@@ -92,6 +92,12 @@ func Run(t *testing.T, h Harness) {
 		"UpdateToken":      testUpdateToken,
 		"UpdateRefresh":    testUpdateRefresh,
 		"UpdateTeardown":   testUpdateTeardown,
+		"CommitInfra":      testCommitInfra,
+		"SequenceFile":     testSequenceFile,
+		"SequenceSQL":      testSequenceSQL,
+		"Plan":             testPlan,
+		"GoldenUnchanged":  testGoldenUnchanged,
+		"GoldenCreated":    testGoldenCreated,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, h.New(t)) })
 	}

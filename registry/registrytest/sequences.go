@@ -1,12 +1,12 @@
-package registry_test
+package registrytest
 
 import (
 	"context"
+	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,7 +20,6 @@ import (
 	"github.com/feastgo/feast/internal/protos/feast/core"
 	"github.com/feastgo/feast/permissions"
 	"github.com/feastgo/feast/registry"
-	"github.com/feastgo/feast/registry/memory"
 	"github.com/feastgo/feast/types"
 )
 
@@ -35,23 +34,32 @@ type sequence struct {
 	}
 }
 
-func readJSON(t *testing.T, path string, v any) {
+//go:embed testdata
+var testdata embed.FS
+
+func golden(t *testing.T, name string) []byte {
 	t.Helper()
-	b, err := os.ReadFile(path)
+	b, err := testdata.ReadFile("testdata/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(b, v); err != nil {
+	return b
+}
+
+func readJSON(t *testing.T, name string, v any) {
+	t.Helper()
+	if err := json.Unmarshal(golden(t, name), v); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // player carries out the steps of a sequence.
 type player struct {
-	backend *memory.Backend
-	writer  *registry.Writer
-	clock   time.Time
-	entity  registry.Entity
+	t      *testing.T
+	place  Place
+	writer *registry.Writer
+	clock  time.Time
+	entity registry.Entity
 }
 
 func (p *player) apply(ctx context.Context, objects ...registry.Object) error {
@@ -65,7 +73,7 @@ func (p *player) delete(ctx context.Context, objects ...registry.Object) error {
 }
 
 func (p *player) snapshot(ctx context.Context, project string) (*registry.Snapshot, error) {
-	r := registry.New(p.backend, project, registry.Options{})
+	r := registry.New(p.place.Open(p.t), project, registry.Options{})
 	defer r.Close()
 	return r.Snapshot(ctx)
 }
@@ -233,7 +241,7 @@ var steps = map[string]func(ctx context.Context, p *player) error{
 	"delete_missing_perm":   remove(&permissions.Permission{Name: "nope"}),
 	"delete_missing_saved":  remove(&registry.SavedDataset{Name: "nope"}),
 	"delete_missing_project": func(ctx context.Context, p *player) error {
-		w := registry.Writer{Backend: p.backend, Project: "nope"}
+		w := registry.Writer{Backend: p.writer.Backend, Project: "nope"}
 		_, err := w.Apply(ctx, registry.ApplyRequest{Delete: []registry.Object{&registry.Project{Name: "nope"}}})
 		return err
 	},
@@ -295,8 +303,9 @@ func (x excluded) find(step, path string) int {
 	})
 }
 
-func TestSequenceFile(t *testing.T) {
-	replay(t, "file", excluded{
+// What the file registry of Feast did in many steps.
+func testSequenceFile(t *testing.T, p Place) {
+	replay(t, p, "file", excluded{
 		{"", `lastUpdated`}, // departure 35
 		{"", `versionId|projectUuid|^registrySchemaVersion`}, // random; of the file, not of the records
 		{"", `dataSourceClassType`},                          // Feast's in-place updates lose it; spec 6.4: it should be written
@@ -309,8 +318,9 @@ func TestSequenceFile(t *testing.T) {
 	}, nil)
 }
 
-func TestSequenceSQL(t *testing.T) {
-	replay(t, "sql", excluded{
+// What the SQL registry of Feast did in the same steps.
+func testSequenceSQL(t *testing.T, p Place) {
+	replay(t, p, "sql", excluded{
 		{"", `dataSourceClassType`}, // spec 6.4: it should be written
 		{"", `^lastUpdated$`},       // of all projects: not a record
 		{"", `^projectMetadata`},    // in the SQL registry, rows of feast_metadata
@@ -330,12 +340,13 @@ func TestSequenceSQL(t *testing.T) {
 
 // replay carries out a sequence and compares errors and the registry after each step. The errors of the steps in other
 // are not compared.
-func replay(t *testing.T, name string, x excluded, other map[string]bool) {
+func replay(t *testing.T, place Place, name string, x excluded, other map[string]bool) {
+	t.Helper()
 	var seq sequence
-	readJSON(t, "testdata/registry/sequences/"+name+".json", &seq)
-	p := &player{backend: memory.New()}
+	readJSON(t, "sequence_"+name+".json", &seq)
+	p := &player{t: t, place: place}
 	p.entity = registry.Entity{Name: "driver", JoinKey: "driver_id", ValueType: types.Int64}
-	p.writer = &registry.Writer{Backend: p.backend, Project: "seq", Now: func() time.Time { return p.clock }}
+	p.writer = &registry.Writer{Backend: open(t, place), Project: "seq", Now: func() time.Time { return p.clock }}
 	compared, used := 0, map[int]bool{}
 	for _, step := range seq.Steps {
 		p.clock = step.Clock
@@ -415,7 +426,7 @@ func expected(registry map[string]any) any {
 // dump is the registry in the form of the recorded ones.
 func (p *player) dump(t *testing.T) any {
 	t.Helper()
-	state, _, err := p.backend.Load(t.Context(), "")
+	state, _, err := p.writer.Backend.Load(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

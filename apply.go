@@ -1,0 +1,178 @@
+package feast
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/plan"
+	"github.com/feastgo/feast/online"
+	"github.com/feastgo/feast/registry"
+	"github.com/feastgo/feast/telemetry"
+)
+
+// Apply creates and updates definitions, in the registry and in the online store, and returns what that changes. The
+// data sources of views and the project come along by themselves; what is not named stays. See [FeatureStore.ApplyAll].
+func (fs *FeatureStore) Apply(ctx context.Context, objects ...Object) (*Diff, error) {
+	return fs.ApplyAll(ctx, ApplyRequest{Objects: objects})
+}
+
+// Plan returns what [FeatureStore.Apply] of the same definitions would change, or the error it would return for them. It
+// writes nothing.
+func (fs *FeatureStore) Plan(ctx context.Context, objects ...Object) (*Diff, error) {
+	return fs.ApplyAll(ctx, ApplyRequest{Objects: objects, DryRun: true})
+}
+
+// ApplyAll is [FeatureStore.Apply] with deletions and options.
+//
+// An invalid request changes nothing; its error is an [ErrInvalid] that names all problems with all objects. Otherwise
+// the online store gets the tables that new and changed views need and loses those that nothing needs any more, with
+// their rows, and then all changes of the registry are committed at once. When the one fails the registry is as it was;
+// when the other does, the error says that the online store is ahead. Applying the same again completes both. Where
+// nothing changes nothing is written and the online store is not opened, unless the request says Repair; nor is it when
+// no view changes, or when the repository has none.
+//
+// What was applied is visible to the next call. Should reading it back fail, the error comes with the diff.
+//
+// Objects are stamped with the time of [WithClock]. A data source must name its timestamp field, and a view its schema.
+func (fs *FeatureStore) ApplyAll(ctx context.Context, r ApplyRequest) (*Diff, error) {
+	check := fs.writable
+	if r.DryRun {
+		check = fs.usable
+	}
+	if err := check(ctx); err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	diff, err := fs.change(ctx, r, func(ctx context.Context, c *registry.Commit) (bool, error) {
+		return fs.migrate(ctx, c, plan.Migrate(c, r.Repair), online.Store.Update)
+	})
+	if hook := fs.opts.hooks.Apply; hook != nil && !r.DryRun {
+		e := telemetry.Apply{Start: start, Took: time.Since(start), Err: err}
+		if diff != nil {
+			for _, c := range diff.Changes {
+				switch c.Action {
+				case registry.ActionCreate:
+					e.Created++
+				case registry.ActionUpdate:
+					e.Updated++
+				case registry.ActionDelete:
+					e.Deleted++
+				}
+			}
+		}
+		hook(ctx, e)
+	}
+	return diff, err
+}
+
+// Teardown removes the project: its tables from the online store, with all rows, and then its objects from the registry.
+// Other projects stay; the registry itself goes when none is left, so none should be applied for the first time
+// meanwhile. When one of the two fails, tearing down again completes it. What is not there is no error.
+func (fs *FeatureStore) Teardown(ctx context.Context) error {
+	if err := fs.writable(ctx); err != nil {
+		return err
+	}
+	r := ApplyRequest{Delete: []Object{&Project{Name: fs.cfg.Project}}}
+	_, err := fs.change(ctx, r, func(ctx context.Context, c *registry.Commit) (bool, error) {
+		return fs.migrate(ctx, c, plan.Remove(c), func(s online.Store, ctx context.Context, _, drop []*online.Table) error {
+			return s.Teardown(ctx, drop)
+		})
+	})
+	var missing *NotFoundError
+	if err != nil && !(errors.As(err, &missing) && missing.Kind == registry.KindProject.String()) {
+		return err
+	}
+	state, _, err := fs.backend.Load(ctx, "")
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("the project was removed, but perhaps not the registry: %w; tear down again", err)
+	}
+	if len(state.Bad) > 0 || slices.ContainsFunc(state.Records, func(r registry.Record) bool { return r.Project != "" }) {
+		return nil // of other projects
+	}
+	if err := fs.backend.Teardown(ctx); err != nil {
+		return fmt.Errorf("the project was removed, but not the registry: %w; tear down again", err)
+	}
+	return nil
+}
+
+// change changes the registry, and before it the online store, which is what infra does. It says whether it may have
+// changed anything there.
+func (fs *FeatureStore) change(ctx context.Context, r ApplyRequest,
+	infra func(context.Context, *registry.Commit) (bool, error)) (*Diff, error) {
+	ahead := false
+	var failed error
+	w := registry.Writer{
+		Backend: fs.backend, Project: fs.cfg.Project, Now: fs.opts.now, PurgeMetadata: fs.cfg.Registry.PurgeMetadata,
+		BeforeCommit: func(ctx context.Context, c *registry.Commit) error {
+			var changed bool
+			changed, failed = infra(ctx, c)
+			ahead = ahead || changed
+			return failed
+		},
+	}
+	diff, err := w.Apply(ctx, r)
+	switch {
+	case failed != nil && ahead:
+		return nil, fmt.Errorf("%w; the registry was not changed: repeat the call to complete both", err)
+	case err != nil && ahead:
+		return nil, fmt.Errorf("the online store was changed, and then the registry failed: %w; repeat the call to complete both", err)
+	case err != nil || r.DryRun || len(diff.Changes) == 0:
+		return diff, err
+	}
+	if _, err := fs.registry.Refresh(ctx); err != nil {
+		return diff, fmt.Errorf("the changes were made, but cannot be read back: %w", err)
+	}
+	return diff, nil
+}
+
+// migrate makes the online store what a change of the registry needs, by do, and keeps the registry's list of
+// infrastructure. It reports whether the store may have changed.
+func (fs *FeatureStore) migrate(ctx context.Context, c *registry.Commit, m plan.Migration,
+	do func(s online.Store, ctx context.Context, keep, drop []*online.Table) error) (bool, error) {
+	if m.Empty() || fs.opts.onlineStore == nil && fs.cfg.OnlineStore.IsNull() {
+		return false, nil
+	}
+	store, err := fs.onlineStore(ctx)
+	if err != nil {
+		return false, err
+	}
+	tables, err := m.Tables(fs.planOptions(store.Info()))
+	if err != nil {
+		return false, err
+	}
+	if p, ok := online.As[online.Provisioner](store); ok {
+		kept, err := infraObjects(p.Infra(tables.Listed))
+		if err != nil {
+			return false, err
+		}
+		dropped, err := infraObjects(p.Infra(tables.Unlisted))
+		if err != nil {
+			return false, err
+		}
+		if err := c.UpdateInfra(kept, dropped); err != nil {
+			return false, err
+		}
+	}
+	if c.DryRun {
+		return false, nil
+	}
+	return true, feasterr.InStore(store.Info().Name, "update", do(store, ctx, tables.Keep, tables.Drop))
+}
+
+func infraObjects(list []online.Infra) ([]registry.InfraObject, error) {
+	objects := make([]registry.InfraObject, len(list))
+	for i, o := range list {
+		var err error
+		if objects[i], err = registry.NewInfraObject(o.Class, o.Attributes); err != nil {
+			return nil, err
+		}
+	}
+	return objects, nil
+}

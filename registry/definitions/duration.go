@@ -1,0 +1,52 @@
+package definitions
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const day = 24 * time.Hour
+
+// parseDuration reads a duration as [time.ParseDuration] does, with days of 24 hours before all else: "7d", "1d12h".
+func parseDuration(s string) (time.Duration, bool) {
+	days, rest, ok := strings.Cut(s, "d")
+	if !ok {
+		d, err := time.ParseDuration(s)
+		return d, err == nil
+	}
+	negative := strings.HasPrefix(days, "-")
+	n, err := strconv.ParseUint(strings.TrimPrefix(days, "-"), 10, 32)
+	if err != nil || n > uint64(math.MaxInt64/day) || strings.HasPrefix(rest, "-") || strings.HasPrefix(rest, "+") {
+		return 0, false
+	}
+	d := time.Duration(n) * day
+	if rest != "" {
+		part, err := time.ParseDuration(rest)
+		if err != nil || part > math.MaxInt64-d {
+			return 0, false
+		}
+		d += part
+	}
+	if negative {
+		d = -d
+	}
+	return d, true
+}
+
+// formatDuration writes whole days as such, and leaves out units that are zero at the end: "7d", "36h", "90m".
+func formatDuration(d time.Duration) string {
+	if d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
