@@ -171,7 +171,7 @@ func arrowOf(c *frameColumn) (arrow.Array, error) {
 // arrowTime returns a value of a column of kind colArrow, which is no timestamp, as parseTime takes it.
 func (c *frameColumn) arrowTime(i int) any {
 	a := c.array()
-	if i += c.from; a.IsNull(i) {
+	if i += c.from; a.DataType().ID() == arrow.NULL || a.IsNull(i) {
 		return nil
 	}
 	switch a := a.(type) {
