@@ -251,6 +251,7 @@ func TestGoldenPointInTime(t *testing.T) {
 			defer rb.Release()
 			compareAnswer(t, name, rb, &want)
 			compareMetadata(t, job.Metadata(), &want)
+			compareParquet(t, job, &want, name)
 			if c.EntityDF != "" {
 				compareEntities(t, filepath.Join(dir, c.EntityDF), rb)
 			}
@@ -410,6 +411,31 @@ func compareMetadata(t *testing.T, got feast.RetrievalMetadata, want *pitAnswer)
 			t.Errorf("metadata: %s, want %s", text, w)
 		}
 	}
+}
+
+// compareParquet sees that the data is the same in a file.
+func compareParquet(t *testing.T, job *feast.RetrievalJob, want *pitAnswer, name string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "training.parquet")
+	if err := job.WriteParquet(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	codec, err := offline.Parquet()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := codec.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Release()
+	if !r.Next() {
+		if r.Err() != nil || len(want.Rows) > 0 {
+			t.Errorf("the file has no rows: %v", r.Err())
+		}
+		return
+	}
+	compareAnswer(t, name, r.RecordBatch(), want)
 }
 
 // compareEntities sees that the entity rows came back as they were, in their order (line 7).
