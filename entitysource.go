@@ -24,7 +24,8 @@ type EntitySource interface{ entitySource() }
 // needs the import of github.com/feastgo/feast/offline/file.
 type ParquetFile string
 
-// SQL is a query of the offline store's database whose rows are the entity rows. Stores that are no database refuse it.
+// SQL is a query of the offline store's database whose rows are the entity rows, with their times in column
+// event_timestamp. Stores that are no database refuse it.
 type SQL string
 
 func (ParquetFile) entitySource() {}
@@ -221,8 +222,15 @@ func timesOf[T any](name string, values []T) (arrow.Array, error) {
 	return b.NewArray(), nil
 }
 
-// parsedTimes makes an array of times of one of ISO 8601 text. first is the row number of the array's first.
-func parsedTimes(name string, a arrow.Array, first int64) (arrow.Array, error) {
+// asTimes makes an array of times of one of dates or ISO 8601 text. first is the row number of the array's first.
+func asTimes(name string, a arrow.Array, first int64) (arrow.Array, error) {
+	if isDate(a.DataType()) {
+		days := types.NewColumn(name, types.UnixTimestamp, a.Len())
+		if err := new(arrowconv.Importer).Import(days, 0, a); err != nil {
+			return nil, err
+		}
+		return arrowconv.Array(days, arrowconv.Timestamp, memory.DefaultAllocator)
+	}
 	text := a.(interface{ Value(i int) string }) // as all arrays of text have it
 	b := array.NewTimestampBuilder(memory.DefaultAllocator, arrowconv.Timestamp.(*arrow.TimestampType))
 	defer b.Release()

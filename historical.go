@@ -11,6 +11,7 @@ import (
 	"github.com/feastgo/feast/internal/plan"
 	"github.com/feastgo/feast/offline"
 	"github.com/feastgo/feast/registry"
+	"github.com/feastgo/feast/types/arrowconv"
 )
 
 // HistoricalRequest says which training data to retrieve.
@@ -22,8 +23,8 @@ type HistoricalRequest struct {
 	FullFeatureNames bool
 
 	// Entities are the rows to which features are joined: join keys, a column of times and any others, which come back as
-	// they are. The times stand in the column event_timestamp, which may be ISO 8601 text, or else in the only timestamp
-	// column; without a zone they are in UTC.
+	// they are. The times stand in the column event_timestamp, which may also be dates or ISO 8601 text, or else in the only
+	// timestamp column; without a zone they are in UTC.
 	//
 	// Without Entities the rows of the views themselves are answered, those between Start and End: all rows of one view as
 	// they are; for several views, which then must have the same join keys, the values of all views at each time and key
@@ -144,10 +145,10 @@ func eventColumn(s *arrow.Schema) (int, error) {
 	for i, f := range s.Fields() {
 		isTime := f.Type.ID() == arrow.TIMESTAMP
 		if f.Name == plan.EventTimestamp {
-			if isTime || isArrowText(f.Type) || f.Type.ID() == arrow.DATE32 || f.Type.ID() == arrow.DATE64 || f.Type.ID() == arrow.NULL {
+			if isTime || isArrowText(f.Type) || isDate(f.Type) || f.Type.ID() == arrow.NULL {
 				return i, nil
 			}
-			return 0, &feasterr.TypeMismatchError{Column: f.Name, Row: -1, Want: "a timestamp or ISO 8601 text", Have: f.Type.String()}
+			return 0, &feasterr.TypeMismatchError{Column: f.Name, Row: -1, Want: "a timestamp, date or ISO 8601 text", Have: arrowconv.TypeText(f.Type)}
 		}
 		if isTime {
 			found = i
@@ -166,3 +167,5 @@ func eventColumn(s *arrow.Schema) (int, error) {
 func isArrowText(dt arrow.DataType) bool {
 	return dt.ID() == arrow.STRING || dt.ID() == arrow.LARGE_STRING || dt.ID() == arrow.STRING_VIEW
 }
+
+func isDate(dt arrow.DataType) bool { return dt.ID() == arrow.DATE32 || dt.ID() == arrow.DATE64 }

@@ -347,6 +347,10 @@ func TestHistoricalTimes(t *testing.T) {
 			"at", "timestamp[ns, tz=UTC] [1714564800000000001]",
 		},
 		{
+			"dates", feast.ArrowFrame(recordOf(t, "driver_id", arrowInt64, `[1, 2]`, "event_timestamp", arrow.FixedWidthTypes.Date32, `["2024-05-01", null]`)),
+			"event_timestamp", "timestamp[us, tz=UTC] [1714521600000000 (null)]",
+		},
+		{
 			"structs", feast.Structs([]struct {
 				ID int64     `feast:"driver_id"`
 				At time.Time `feast:"event_timestamp"`

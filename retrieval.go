@@ -218,12 +218,12 @@ func (j *RetrievalJob) run(ctx context.Context, start func() (offline.Job, error
 	return m, nil
 }
 
-// watch makes times of text in the column of times, and notes their range.
+// watch makes times of text or dates in the column of times, and notes their range.
 func (j *RetrievalJob) watch(rows array.RecordReader) array.RecordReader {
 	schema, first := rows.Schema(), int64(0)
 	event := schema.Field(j.event)
-	parse := isArrowText(event.Type)
-	if parse {
+	convert := isArrowText(event.Type) || isDate(event.Type)
+	if convert {
 		fields := slices.Clone(schema.Fields())
 		fields[j.event].Type = arrowconv.Timestamp
 		meta := schema.Metadata()
@@ -231,9 +231,9 @@ func (j *RetrievalJob) watch(rows array.RecordReader) array.RecordReader {
 	}
 	return newMapped(rows, schema, func(b arrow.RecordBatch) (arrow.RecordBatch, error) {
 		times := b.Column(j.event)
-		if parse {
+		if convert {
 			var err error
-			if times, err = parsedTimes(event.Name, times, first); err != nil {
+			if times, err = asTimes(event.Name, times, first); err != nil {
 				return nil, err
 			}
 			defer times.Release()
