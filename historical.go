@@ -46,6 +46,9 @@ type HistoricalRequest struct {
 // Of rows of the same time the one that was created last counts. Every entity row comes back exactly once, with nulls where
 // a view has no such row.
 //
+// On-demand views are computed by their functions ([WithTransformation]), a batch of rows at a time, also where their values
+// are stored online; request data comes from columns of the entity rows.
+//
 // Names, entity columns and the linked stores are checked now; sources are read when the job is. The registry and the offline
 // store are opened when that has not happened yet.
 func (fs *FeatureStore) GetHistoricalFeatures(ctx context.Context, r HistoricalRequest) (*RetrievalJob, error) {
@@ -117,7 +120,9 @@ func (fs *FeatureStore) resolveHistorical(ctx context.Context, r HistoricalReque
 	}
 	query := plan.Query{Features: r.Features, Service: r.FeatureService, FullNames: r.FullFeatureNames}
 	resolve := func(snap *registry.Snapshot) (*plan.Historical, error) {
-		return plan.ResolveHistorical(snap, query, fs.cfg.Registry.OnlineVersioning)
+		return plan.ResolveHistorical(snap, query, plan.Options{
+			Versioning: fs.cfg.Registry.OnlineVersioning, KeyVersion: fs.cfg.EntityKeyVersion, Functions: fs.opts.functions,
+		})
 	}
 	resolved, err := resolve(snap)
 	if errors.Is(err, feasterr.ErrNotFound) {
