@@ -16,6 +16,7 @@ type rule struct {
 
 var (
 	registryDriver = []string{"registry", "permissions", "config", "types", "feasterr"}
+	arrow          = "github.com/apache/arrow-go/v18"
 	onlineDriver   = []string{"online", "config", "types", "feasterr"}
 	public         = []string{
 		".", "registry/...", "online/...", "offline/...", "permissions", "config", "types", "telemetry", "feasterr",
@@ -30,7 +31,7 @@ var rules = map[string]rule{
 	"telemetry": {},
 	"types":     {own: []string{"feasterr"}},
 	"types/arrowconv": {
-		own: []string{"types", "feasterr"}, modules: []string{"github.com/apache/arrow-go/v18"},
+		own: []string{"types", "feasterr"}, modules: []string{arrow},
 	},
 	"config": {own: []string{"feasterr", "internal/yamldoc"}, modules: []string{"go.yaml.in/yaml/v3"}},
 
@@ -68,7 +69,12 @@ var rules = map[string]rule{
 	},
 	"online/sqlite": {own: onlineDriver, modules: []string{"modernc.org/sqlite", "modernc.org/libc"}},
 
-	"offline": {own: []string{"config", "feasterr"}, modules: []string{"github.com/apache/arrow-go/v18"}},
+	"offline": {own: []string{"config", "feasterr"}, modules: []string{arrow}},
+	"offline/file": {
+		own:     []string{"offline", "config", "feasterr"},
+		modules: []string{arrow, "github.com/parquet-go/parquet-go"},
+	},
+	"offline/offlinetest": {own: []string{"offline", "feasterr"}, modules: []string{arrow}},
 
 	"internal/plan": {
 		own: []string{"registry", "online", "offline", "permissions", "config", "types", "telemetry", "feasterr"},
@@ -79,7 +85,7 @@ var rules = map[string]rule{
 			"telemetry", "feasterr",
 			"internal/plan",
 		},
-		modules: []string{"github.com/apache/arrow-go/v18"},
+		modules: []string{arrow},
 	},
 
 	"feasttest": {own: []string{".", "config", "online/memory", "registry/memory"}},
