@@ -75,6 +75,7 @@ func (d *draft) putView(v View, noPromote bool) error {
 		return d.writeView(v, n)
 	}
 
+	keepBody(stored, v)
 	old := keptBy(stored)
 	fields := compare(stored, v)
 	schema := slices.ContainsFunc(fields, versioned)
@@ -133,6 +134,27 @@ func (d *draft) putView(v View, noPromote bool) error {
 	}
 	d.diff.add(Change{Action: ActionUpdate, ID: id, Fields: fields, Old: stored, New: v})
 	return d.writeView(v, version)
+}
+
+// keepBody gives the function of a definition that has no pickle the stored one of the same source text, by which Feast
+// tells functions apart.
+func keepBody(stored, v View) {
+	was, is := transformationOf(stored), transformationOf(v)
+	if was != nil && is != nil && len(is.Body) == 0 && is.Text != "" && is.Text == was.Text && is.Name == was.Name {
+		is.Body = was.Body
+	}
+}
+
+func transformationOf(v View) *Transformation {
+	switch v := v.(type) {
+	case *FeatureView:
+		return v.Transformation
+	case *StreamFeatureView:
+		return v.Transformation
+	case *OnDemandFeatureView:
+		return v.Transformation
+	}
+	return nil
 }
 
 // restore returns the view as it was in version pin, as the successor of stored.
