@@ -159,11 +159,11 @@ func (e *entities) result(ctx context.Context, views []*joinedView) (array.Recor
 		first    int // entity row
 	}
 	var pieces []piece
-	row := 0
+	row, most := 0, rowsOfWidth(len(fields))/4 // several, to share the work
 	for i, b := range e.batches {
 		n := int(b.NumRows())
-		for from := 0; from < n; from += batchRows / 2 {
-			pieces = append(pieces, piece{i, from, min(n, from+batchRows/2), row + from})
+		for from := 0; from < n; from += most {
+			pieces = append(pieces, piece{i, from, min(n, from+most), row + from})
 		}
 		row += n
 	}

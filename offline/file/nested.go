@@ -28,7 +28,7 @@ func (v *vector) whole() (arrow.Array, error) {
 		return v.array()
 	}
 	slices.SortFunc(v.nested, func(a, b stretch) int { return cmp.Compare(a.at, b.at) })
-	if len(v.nested) == 1 && v.nested[0].values.Len() == v.n {
+	if len(v.nested) == 1 && v.nested[0].values.Len() == v.n { // as a batch of a scan has it
 		v.nested[0].values.Retain()
 		return v.nested[0].values, nil
 	}
@@ -72,6 +72,9 @@ type leafRows struct {
 
 // fillNested reads wanted rows of a column that is not flat.
 func (g *rowGroup) fillNested(ctx context.Context, c *column, s *shape, w wanted, dst *vector, at int) error {
+	if s.simpleList() {
+		return g.fillList(ctx, c, s, w, dst, at)
+	}
 	leaves := make([]*leafRows, s.leaves)
 	defer func() {
 		for _, l := range leaves {
@@ -147,7 +150,7 @@ func (l *leafRows) nextRow() ([]parquet.Value, error) {
 		if len(l.row) > 0 && v.RepetitionLevel() == 0 {
 			return l.row, nil
 		}
-		l.row = append(l.row, v.Clone()) // its bytes are the page's, which may be released before the row is used
+		l.row = append(l.row, v)
 		l.next++
 	}
 }
@@ -160,6 +163,9 @@ func (l *leafRows) read() error {
 				return err
 			}
 			if l.page != nil {
+				for i, v := range l.row { // their bytes are the page's
+					l.row[i] = v.Clone()
+				}
 				parquet.Release(l.page)
 			}
 			l.page, l.values = p, p.Values()
