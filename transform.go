@@ -296,14 +296,14 @@ func (m *rowMemory[In, Out]) apply(fn func(In) (Out, error), ins *scanPlan, in *
 	return nil
 }
 
-var (
-	timeType  = reflect.TypeFor[time.Time]()
-	bytesType = reflect.TypeFor[[]byte]()
-)
+var timeType = reflect.TypeFor[time.Time]()
 
-// ownText reports whether values of a type make their own text.
+// ownText reports whether values of a type, or what they point to, make their own text.
 func ownText(t reflect.Type) bool {
-	return t != timeType && (t.Implements(textMarshaler) || reflect.PointerTo(t).Implements(textMarshaler))
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t != timeType && t.Kind() != reflect.Interface && (t.Implements(textMarshaler) || reflect.PointerTo(t).Implements(textMarshaler))
 }
 
 // givesType reports whether values of a Go type are stored as t, as setCell does.
@@ -315,7 +315,7 @@ func givesType(goType reflect.Type, t types.Type) bool {
 		return isText(t)
 	case goType == timeType:
 		return t == types.UnixTimestamp || t == types.ZonedTimestamp
-	case goType == bytesType:
+	case k == reflect.Slice && goType.Elem().Kind() == reflect.Uint8:
 		return t.ValueField() == types.Bytes.ValueField() || takesJSON(t)
 	case k == reflect.Pointer:
 		return givesType(goType.Elem(), t)

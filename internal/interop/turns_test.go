@@ -303,6 +303,29 @@ func TestNewerRows(t *testing.T) {
 	})
 }
 
+// TestGoFunctions defines on-demand views that Feast cannot compute: it works on with all else.
+func TestGoFunctions(t *testing.T) {
+	r := newRepo(t, "sqlite")
+	fs := r.open()
+	d := definition{project: r.project, ttl: 1, team: "a", features: "a"}
+	r.apply(fs, d.objects()...)
+	if err := fs.Push(t.Context(), "pushed", d.rows(t, 1, 0, start).native(), feast.ToOnline); err != nil {
+		t.Fatal(err)
+	}
+	q := question{features: []string{"stats:a"}, keys: map[string][]*pb.Value{"driver_id": {int64Value(1)}}}
+	before := len(r.objects())
+	for _, mode := range []string{"", "pandas", "python"} {
+		r.apply(fs, &feast.OnDemandFeatureView{
+			Name: "computed_" + mode, Mode: mode, Sources: []feast.FeatureViewProjection{{Name: "stats"}},
+			Schema: []feast.Field{{Name: "double", Type: types.Float64}},
+		})
+		ask(t, r, fs, q)
+		if after := len(r.objects()); after <= before {
+			t.Errorf("mode %q: Feast lists %d values of objects, and before %d", mode, after, before)
+		}
+	}
+}
+
 // TestFunctions lets Feast compute with functions that came by way of this library, beside the same in Go.
 func TestFunctions(t *testing.T) {
 	r := newRepo(t, "sqlite")
