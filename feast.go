@@ -3,7 +3,7 @@
 //
 //	import (
 //		"github.com/feastgo/feast"
-//		_ "github.com/feastgo/feast/drivers/embedded" // SQLite and file registry
+//		_ "github.com/feastgo/feast/drivers/embedded" // SQLite, Parquet files and file registry
 //	)
 //
 //	fs, err := feast.Open(ctx, "feature_repo/")
@@ -34,6 +34,7 @@ import (
 	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/plan"
+	"github.com/feastgo/feast/offline"
 	"github.com/feastgo/feast/online"
 	"github.com/feastgo/feast/registry"
 	"github.com/feastgo/feast/telemetry"
@@ -46,6 +47,7 @@ type FeatureStore struct {
 	backend  registry.Backend // of registry, for writing
 	registry *registry.Registry
 	online   room[online.Store]
+	offline  room[offline.Store]
 	plans    plans
 	writes   writes
 	closed   atomic.Bool
@@ -57,15 +59,17 @@ type FeatureStore struct {
 type Option func(*options)
 
 type options struct {
-	backend     registry.Backend
-	onlineStore online.Store
-	hooks       telemetry.Hooks
-	logger      *slog.Logger
-	now         func() time.Time
-	readOnly    bool
-	eager       []Room
-	functions   map[string]*plan.Function // of on-demand views
-	errs        []error                   // of options
+	backend      registry.Backend
+	onlineStore  online.Store
+	offlineStore offline.Store
+	hooks        telemetry.Hooks
+	logger       *slog.Logger
+	now          func() time.Time
+	readOnly     bool
+	eager        []Room
+	eagerAll     bool
+	functions    map[string]*plan.Function // of on-demand views
+	errs         []error                   // of options
 }
 
 // Room is a part of a feature store that opens on first use.
@@ -75,11 +79,16 @@ type Room string
 const (
 	RoomRegistry Room = "registry"
 	RoomOnline   Room = "online store"
+	RoomOffline  Room = "offline store"
 )
 
 // WithOnlineStore uses s instead of opening what feature_store.yaml describes. The feature store closes it, also when it
 // cannot be opened.
 func WithOnlineStore(s online.Store) Option { return func(o *options) { o.onlineStore = s } }
+
+// WithOfflineStore uses s instead of opening what feature_store.yaml describes. The feature store closes it, also when it
+// cannot be opened.
+func WithOfflineStore(s offline.Store) Option { return func(o *options) { o.offlineStore = s } }
 
 // WithRegistry uses b instead of opening what feature_store.yaml describes. The feature store closes it.
 func WithRegistry(b registry.Backend) Option { return func(o *options) { o.backend = b } }
@@ -97,13 +106,13 @@ func WithClock(now func() time.Time) Option { return func(o *options) { o.now = 
 // ReadOnly forbids every write through this feature store, to the registry and to the stores.
 func ReadOnly() Option { return func(o *options) { o.readOnly = true } }
 
-// Eager opens rooms while the feature store is opened, all when none is named, so that what is wrong with them shows
-// there and not at the first request.
+// Eager opens rooms while the feature store is opened, those that [FeatureStore.Check] opens when none is named, so that
+// what is wrong with them shows there and not at the first request.
 func Eager(rooms ...Room) Option {
-	if len(rooms) == 0 {
-		rooms = []Room{RoomRegistry, RoomOnline}
+	return func(o *options) {
+		o.eager = append(o.eager, rooms...)
+		o.eagerAll = o.eagerAll || len(rooms) == 0
 	}
-	return func(o *options) { o.eager = append(o.eager, rooms...) }
 }
 
 // Open opens a feature repository: a directory with a feature_store.yaml, or the file itself. Environment variables in
@@ -129,11 +138,14 @@ func New(ctx context.Context, cfg *config.RepoConfig, opts ...Option) (*FeatureS
 	if s := fs.opts.onlineStore; s != nil {
 		fs.online.set(s)
 	}
+	if s := fs.opts.offlineStore; s != nil {
+		fs.offline.set(s)
+	}
 	if err := errors.Join(fs.opts.errs...); err != nil {
 		if fs.opts.backend != nil {
 			err = errors.Join(err, fs.opts.backend.Close())
 		}
-		return nil, errors.Join(err, fs.closeOnline())
+		return nil, errors.Join(err, fs.closeStores())
 	}
 	for _, w := range cfg.Warnings {
 		fs.opts.logger.WarnContext(ctx, "feature store configuration", "file", cfg.File, "line", w.Line, "key", w.Key, "problem", w.Message)
@@ -142,7 +154,7 @@ func New(ctx context.Context, cfg *config.RepoConfig, opts ...Option) (*FeatureS
 	if backend == nil {
 		var err error
 		if backend, err = registry.Open(ctx, cfg, registry.Env{}); err != nil {
-			return nil, errors.Join(err, fs.unlinkedOnline(), fs.closeOnline())
+			return nil, errors.Join(err, fs.unlinkedOnline(), fs.closeStores())
 		}
 	}
 	fs.backend = backend
@@ -151,7 +163,11 @@ func New(ctx context.Context, cfg *config.RepoConfig, opts ...Option) (*FeatureS
 		CacheMode: cfg.Registry.CacheMode,
 		OnRefresh: fs.refreshed,
 	})
-	for _, r := range fs.opts.eager {
+	eager := fs.opts.eager
+	if fs.opts.eagerAll {
+		eager = append(fs.rooms(), eager...)
+	}
+	for _, r := range eager {
 		if err := fs.open(ctx, r); err != nil {
 			return nil, errors.Join(err, fs.Close())
 		}
@@ -224,20 +240,39 @@ func (fs *FeatureStore) open(ctx context.Context, r Room) error {
 			return feasterr.InStore(store.Info().Name, "ping", p.Ping(ctx))
 		}
 		return nil
+	case RoomOffline:
+		_, err := fs.offlineStore(ctx)
+		return err
 	}
 	return feasterr.Invalid("unknown room %q", r)
 }
 
-// Check opens every room and reports all problems joined. It writes nothing.
+// rooms are those that Check opens.
+func (fs *FeatureStore) rooms() []Room {
+	rooms := []Room{RoomRegistry, RoomOnline}
+	cfg := fs.cfg.OfflineStore
+	if fs.opts.offlineStore != nil || !cfg.IsNull() && offline.Linked(cfg.Type()) == nil {
+		rooms = append(rooms, RoomOffline)
+	}
+	return rooms
+}
+
+// Check opens the registry, the online store and, when it is linked in, the offline store, and reports all problems joined.
+// It writes nothing. Every feature_store.yaml names or defaults an offline store, which programs that only serve do not
+// link: that is no problem here, and can be made one by [Eager] with [RoomOffline].
 func (fs *FeatureStore) Check(ctx context.Context) error {
 	if err := fs.usable(ctx); err != nil {
 		return err
 	}
-	return errors.Join(fs.open(ctx, RoomRegistry), fs.open(ctx, RoomOnline))
+	var errs []error
+	for _, r := range fs.rooms() {
+		errs = append(errs, fs.open(ctx, r))
+	}
+	return errors.Join(errs...)
 }
 
-// Warm makes the first request as fast as the next: it reads the registry, connects to the online store and resolves
-// every feature service. Services that cannot be resolved are left to the request that asks for them.
+// Warm makes the first request as fast as the next: it opens what [FeatureStore.Check] opens and resolves every feature
+// service for online reads. Services that cannot be resolved are left to the request that asks for them.
 func (fs *FeatureStore) Warm(ctx context.Context) error {
 	if err := fs.Check(ctx); err != nil {
 		return err
@@ -287,10 +322,13 @@ func (fs *FeatureStore) Stats() Stats {
 // [ErrClosed].
 func (fs *FeatureStore) Close() error {
 	fs.closed.Store(true)
-	fs.closing.Do(func() { fs.closeErr = errors.Join(fs.registry.Close(), fs.closeOnline()) })
+	fs.closing.Do(func() { fs.closeErr = errors.Join(fs.registry.Close(), fs.closeStores()) })
 	return fs.closeErr
 }
 
-func (fs *FeatureStore) closeOnline() error {
-	return fs.online.close(func(s online.Store) error { return s.Close() })
+func (fs *FeatureStore) closeStores() error {
+	return errors.Join(
+		fs.online.close(func(s online.Store) error { return s.Close() }),
+		fs.offline.close(func(s offline.Store) error { return s.Close() }),
+	)
 }

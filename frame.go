@@ -10,17 +10,21 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/apache/arrow-go/v18/arrow"
+
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/types"
+	"github.com/feastgo/feast/types/arrowconv"
 )
 
 // Frame is a small table in memory: the entity rows of a request, or rows to write. It is implemented by [Columns], [Rows],
-// [*Batch] and what [Structs] returns.
+// [*Batch] and what [Structs] and [ArrowFrame] return.
 //
 // Go slices with an element type are taken strictly: a []string for an Int64 join key is an error. []any and what comes from
 // JSON are coerced as Feast does: "1001" becomes 1001, 5 becomes "5" for a string key; see [types.Column.SetNative] for
 // what feature values may be.
 type Frame interface {
+	EntitySource
 	// appendColumns appends the frame's columns to dst. They alias the frame.
 	appendColumns(dst []frameColumn) ([]frameColumn, error)
 }
@@ -89,8 +93,9 @@ type frameColumn struct {
 	name string
 	kind columnKind
 	n    int
-	data unsafe.Pointer // of the kind's element type
+	data unsafe.Pointer // of the kind's element type, or to the arrow.Array
 	elem reflect.Type   // the element type of colOther
+	from int            // the first row of the arrow.Array
 }
 
 type columnKind uint8
@@ -114,9 +119,10 @@ const (
 	colStrings
 	colByteses
 	colOther // any other type, taken value by value
+	colArrow // part of an Arrow array
 )
 
-// columnKinds are the element types of the kinds but colOther.
+// columnKinds are the element types of the kinds but the last two.
 var columnKinds = [colOther]reflect.Type{
 	colAny: reflect.TypeFor[any](), colInt: reflect.TypeFor[int](), colInt32: reflect.TypeFor[int32](), colInt64: reflect.TypeFor[int64](),
 	colString: reflect.TypeFor[string](), colFloat32: reflect.TypeFor[float32](), colFloat64: reflect.TypeFor[float64](),
@@ -136,8 +142,11 @@ func (c *frameColumn) typ() reflect.Type {
 
 // String names the column's type for people: "[]int64".
 func (c *frameColumn) String() string {
-	if c.kind == colAny {
+	switch c.kind {
+	case colAny:
 		return "[]any"
+	case colArrow:
+		return "column of Arrow type " + arrowconv.TypeText(c.array().DataType())
 	}
 	return strings.ReplaceAll("[]"+c.typ().String(), "uint8", "byte")
 }
@@ -157,7 +166,11 @@ func valueAt(t reflect.Type, p unsafe.Pointer) any { return reflect.NewAt(t, p).
 // part returns n rows of the column from a row on. There is one at least.
 func (c *frameColumn) part(from, n int) frameColumn {
 	p := *c
-	p.n, p.data = n, c.pointer(from)
+	if p.n = n; c.kind == colArrow {
+		p.from += from
+		return p
+	}
+	p.data = c.pointer(from)
 	return p
 }
 
@@ -207,6 +220,13 @@ func columnOf(name string, v any) (frameColumn, bool) {
 	kind, ok := kindOfType(s.Type().Elem())
 	return frameColumn{name: name, kind: kind, n: s.Len(), data: s.UnsafePointer(), elem: s.Type().Elem()}, ok
 }
+
+func arrowColumn(name string, a *arrow.Array) frameColumn {
+	return frameColumn{name: name, kind: colArrow, n: (*a).Len(), data: unsafe.Pointer(a)}
+}
+
+// array returns the array of a column of kind colArrow.
+func (c *frameColumn) array() arrow.Array { return *(*arrow.Array)(c.data) }
 
 func columnFrom[T any](name string, kind columnKind, v []T) frameColumn {
 	return frameColumn{name: name, kind: kind, n: len(v), data: unsafe.Pointer(unsafe.SliceData(v))}

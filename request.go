@@ -8,12 +8,16 @@ import (
 	"hash/maphash"
 	"math"
 	"slices"
+	"sync"
 	"time"
+
+	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/plan"
 	"github.com/feastgo/feast/online"
 	"github.com/feastgo/feast/types"
+	"github.com/feastgo/feast/types/arrowconv"
 )
 
 // chunkKeys bounds how many entities of a key set one store read is given, so that a large request neither builds one
@@ -77,6 +81,12 @@ func (q *request) convert(out *OnlineResponse, l *plan.Layout, rows int) error {
 			continue
 		}
 		dst, src := &cols[i], &q.frame[c.Source]
+		if src.kind == colArrow {
+			if err := fillArrow(dst, src, c.Data || c.Type == types.Invalid && !l.IsKey(i)); err != nil {
+				return err
+			}
+			continue
+		}
 		if c.Data {
 			if err := fillData(dst, src); err != nil {
 				return err
@@ -130,6 +140,8 @@ func naturalType(c *frameColumn) types.Type {
 		return types.Bytes
 	case colTime:
 		return types.UnixTimestamp
+	case colArrow:
+		return arrowconv.TypeOf(c.array().DataType())
 	}
 	if c.kind == colAny {
 		for _, v := range slice[any](c) {
@@ -202,6 +214,8 @@ func fill(dst *types.Column, src *frameColumn, nulls bool) error {
 				return dst.SetScalar(i, v)
 			})
 		}
+	case colArrow:
+		return fillArrow(dst, src, nulls)
 	default:
 		if nulls && src.kind == colOther || nulls && (typ.Elem() != types.Invalid || typ == types.ValueList || typ == types.ValueSet) {
 			return fillList(dst, src)
@@ -318,6 +332,29 @@ func fillEach[T any](dst *types.Column, src []T, set func(int, T) error) error {
 	for i, v := range src {
 		if err := set(i, v); err != nil {
 			return rowError(dst, i, err)
+		}
+	}
+	return nil
+}
+
+// importers keeps the memory of conversions from Arrow.
+var importers = sync.Pool{New: func() any { return new(arrowconv.Importer) }}
+
+// fillArrow converts a column of a record batch by Feast's rules for native values.
+func fillArrow(dst *types.Column, src *frameColumn, nulls bool) error {
+	part := src.array()
+	if src.from != 0 || src.n != part.Len() {
+		part = array.NewSlice(part, int64(src.from), int64(src.from+src.n))
+		defer part.Release()
+	}
+	m := importers.Get().(*arrowconv.Importer)
+	defer importers.Put(m)
+	if err := m.Import(dst, 0, part); err != nil || nulls {
+		return err
+	}
+	for row := range src.n {
+		if !dst.HasValue(row) {
+			return &feasterr.RequestError{Column: dst.Name(), Row: row, Msg: "an entity key cannot be null"}
 		}
 	}
 	return nil

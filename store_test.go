@@ -39,6 +39,12 @@ func newStore(t testing.TB, objects []feast.Object, opts ...feast.Option) (*feas
 // put writes objects to a registry as they are.
 func put(t testing.TB, b registry.Backend, objects ...feast.Object) {
 	t.Helper()
+	putIn(t, b, project, objects...)
+}
+
+// putIn is put for any project.
+func putIn(t testing.TB, b registry.Backend, project string, objects ...feast.Object) {
+	t.Helper()
 	_, err := b.Update(context.Background(), project, func(tx registry.Tx) error {
 		for _, o := range objects {
 			r, err := registry.Encode(project, o)

@@ -11,6 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/plan"
 	"github.com/feastgo/feast/online"
@@ -644,8 +647,15 @@ func fillTimes(dst []types.Timestamp, src *frameColumn, nulls bool) error {
 		}
 		return nil
 	}
+	value := src.value
+	if src.kind == colArrow {
+		if stamps, ok := src.array().(*array.Timestamp); ok {
+			return fillStamps(dst, src, stamps, nulls)
+		}
+		value = src.arrowTime
+	}
 	for i := range dst {
-		t, ok, err := parseTime(src.value(i))
+		t, ok, err := parseTime(value(i))
 		if err != nil {
 			return &feasterr.RequestError{Column: src.name, Row: i, Err: err}
 		}
@@ -653,6 +663,22 @@ func fillTimes(dst []types.Timestamp, src *frameColumn, nulls bool) error {
 			return noTime(src, i)
 		}
 		dst[i] = t
+	}
+	return nil
+}
+
+// fillStamps converts the timestamps of a part of an Arrow array.
+func fillStamps(dst []types.Timestamp, src *frameColumn, stamps *array.Timestamp, nulls bool) error {
+	unit := stamps.DataType().(*arrow.TimestampType).Unit
+	for i := range dst {
+		switch row := src.from + i; {
+		case stamps.IsValid(row):
+			dst[i] = types.TimestampOf(stamps.Value(row).ToTime(unit))
+		case nulls:
+			dst[i] = types.Timestamp{}
+		default:
+			return noTime(src, i)
+		}
 	}
 	return nil
 }

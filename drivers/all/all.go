@@ -4,7 +4,7 @@
 package all
 
 import (
-	_ "github.com/feastgo/feast/drivers/embedded" // sqlite, memory, file registry
+	_ "github.com/feastgo/feast/drivers/embedded" // sqlite, memory, offline files, file registry
 	_ "github.com/feastgo/feast/online/hybrid"    // type hybrid
 	_ "github.com/feastgo/feast/online/redis"     // type redis
 )

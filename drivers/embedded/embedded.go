@@ -5,7 +5,7 @@
 package embedded
 
 import (
-	_ "github.com/feastgo/feast/offline/file"    // type file, Feast's default
+	_ "github.com/feastgo/feast/offline/file"    // type file, dask (Feast's default), and the Parquet codec
 	_ "github.com/feastgo/feast/online/memory"   // type memory
 	_ "github.com/feastgo/feast/online/sqlite"   // type sqlite, Feast's default
 	_ "github.com/feastgo/feast/registry/file"   // registry_type file, Feast's default

@@ -19,7 +19,8 @@ var (
 	arrow          = "github.com/apache/arrow-go/v18"
 	onlineDriver   = []string{"online", "config", "types", "feasterr"}
 	public         = []string{
-		".", "registry/...", "online/...", "offline/...", "permissions", "config", "types", "telemetry", "feasterr", "drivers/...", "feasttest",
+		".", "registry/...", "online/...", "offline/...", "permissions", "config", "types", "telemetry", "feasterr",
+		"drivers/...", "feasttest",
 	}
 )
 
@@ -29,7 +30,10 @@ var rules = map[string]rule{
 	"feasterr":  {},
 	"telemetry": {},
 	"types":     {own: []string{"feasterr"}},
-	"config":    {own: []string{"feasterr", "internal/yamldoc"}, modules: []string{"go.yaml.in/yaml/v3"}},
+	"types/arrowconv": {
+		own: []string{"types", "feasterr"}, modules: []string{arrow},
+	},
+	"config": {own: []string{"feasterr", "internal/yamldoc"}, modules: []string{"go.yaml.in/yaml/v3"}},
 
 	"internal/sealed":     {},
 	"internal/yamldoc":    {own: []string{"feasterr"}, modules: []string{"go.yaml.in/yaml/v3"}},
@@ -73,13 +77,15 @@ var rules = map[string]rule{
 	"offline/offlinetest": {own: []string{"offline", "feasterr"}, modules: []string{arrow}},
 
 	"internal/plan": {
-		own: []string{"registry", "online", "permissions", "config", "types", "telemetry", "feasterr"},
+		own: []string{"registry", "online", "offline", "permissions", "config", "types", "telemetry", "feasterr"},
 	},
 	".": {
 		own: []string{
-			"registry", "registry/definitions", "online", "permissions", "config", "types", "telemetry", "feasterr",
+			"registry", "registry/definitions", "online", "offline", "permissions", "config", "types", "types/arrowconv",
+			"telemetry", "feasterr",
 			"internal/plan",
 		},
+		modules: []string{arrow},
 	},
 
 	"feasttest": {own: []string{".", "config", "online/memory", "registry/memory"}},
@@ -94,8 +100,8 @@ var rules = map[string]rule{
 
 // core lists the packages that every program links, with any driver or none.
 var core = []string{
-	"feasterr", "telemetry", "types", "config", "permissions", "registry", "registry/definitions", "online",
-	"internal/plan", ".",
+	"feasterr", "telemetry", "types", "types/arrowconv", "config", "permissions", "registry", "registry/definitions",
+	"online", "offline", "internal/plan", ".",
 }
 
 // heavy lists what no core package may reach, by the beginning of import paths.

@@ -117,14 +117,19 @@ func (p *Online) bindData(l *Layout) (errs []error) {
 	if len(missing) == 0 {
 		return errs
 	}
+	return append(errs, missingData(views, missing, l.Names))
+}
+
+// missingData says that on-demand views lack request data.
+func missingData(views, missing, names []string) error {
 	need := fmt.Sprintf("on-demand feature view %q needs", views[0])
 	if len(views) > 1 {
 		need = fmt.Sprintf("on-demand feature views %q need", views)
 	}
-	return append(errs, &feasterr.RequestError{
+	return &feasterr.RequestError{
 		Column: missing[0], Row: -1,
-		Msg: fmt.Sprintf("%s request data %s, and the entity rows have no such %s (%s)", need, strings.Join(missing, ", "), plural(len(missing), "column"), given(l.Names)),
-	})
+		Msg: fmt.Sprintf("%s request data %s, and the entity rows have no such %s (%s)", need, strings.Join(missing, ", "), plural(len(missing), "column"), given(names)),
+	}
 }
 
 // inSet reports whether a join key is part of a key that is looked up.

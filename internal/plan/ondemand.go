@@ -275,36 +275,46 @@ func (r *resolver) addSources(u *use, od *registry.OnDemandFeatureView, mentione
 		if in.Source < 0 || u.sources[in.Source] != nil {
 			continue
 		}
-		p := &od.Sources[in.Source]
-		version := -1
-		if p.Version != nil {
-			version = *p.Version
-			if !r.opts.Versioning {
-				return versionsOff(fmt.Sprintf("on-demand feature view %q reads %s", od.Name, p.NameInUse()))
-			}
-		}
-		s, err := r.use(p.Name, version)
+		s, err := r.sourceUse(od, &od.Sources[in.Source], mentioned)
 		if err != nil {
-			return fmt.Errorf("on-demand feature view %q: %w", od.Name, err)
+			return err
 		}
-		same := func(x *use) bool {
-			return x.view == s.view && x.version == s.version && maps.Equal(x.keyMap, p.JoinKeyMap)
-		}
-		if i := slices.IndexFunc(mentioned, same); i >= 0 {
-			s = mentioned[i]
-		} else if i := slices.IndexFunc(r.uses, same); i >= 0 {
-			s = r.uses[i]
-		} else {
-			s.name, s.bare, s.keyMap = p.NameInUse(), p.Name, p.JoinKeyMap
-			if p.Alias != "" {
-				s.bare = p.Alias
-			}
+		if !slices.Contains(r.uses, s) && !slices.Contains(mentioned, s) {
 			r.uses = append(r.uses, s)
 		}
 		u.sources[in.Source] = s
 	}
 	u.computed = c
 	return nil
+}
+
+// sourceUse returns the use of a source of an on-demand view: one of those mentioned or added before, or a new one.
+func (r *resolver) sourceUse(od *registry.OnDemandFeatureView, p *registry.FeatureViewProjection, mentioned []*use) (*use, error) {
+	version := -1
+	if p.Version != nil {
+		version = *p.Version
+		if !r.opts.Versioning {
+			return nil, versionsOff(fmt.Sprintf("on-demand feature view %q reads %s", od.Name, p.NameInUse()))
+		}
+	}
+	s, err := r.use(p.Name, version)
+	if err != nil {
+		return nil, fmt.Errorf("on-demand feature view %q: %w", od.Name, err)
+	}
+	same := func(x *use) bool {
+		return x.view == s.view && x.version == s.version && maps.Equal(x.keyMap, p.JoinKeyMap)
+	}
+	if i := slices.IndexFunc(mentioned, same); i >= 0 {
+		return mentioned[i], nil
+	}
+	if i := slices.IndexFunc(r.uses, same); i >= 0 {
+		return r.uses[i], nil
+	}
+	s.name, s.bare, s.keyMap = p.NameInUse(), p.Name, p.JoinKeyMap
+	if p.Alias != "" {
+		s.bare = p.Alias
+	}
+	return s, nil
 }
 
 // compute lays out what the function of an on-demand view reads.

@@ -58,6 +58,7 @@ type Column struct {
 	Name    string // as answered
 	View    string // projection it comes from
 	Type    types.Type
+	Inner   string        // completes Type, see registry.Field
 	Table   *online.Table // nil for a feature that is computed
 	Feature int           // index of Table.Features, or of the outputs of Computed
 
@@ -438,7 +439,7 @@ func (r *resolver) column(f flatRef, full bool) (Column, error) {
 			t := f.use.table
 			t.Features = append(t.Features, types.Field{Name: field.Name, Type: field.Type})
 			return Column{
-				Name: outputName(f, full), View: f.use.name, Type: field.Type,
+				Name: outputName(f, full), View: f.use.name, Type: field.Type, Inner: field.Inner,
 				Table: t, Feature: len(t.Features) - 1,
 			}, nil
 		}
