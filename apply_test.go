@@ -90,13 +90,12 @@ func TestApply(t *testing.T) {
 	objects := []feast.Object{driver, newView("stats", "a", "b"), service}
 
 	want := `+ project "demo"
-+ entity "__dummy"
 + entity "driver"
 + data source "stats_source"
 + feature view "stats"
 + feature service "activity"
 + SQLite table "demo_stats"
-6 to create, 0 to update, 0 to delete, 0 unchanged
+5 to create, 0 to update, 0 to delete, 0 unchanged
 `
 	plan, err := store.Plan(t.Context(), objects...)
 	if err != nil || plan.String() != want {

@@ -67,7 +67,7 @@ func ExampleFeatureStore_Apply() {
 	//     schema.city: (none) -> String
 	//     ttl: 24h0m0s -> 1h0m0s
 	// + version 1 of feature view "driver_stats"
-	// 1 to create, 1 to update, 0 to delete, 2 unchanged
+	// 1 to create, 1 to update, 0 to delete, 1 unchanged
 }
 
 func Example() {
@@ -136,6 +136,53 @@ func ExampleFeatureStore_PrepareOnline() {
 	// [-1 -1]
 }
 
+func ExampleFeatureStore_WriteToOnlineStore() {
+	dir, remove := exampleRepo()
+	defer remove()
+	ctx := context.Background()
+
+	fs, err := feast.Open(ctx, dir)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer fs.Close()
+
+	type Stats struct {
+		ID        int64     `feast:"driver_id"`
+		ConvRate  float32   `feast:"conv_rate"`
+		AccRate   *float32  `feast:"acc_rate"` // nil is a null
+		Trips     int64     `feast:"avg_daily_trips"`
+		City      string    `feast:"city"`
+		Embedding []float32 `feast:"embedding"`
+		Event     time.Time `feast:"event_timestamp"`
+		Created   time.Time `feast:"created"`
+	}
+	now := time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
+	res, err := fs.WriteToOnlineStore(ctx, "driver_hourly_stats", feast.Structs([]Stats{
+		{ID: 1003, ConvRate: 0.5, Trips: 12, City: "Oslo", Embedding: []float32{0.1, 0.9}, Event: now, Created: now},
+		{ID: 1001, ConvRate: 0.1, Trips: 1, City: "Kyiv", Event: now.AddDate(-5, 0, 0), Created: now}, // older than what is stored
+	}), feast.WriteOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%+v\n", res)
+
+	resp, err := fs.GetOnlineFeatures(ctx, feast.OnlineRequest{
+		FeatureService: "driver_activity",
+		Entities:       feast.Columns{"driver_id": []int64{1003, 1001}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for row := range resp.Len() {
+		fmt.Println(resp.AppendRow(nil, row))
+	}
+	// Output:
+	// {Written:1 Older:1 Null:0}
+	// map[acc_rate:<nil> avg_daily_trips:12 city:Oslo conv_rate:0.5 driver_id:1003]
+	// map[acc_rate:0.95 avg_daily_trips:18 city:Oslo conv_rate:0.71 driver_id:1001]
+}
+
 func ExampleScan() {
 	dir, remove := exampleRepo()
 	defer remove()
@@ -182,6 +229,7 @@ func ExampleLoadDefinitions() {
 	// Output:
 	// entity driver
 	// data source driver_hourly_stats_source
+	// data source driver_stats_push
 	// feature view driver_hourly_stats
 	// feature service driver_activity
 }

@@ -176,7 +176,7 @@ func TestWriteFrames(t *testing.T) {
 		},
 		"rows": feast.Rows{
 			{"driver_id": 1, "rate": 0.5, "label": "a", "ts": t0, "made": nil},
-			{"driver_id": 2, "rate": nil, "label": "b", "ts": int64(one.UnixNano()), "made": t0},
+			{"driver_id": 2, "rate": nil, "label": "b", "ts": one.UnixNano(), "made": t0},
 		},
 		"structs":  feast.Structs([]tagged{{rows[0], nil}, {rows[1], t0}}),
 		"pointers": feast.Structs([]*tagged{{rows[0], nil}, {rows[1], t0}}),

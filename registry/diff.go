@@ -80,11 +80,14 @@ func (d *Diff) Empty() bool {
 //   - SQLite table "demo_driver_stats"
 //     1 to create, 1 to update, 1 to delete, 4 unchanged
 //
-// The last line counts objects, not infrastructure.
+// The last line counts objects, not infrastructure. [DummyEntity], which comes along by itself, does not show.
 func (d *Diff) String() string {
 	var b strings.Builder
 	var counts [4]int
 	for _, c := range d.Changes {
+		if c.ID.Kind == KindEntity && c.ID.Name == DummyEntity { // nobody's definition
+			continue
+		}
 		counts[c.Action]++
 		if c.Action == ActionUnchanged {
 			continue

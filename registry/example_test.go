@@ -81,5 +81,5 @@ func ExampleWriter() {
 	//     schema.acc_rate: (none) -> Float32
 	//     ttl: 0s -> 24h0m0s
 	// + version 1 of feature view "driver_stats"
-	// 1 to create, 1 to update, 0 to delete, 3 unchanged
+	// 1 to create, 1 to update, 0 to delete, 2 unchanged
 }

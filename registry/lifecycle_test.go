@@ -51,7 +51,7 @@ func TestDiffString(t *testing.T) {
     source.path: s.parquet -> other
     source.format: (none) -> delta
 + version 1 of feature view "v"
-2 to create, 3 to update, 1 to delete, 2 unchanged
+2 to create, 3 to update, 1 to delete, 1 unchanged
 `
 	if d.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", d, want)
@@ -548,7 +548,7 @@ func TestFieldChanges(t *testing.T) {
     policy: RoleBased{[r]} -> GroupBased{[g]}
 + version 1 of feature view "s"
 + version 1 of feature view "v"
-2 to create, 4 to update, 0 to delete, 3 unchanged
+2 to create, 4 to update, 0 to delete, 2 unchanged
 `
 	if d := mustApply(t, w, objects(is...)); d.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", d, want)

@@ -455,9 +455,9 @@ func distinct(b []byte, from int, elem Type) []byte {
 	}
 	end := from
 next:
-	for at, n := from, 0; at < len(b); at += n {
-		n = size(at)
-		e := b[at : at+n]
+	for at := from; at < len(b); {
+		e := b[at : at+size(at)]
+		at += len(e)
 		if seen != nil {
 			if _, ok := seen[string(e)]; ok {
 				continue next
@@ -485,7 +485,8 @@ func appendNativeValue(dst []byte, t Type, v any, depth int) ([]byte, error) {
 	if nullNative(t, v) {
 		return dst, nil
 	}
-	body, err := []byte(nil), error(nil)
+	var body []byte
+	var err error
 	switch t {
 	case Map, Struct:
 		body, err = appendNativeMap(nil, t, v, depth)

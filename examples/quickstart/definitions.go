@@ -18,6 +18,8 @@ func Definitions() []feast.Object {
 		Options:                feast.FileOptions{Path: "data/driver_stats.parquet"},
 	}
 
+	push := feast.DataSource{Name: "driver_stats_push", Options: feast.PushOptions{}, BatchSource: &source}
+
 	stats := feast.FeatureView{
 		Name:     "driver_hourly_stats",
 		Entities: []string{"driver"},
@@ -29,7 +31,7 @@ func Definitions() []feast.Object {
 			{Name: "city", Type: feast.String},
 			{Name: "embedding", Type: feast.Float32List},
 		},
-		Source: &source,
+		Source: &push,
 		Online: true,
 	}
 
@@ -41,5 +43,5 @@ func Definitions() []feast.Object {
 		}},
 	}
 
-	return []feast.Object{&driver, &source, &stats, &activity}
+	return []feast.Object{&driver, &source, &push, &stats, &activity}
 }

@@ -1,5 +1,6 @@
-// Command quickstart reads features from a small repository that Feast (Python) made: features.py in repo/ was applied and
-// materialized with it. The program carries the repository along and unpacks it into a temporary directory.
+// Command quickstart lives the life of a small feature repository, in a temporary directory: it defines features, applies
+// them, pushes values and reads them back. repo/ has the definitions as YAML, definitions.go the same as Go structs, and
+// repo/features.py the same again for Feast (Python), which can open the repository at any time.
 package main
 
 import (
@@ -11,12 +12,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/feastgo/feast"
 	_ "github.com/feastgo/feast/drivers/embedded"
 )
 
-//go:embed repo/feature_store.yaml repo/data/registry.db repo/data/online.db
+//go:embed repo/feature_store.yaml repo/definitions.yaml
 var repository embed.FS
 
 func main() {
@@ -39,14 +41,77 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	if err := os.CopyFS(dir, files); err != nil {
 		return err
 	}
-
-	store, err := feast.Open(ctx, filepath.Join(dir, "feature_store.yaml"))
+	store, err := feast.Open(ctx, dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 
-	fmt.Fprintln(out, "One request: the feature service driver_activity for four drivers")
+	for _, step := range []func(context.Context, *feast.FeatureStore, string, io.Writer) error{
+		define, push, read, readFast, correct,
+	} {
+		if err := step(ctx, store, dir, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// define applies the definitions, and shows what a change would do.
+func define(ctx context.Context, store *feast.FeatureStore, dir string, out io.Writer) error {
+	objects, err := feast.LoadDefinitions(filepath.Join(dir, "definitions.yaml")) // or Definitions(), the same in Go
+	if err != nil {
+		return err
+	}
+	diff, err := store.Apply(ctx, objects...)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "Applied definitions.yaml\n%s", diff)
+
+	for _, o := range objects {
+		if view, ok := o.(*feast.FeatureView); ok {
+			view.TTL = 30 * 24 * time.Hour
+			view.Tags = map[string]string{"team": "rides"}
+		}
+	}
+	if diff, err = store.Plan(ctx, objects...); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\nThe plan for another ttl and a tag; nothing is written\n%s", diff)
+	return nil
+}
+
+// stats is a row to push.
+type stats struct {
+	Driver    int64     `feast:"driver_id"`
+	ConvRate  float32   `feast:"conv_rate"`
+	AccRate   float32   `feast:"acc_rate"`
+	Trips     *int64    `feast:"avg_daily_trips"` // nil is a null
+	City      string    `feast:"city"`
+	Embedding []float32 `feast:"embedding"`
+	At        time.Time `feast:"event_timestamp"`
+	Created   time.Time `feast:"created"`
+}
+
+var noon = time.Date(2026, time.March, 2, 12, 0, 0, 0, time.UTC)
+
+// push writes a row each for three drivers.
+func push(ctx context.Context, store *feast.FeatureStore, _ string, out io.Writer) error {
+	rows := []stats{
+		{1001, 0.71, 0.95, new(int64(18)), "Oslo", []float32{0.1, 0.2}, noon, noon},
+		{1002, 0.33, 0.88, new(int64(7)), "Bergen", []float32{0.3, 0.4}, noon, noon},
+		{1003, 0.52, 0.91, nil, "Tromsø", nil, noon, noon},
+	}
+	if err := store.Push(ctx, "driver_stats_push", feast.Structs(rows), feast.ToOnline); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\nPushed %d rows to driver_stats_push\n", len(rows))
+	return nil
+}
+
+// read asks for all features of a service.
+func read(ctx context.Context, store *feast.FeatureStore, _ string, out io.Writer) error {
 	resp, err := store.GetOnlineFeatures(ctx, feast.OnlineRequest{
 		FeatureService: "driver_activity",
 		Entities:       feast.Columns{"driver_id": []int64{1001, 1002, 1003, 9999}},
@@ -54,32 +119,25 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := printRows(out, resp); err != nil {
-		return err
-	}
-
-	fmt.Fprintln(out, "\nA prepared query, for hot paths: resolved once, its memory reused")
-	q, err := store.PrepareOnline(ctx, feast.OnlineQuery{FeatureService: "driver_activity"})
+	fmt.Fprintln(out, "\nOne request: the feature service driver_activity for four drivers")
+	keys, err := resp.Int64s("driver_id")
 	if err != nil {
 		return err
 	}
-	var batch feast.Batch
-	var answer feast.OnlineResponse
-	var matrix []float32
-	rate, trips := q.Index("conv_rate"), q.Index("avg_daily_trips")
-	for _, ids := range [][]int64{{1001, 1002}, {1003, 9999}} {
-		batch.Reset()
-		feast.SetColumn(&batch, "driver_id", ids)
-		if err := q.GetInto(ctx, &batch, &answer); err != nil {
-			return err
+	for row, key := range keys {
+		for _, c := range resp.Columns() {
+			if c.View() == "" {
+				continue // the key itself
+			}
+			value := "-"
+			if v := c.Any(row); v != nil {
+				value = fmt.Sprint(v)
+			}
+			fmt.Fprintf(out, "  driver_id=%d  %-16s %-8s %s\n", key, c.Name(), value, c.Status(row))
 		}
-		if matrix, err = answer.Float32Matrix(matrix[:0], -1, rate, trips); err != nil {
-			return err
-		}
-		fmt.Fprintf(out, "  drivers %v: conv_rate and avg_daily_trips as a matrix, -1 where missing: %v\n", ids, matrix)
 	}
 
-	fmt.Fprintln(out, "\nRows as structs")
+	fmt.Fprintln(out, "\nIts rows as structs")
 	type Driver struct {
 		ID    int64   `feast:"driver_id"`
 		Rate  float32 `feast:"conv_rate"`
@@ -100,23 +158,51 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	return nil
 }
 
-// printRows writes key, feature, value and status of every row.
-func printRows(out io.Writer, resp *feast.OnlineResponse) error {
-	keys, err := resp.Int64s("driver_id")
+// readFast reads as a model server does.
+func readFast(ctx context.Context, store *feast.FeatureStore, _ string, out io.Writer) error {
+	q, err := store.PrepareOnline(ctx, feast.OnlineQuery{FeatureService: "driver_activity"})
 	if err != nil {
 		return err
 	}
-	for row, key := range keys {
-		for _, c := range resp.Columns() {
-			if c.View() == "" {
-				continue // the key itself
-			}
-			value := "-"
-			if v := c.Any(row); v != nil {
-				value = fmt.Sprint(v)
-			}
-			fmt.Fprintf(out, "  driver_id=%d  %-16s %-8s %s\n", key, c.Name(), value, c.Status(row))
+	fmt.Fprintln(out, "\nA prepared query, for hot paths: resolved once, its memory reused")
+	var batch feast.Batch
+	var answer feast.OnlineResponse
+	var matrix []float32
+	rate, trips := q.Index("conv_rate"), q.Index("avg_daily_trips")
+	for _, ids := range [][]int64{{1001, 1002}, {1003, 9999}} {
+		batch.Reset()
+		feast.SetColumn(&batch, "driver_id", ids)
+		if err := q.GetInto(ctx, &batch, &answer); err != nil {
+			return err
 		}
+		if matrix, err = answer.Float32Matrix(matrix[:0], -1, rate, trips); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "  drivers %v: conv_rate and avg_daily_trips as a matrix, -1 where missing: %v\n", ids, matrix)
 	}
+	return nil
+}
+
+// correct pushes a newer row and a late one, and reads again.
+func correct(ctx context.Context, store *feast.FeatureStore, _ string, out io.Writer) error {
+	rows := []stats{
+		{1001, 0.75, 0.96, new(int64(19)), "Oslo", nil, noon.Add(time.Hour), noon.Add(time.Hour)},
+		{1002, 0.99, 0.99, new(int64(99)), "Bergen", nil, noon.Add(-time.Hour), noon.Add(time.Hour)},
+	}
+	if err := store.Push(ctx, "driver_stats_push", feast.Structs(rows), feast.ToOnline); err != nil {
+		return err
+	}
+	resp, err := store.GetOnlineFeatures(ctx, feast.OnlineRequest{
+		Features: []string{"driver_hourly_stats:conv_rate"},
+		Entities: feast.Columns{"driver_id": []int64{1001, 1002}},
+	})
+	if err != nil {
+		return err
+	}
+	rates, err := resp.Float32s("conv_rate")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\nAfter a newer row for 1001 and a late one for 1002, conv_rate is %v\n", rates)
 	return nil
 }

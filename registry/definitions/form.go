@@ -22,6 +22,7 @@ type form struct {
 	read *reader // nil when writing
 	in   *yamldoc.Node
 	keys []string // that the map may have
+	any  bool     // it may have any: its kind is not known
 
 	write *writer // nil when reading
 	out   *yaml.Node
@@ -62,7 +63,7 @@ func (f *form) mismatch(n *yamldoc.Node, key, want string) {
 // end notes the keys that the map must not have.
 func (f *form) end() {
 	for _, p := range f.in.Pairs {
-		if slices.Contains(f.keys, p.Key) {
+		if f.any || f.read.more || slices.Contains(f.keys, p.Key) {
 			continue
 		}
 		hint := yamldoc.DidYouMean(p.Key, f.keys)
@@ -509,7 +510,7 @@ func kindsOf[I any](all []variant[I]) []string {
 	return names
 }
 
-// kind reads the key kind, and returns which of names it is, -1 for none. A map of no known kind may have any keys.
+// kind reads the key kind, and returns which of names it is, -1 for none.
 func (f *form) kind(names []string) int {
 	n := f.value("kind")
 	if n == nil {
@@ -517,9 +518,7 @@ func (f *form) kind(names []string) int {
 	} else if i, ok := f.oneOf(n, f.at("kind"), names); ok {
 		return i
 	}
-	for _, p := range f.in.Pairs {
-		f.keys = append(f.keys, p.Key)
-	}
+	f.any = true
 	return -1
 }
 

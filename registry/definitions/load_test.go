@@ -329,16 +329,18 @@ func TestBounds(t *testing.T) {
 	}
 	nested := "kind: FeatureView\nname: v\nsource_views: [" + strings.Repeat("{kind: FeatureView, name: v, source_views: [", 50) +
 		strings.Repeat("]}", 50) + "]"
-	flood := "kind: Entity\nname: e\n"
-	for i := range 1000 {
-		flood += fmt.Sprintf("x%d: 1\n", i)
+	var keys strings.Builder
+	for i := range 50_000 {
+		fmt.Fprintf(&keys, "x%d: 1\n", i)
 	}
+	flood := "kind: Entity\nname: e\n" + keys.String()
 	for _, c := range []struct{ text, want string }{
 		{laughs, `stands for more than 100000 values`},
 		{many.String(), `stands for more than 100000 values`},
 		{chain, "stands for more than 1000 views"},
 		{nested, "is nested more than 20 times"},
 		{flood, "and more problems than these 200"},
+		{strings.Replace(flood, "Entity", "Nothing", 1), `kind: "Nothing" is not known`},
 	} {
 		_, err := definitions.Parse("f", []byte(c.text))
 		if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -1,6 +1,7 @@
 package definitions
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -21,6 +22,7 @@ type reader struct {
 	entities    []reference
 	projections []projectionRef
 	sourceViews map[*registry.FeatureView][]viewRef
+	features    map[registry.View]map[string]bool // of views that projections name
 
 	problems []*Error
 	told     map[Error]bool
@@ -211,13 +213,11 @@ func (r *reader) checkProjection(ref projectionRef) {
 	if len(info.Features) == 0 || pinned || ref.to.Version != nil {
 		return
 	}
-	names := make([]string, len(info.Features))
-	for i := range info.Features {
-		names[i] = info.Features[i].Name
-	}
+	features := r.featuresOf(v)
 	check := func(at place, feature string) {
-		if !slices.Contains(names, feature) {
-			r.problemAt(at, "feature view %q has no feature %q%s", name, feature, yamldoc.DidYouMean(feature, names))
+		if !features[feature] && !r.more {
+			near := yamldoc.DidYouMean(feature, slices.Collect(maps.Keys(features)))
+			r.problemAt(at, "feature view %q has no feature %q%s", name, feature, near)
 		}
 	}
 	if one {
@@ -226,6 +226,22 @@ func (r *reader) checkProjection(ref projectionRef) {
 	for i, f := range ref.to.Features {
 		check(ref.features[i], f.Name)
 	}
+}
+
+// featuresOf is the set of the features of a view.
+func (r *reader) featuresOf(v registry.View) map[string]bool {
+	set, ok := r.features[v]
+	if !ok {
+		set = map[string]bool{}
+		for _, f := range v.Info().Features {
+			set[f.Name] = true
+		}
+		if r.features == nil {
+			r.features = map[registry.View]map[string]bool{}
+		}
+		r.features[v] = set
+	}
+	return set
 }
 
 // viewResolver copies views into the views that are computed from them.

@@ -1,7 +1,7 @@
 """The definitions of this repository, applied and materialized with Feast 0.67.0 (Python)."""
 from datetime import timedelta
 
-from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
+from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, ValueType
 from feast.types import Array, Float32, Int64, String
 
 driver = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)
@@ -17,11 +17,14 @@ driver_hourly_stats = FeatureView(
         Field(name="city", dtype=String),
         Field(name="embedding", dtype=Array(Float32)),
     ],
-    source=FileSource(
-        name="driver_hourly_stats_source",
-        path="data/driver_stats.parquet",
-        timestamp_field="event_timestamp",
-        created_timestamp_column="created",
+    source=PushSource(
+        name="driver_stats_push",
+        batch_source=FileSource(
+            name="driver_hourly_stats_source",
+            path="data/driver_stats.parquet",
+            timestamp_field="event_timestamp",
+            created_timestamp_column="created",
+        ),
     ),
 )
 
