@@ -70,13 +70,18 @@ var rules = map[string]rule{
 
 	"offline": {own: []string{"config", "feasterr"}, modules: []string{"github.com/apache/arrow-go/v18"}},
 
+	"offline/compute": {own: []string{"offline", "config", "feasterr"}, modules: []string{"github.com/apache/arrow-go/v18"}},
+	"offline/compute/...": {
+		own: []string{"offline/compute", "offline", "config", "feasterr"}, modules: []string{"github.com/apache/arrow-go/v18"},
+	},
+
 	"internal/plan": {
 		own: []string{"registry", "online", "offline", "permissions", "config", "types", "telemetry", "feasterr"},
 	},
 	".": {
 		own: []string{
 			"registry", "registry/definitions", "online", "offline", "permissions", "config", "types", "types/arrowconv",
-			"telemetry", "feasterr",
+			"telemetry", "feasterr", "offline/compute", "offline/compute/local",
 			"internal/plan",
 		},
 		modules: []string{"github.com/apache/arrow-go/v18"},
@@ -94,7 +99,7 @@ var rules = map[string]rule{
 // core lists the packages that every program links, with any driver or none.
 var core = []string{
 	"feasterr", "telemetry", "types", "types/arrowconv", "config", "permissions", "registry", "registry/definitions",
-	"online", "offline", "internal/plan", ".",
+	"online", "offline", "offline/compute", "offline/compute/local", "internal/plan", ".",
 }
 
 // heavy lists what no core package may reach, by the beginning of import paths.
