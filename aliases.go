@@ -159,6 +159,10 @@ type (
 	StoreError = feasterr.StoreError
 	// PartialError is [feasterr.PartialError].
 	PartialError = feasterr.PartialError
+	// MissingValueError is [feasterr.MissingValueError].
+	MissingValueError = feasterr.MissingValueError
+	// TransformError is [feasterr.TransformError].
+	TransformError = feasterr.TransformError
 	// NotLinkedError is [feasterr.NotLinkedError].
 	NotLinkedError = feasterr.NotLinkedError
 )

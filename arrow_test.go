@@ -143,3 +143,63 @@ func TestRecordBatchMemory(t *testing.T) {
 		t.Errorf("an empty response is %v, %v", rb, err)
 	}
 }
+
+// Rows to write may be Arrow, too, also more than one batch of them.
+func TestWriteArrow(t *testing.T) {
+	fs, s, _ := writeStore(t)
+	const rows = 10_003
+	var ids, rates, labels, times strings.Builder
+	for i := range rows {
+		comma := map[bool]string{true: ",", false: ""}[i > 0]
+		fmt.Fprintf(&ids, "%s%d", comma, i)
+		fmt.Fprintf(&rates, "%s%d.5", comma, i)
+		fmt.Fprintf(&labels, "%s%q", comma, fmt.Sprint("label ", i%2))
+		fmt.Fprintf(&times, "%s%d", comma, 1714564800000000000+i)
+	}
+	list := func(b *strings.Builder) string { return "[" + b.String() + "]" }
+	rb := recordOf(t, "driver_id", arrow.PrimitiveTypes.Int32, list(&ids), "rate", arrow.PrimitiveTypes.Float32, list(&rates),
+		"label", &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrowString}, list(&labels),
+		"ts", &arrow.TimestampType{Unit: arrow.Nanosecond}, list(&times), "made", arrow.Null, strings.Replace("["+strings.Repeat("null,", rows)+"]", ",]", "]", 1))
+	res, err := fs.WriteToOnlineStore(ctx, "drivers", feast.ArrowFrame(rb), feast.WriteOptions{})
+	if err != nil || res.Written != rows {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	if got := s.wrote(); len(got) != 2 {
+		t.Errorf("batches %v", got)
+	}
+	resp, err := fs.GetOnlineFeatures(ctx, feast.OnlineRequest{Features: []string{"drivers:rate", "drivers:label"}, Entities: feast.Columns{"driver_id": []int64{7, 10_002}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := resp.RecordBatch(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := columnsOf(out), "driver_id int64 [7 10002]\nrate float64 [7.5 10002.5]\nlabel utf8 [\"label 1\" \"label 0\"]\n"; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if at := resp.At(1).EventTime(1); at.UnixNano() != 1714564800000010002 {
+		t.Errorf("event time %d", at.UnixNano())
+	}
+
+	for _, c := range []struct {
+		rb   arrow.RecordBatch
+		col  string
+		row  int
+		says string
+	}{
+		{recordOf(t, "driver_id", arrowInt64, `[1, null]`, "rate", arrowInt64, `[1, 1]`, "label", arrowString, `["", ""]`, "ts", arrowUTC, `[1, 1]`, "made", arrowUTC, `[1, null]`), "driver_id", 1, "cannot be null"},
+		{recordOf(t, "driver_id", arrowInt64, `[1, 2]`, "rate", arrowInt64, `[1, null]`, "label", arrowString, `["", ""]`, "ts", arrowUTC, `[1, null]`, "made", arrowUTC, `[1, null]`), "ts", 1, "an event time cannot be null"},
+		{recordOf(t, "driver_id", arrowInt64, `[1]`, "rate", arrowString, `["x"]`, "label", arrowString, `[""]`, "ts", arrowUTC, `[1]`, "made", arrowUTC, `[1]`), "rate", -1, "string does not convert to Float64"},
+		{recordOf(t, "driver_id", arrowInt64, `[1]`, "rate", arrowInt64, `[1]`, "label", arrowString, `[""]`, "ts", arrowString, `["noon"]`, "made", arrowUTC, `[1]`), "ts", 0, `"noon" is no ISO 8601 time`},
+	} {
+		_, err := fs.WriteToOnlineStore(ctx, "drivers", feast.ArrowFrame(c.rb), feast.WriteOptions{})
+		var at *feast.RequestError
+		if !errors.As(err, &at) || at.Column != c.col || at.Row != c.row || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%v, want %s row %d and %q", err, c.col, c.row, c.says)
+		}
+	}
+	if got := s.wrote(); len(got) != 0 {
+		t.Errorf("rows were written: %v", got)
+	}
+}

@@ -24,7 +24,8 @@ type EntitySource interface{ entitySource() }
 // needs the import of github.com/feastgo/feast/offline/file.
 type ParquetFile string
 
-// SQL is a query of the offline store's database whose rows are the entity rows. Stores that are no database refuse it.
+// SQL is a query of the offline store's database whose rows are the entity rows, with their times in column
+// event_timestamp. Stores that are no database refuse it.
 type SQL string
 
 func (ParquetFile) entitySource() {}
@@ -48,7 +49,7 @@ type arrowReader struct {
 
 // ArrowFrame makes a frame of an Arrow record batch: entity rows of online requests and of training, or rows to push. Values
 // are converted by Feast's rules for native ones: whole numbers of any width, text of numbers for text keys, timestamps of
-// any unit and zone. The frame does not retain rb, which has to live as long as the frame is used.
+// any unit and zone. Neither the frame nor a [RetrievalJob] made of it retains rb, which has to live as long as they are used.
 func ArrowFrame(rb arrow.RecordBatch) Frame { return arrowFrame{rb} }
 
 type arrowFrame struct{ rb arrow.RecordBatch }
@@ -99,33 +100,35 @@ func openEntities(ctx context.Context, src EntitySource) (entityRows, error) {
 			return s.RecordReader, nil
 		}}, nil
 	}
-	batch, err := arrowBatch(src.(Frame)) // as all others are
+	schema, columns, rows, err := arrowColumns(src.(Frame)) // as all others are
 	if err != nil {
 		return entityRows{}, err
 	}
-	return entityRows{schema: batch.Schema(), open: func(context.Context) (array.RecordReader, error) {
-		return array.NewRecordReader(batch.Schema(), []arrow.RecordBatch{batch})
+	return entityRows{schema: schema, open: func(context.Context) (array.RecordReader, error) {
+		batch := array.NewRecordBatch(schema, columns, rows)
+		defer batch.Release()
+		return array.NewRecordReader(schema, []arrow.RecordBatch{batch})
 	}}, nil
 }
 
-// arrowBatch copies a frame into a record batch of the garbage collector's memory.
-func arrowBatch(f Frame) (arrow.RecordBatch, error) {
+// arrowColumns copies a frame into arrays of the garbage collector's memory; those of an [ArrowFrame] it borrows.
+func arrowColumns(f Frame) (*arrow.Schema, []arrow.Array, int64, error) {
 	var req request
 	rows, err := req.load(f)
 	if err != nil {
-		return nil, err
+		return nil, nil, 0, err
 	}
 	fields := make([]arrow.Field, 0, len(req.frame))
 	columns := make([]arrow.Array, 0, len(req.frame))
 	for i := range req.frame {
 		c, err := arrowOf(&req.frame[i])
 		if err != nil {
-			return nil, err
+			return nil, nil, 0, err
 		}
 		fields = append(fields, arrow.Field{Name: req.frame[i].name, Type: c.DataType(), Nullable: true})
 		columns = append(columns, c)
 	}
-	return array.NewRecordBatch(arrow.NewSchema(fields, nil), columns, int64(rows)), nil
+	return arrow.NewSchema(fields, nil), columns, int64(rows), nil
 }
 
 // listTypes are the types of columns of slices.
@@ -139,7 +142,7 @@ func arrowOf(c *frameColumn) (arrow.Array, error) {
 	typ := naturalType(c)
 	switch {
 	case c.kind == colArrow:
-		return array.NewSlice(c.array(), int64(c.from), int64(c.from+c.n)), nil
+		return c.array(), nil // all of it, since frames are given whole
 	case c.kind == colTime:
 		return timesOf(c.name, slice[time.Time](c))
 	case c.kind == colAny && typ == types.UnixTimestamp:
@@ -171,7 +174,7 @@ func arrowOf(c *frameColumn) (arrow.Array, error) {
 // arrowTime returns a value of a column of kind colArrow, which is no timestamp, as parseTime takes it.
 func (c *frameColumn) arrowTime(i int) any {
 	a := c.array()
-	if i += c.from; a.IsNull(i) {
+	if i += c.from; a.DataType().ID() == arrow.NULL || a.IsNull(i) {
 		return nil
 	}
 	switch a := a.(type) {
@@ -219,8 +222,15 @@ func timesOf[T any](name string, values []T) (arrow.Array, error) {
 	return b.NewArray(), nil
 }
 
-// parsedTimes makes an array of times of one of ISO 8601 text. first is the row number of the array's first.
-func parsedTimes(name string, a arrow.Array, first int64) (arrow.Array, error) {
+// asTimes makes an array of times of one of dates or ISO 8601 text. first is the row number of the array's first.
+func asTimes(name string, a arrow.Array, first int64) (arrow.Array, error) {
+	if isDate(a.DataType()) {
+		days := types.NewColumn(name, types.UnixTimestamp, a.Len())
+		if err := new(arrowconv.Importer).Import(days, 0, a); err != nil {
+			return nil, err
+		}
+		return arrowconv.Array(days, arrowconv.Timestamp, memory.DefaultAllocator)
+	}
 	text := a.(interface{ Value(i int) string }) // as all arrays of text have it
 	b := array.NewTimestampBuilder(memory.DefaultAllocator, arrowconv.Timestamp.(*arrow.TimestampType))
 	defer b.Release()

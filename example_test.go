@@ -265,3 +265,43 @@ func ExampleExportDefinitions() {
 	//   - {name: conv_rate, type: Float32}
 	// source: driver_file
 }
+
+func ExampleFeatureStore_GetHistoricalFeatures() {
+	dir, remove := exampleRepo()
+	defer remove()
+	ctx := context.Background()
+
+	fs, err := feast.Open(ctx, dir)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer fs.Close()
+
+	type Ride struct {
+		Driver   int64     `feast:"driver_id"`
+		At       time.Time `feast:"event_timestamp"`
+		Accepted bool      `feast:"accepted"` // the label, which comes back as it is
+	}
+	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	job, err := fs.GetHistoricalFeatures(ctx, feast.HistoricalRequest{
+		Features: []string{"driver_hourly_stats:avg_daily_trips", "driver_hourly_stats:city"},
+		Entities: feast.Structs([]Ride{{1001, noon, true}, {1002, noon, false}, {1002, noon.Add(-3 * time.Hour), true}}),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for batch, err := range job.Records(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		for i, column := range batch.Columns() {
+			fmt.Println(batch.ColumnName(i), column.DataType(), column)
+		}
+	}
+	// Output:
+	// driver_id int64 [1001 1002 1002]
+	// event_timestamp timestamp[us, tz=UTC] [1772366400000000 1772366400000000 1772355600000000]
+	// accepted bool [true false true]
+	// avg_daily_trips int64 [18 7 (null)]
+	// city utf8 ["Oslo" "Lima" (null)]
+}

@@ -33,6 +33,7 @@ import (
 
 	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/plan"
 	"github.com/feastgo/feast/offline"
 	"github.com/feastgo/feast/offline/compute"
 	"github.com/feastgo/feast/online"
@@ -70,6 +71,8 @@ type options struct {
 	readOnly     bool
 	eager        []Room
 	eagerAll     bool
+	functions    map[string]*plan.Function // of on-demand views
+	errs         []error                   // of options
 }
 
 // Room is a part of a feature store that opens on first use.
@@ -141,6 +144,12 @@ func New(ctx context.Context, cfg *config.RepoConfig, opts ...Option) (*FeatureS
 	}
 	if s := fs.opts.offlineStore; s != nil {
 		fs.offline.set(s)
+	}
+	if err := errors.Join(fs.opts.errs...); err != nil {
+		if fs.opts.backend != nil {
+			err = errors.Join(err, fs.opts.backend.Close())
+		}
+		return nil, errors.Join(err, fs.closeStores())
 	}
 	for _, w := range cfg.Warnings {
 		fs.opts.logger.WarnContext(ctx, "feature store configuration", "file", cfg.File, "line", w.Line, "key", w.Key, "problem", w.Message)

@@ -2,6 +2,7 @@ package feast_test
 
 import (
 	"context"
+	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -21,6 +22,7 @@ import (
 	_ "github.com/feastgo/feast/drivers/embedded"
 	servingpb "github.com/feastgo/feast/internal/protos/feast/serving"
 	typespb "github.com/feastgo/feast/internal/protos/feast/types"
+	"github.com/feastgo/feast/types"
 )
 
 // copyRepo copies a golden repository, so that no test writes beside the data.
@@ -230,13 +232,10 @@ func wantError(t *testing.T, class, message string, err error) {
 }
 
 func TestGoldenOnlineFeatures(t *testing.T) {
-	fs := open(t, copyRepo(t, "serving/repo"))
+	fs := open(t, copyRepo(t, "serving/repo"), goldenFunctions()...)
 	var cases []goldenCase
 	readJSON(t, "serving/online_features.json", &cases)
 	for _, c := range cases {
-		if strings.Contains(c.ID, "odfv") && c.ID != "odfv_written_read" {
-			continue // on-demand views: their functions are registered in Go
-		}
 		t.Run(c.ID, func(t *testing.T) {
 			resp, err := fs.GetOnlineFeatures(t.Context(), c.request(t))
 			switch c.ID {
@@ -253,6 +252,12 @@ func TestGoldenOnlineFeatures(t *testing.T) {
 					t.Fatal(err)
 				}
 				return
+			case "err_odfv_raises":
+				var te *feast.TransformError
+				if !errors.As(err, &te) || te.View != "odfv_raises" || te.Err.Error() != c.Error.Message {
+					t.Fatalf("error is %v, want a TransformError", err)
+				}
+				return
 			}
 			if c.Error != nil {
 				wantError(t, c.Error.Class, c.Error.Message, err)
@@ -260,6 +265,12 @@ func TestGoldenOnlineFeatures(t *testing.T) {
 			}
 			if err != nil {
 				t.Fatal(err)
+			}
+			if want, ok := departedAnswers[c.ID]; ok {
+				if got := fmt.Sprint(resp.AppendRow(nil, resp.Len()-1)); got != want {
+					t.Errorf("the last row is %s, want %s", got, want)
+				}
+				return
 			}
 			want := new(servingpb.GetOnlineFeaturesResponse)
 			raw, err := base64.StdEncoding.DecodeString(c.Response.Proto)
@@ -272,6 +283,106 @@ func TestGoldenOnlineFeatures(t *testing.T) {
 			compareProto(t, want, resp, false)
 			compareHTTP(t, c.Response.HTTPJSON, resp)
 		})
+	}
+}
+
+// departedAnswers are the last rows of answers that depart from the recorded ones.
+var departedAnswers = map[string]string{
+	"odfv_python_full":            "map[driver_id:1001 driver_stats__acc_rate:0.1 odfv_python__conv_plus_1:1.1000000014901161]", // departure 5
+	"odfv_singleton_two_rows":     "map[driver_id:1002 one_plus:6.333333333333333]",                                             // departure 5
+	"svc_odfv_alias_full":         "map[driver_id:1001 renamed_odfv__name_upper:ANN renamed_odfv__trips_list:[10 11]]",          // departure 5
+	"odfv_request_string_for_int": "map[req_sum:3]",                                                                             // smaller differences: request data
+}
+
+// goldenFunctions are the Python functions of the recorded repository in Go, some of columns and some of rows.
+func goldenFunctions() []feast.Option {
+	f64, i64 := types.ValueAt[float64], types.ValueAt[int64]
+	plus := func(out *types.Column, a *types.Column, b *types.Column) {
+		for row := range a.Len() {
+			x, ok := f64(a, row)
+			if y, given := i64(b, row); ok && given {
+				out.SetFloat64(row, x+float64(y))
+			}
+		}
+	}
+	python := feast.Transform{
+		Inputs:  []types.Field{{Name: "conv_rate", Type: types.Float32}, {Name: "vals_to_add__val_to_add"}, {Name: "val_to_add_2"}},
+		Outputs: []types.Field{{Name: "conv_plus_1"}, {Name: "conv_plus_2", Type: types.Float64}},
+		Apply: func(_ context.Context, in *types.Frame, out *types.Builder) error {
+			plus(out.At(0), in.At(0), in.At(1))
+			plus(out.At(1), in.At(0), in.At(2))
+			return nil
+		},
+	}
+	type request struct {
+		A int64 `feast:"val_to_add"`
+		B int64 `feast:"val_to_add_2"`
+	}
+	type pandas struct {
+		request
+		Trips *int64            `feast:"avg_daily_trips"`
+		Acc   sql.Null[float64] `feast:"driver_stats:acc_rate"`
+	}
+	type pandasOut struct {
+		Trips *int64            `feast:"trips_plus"`
+		Acc   sql.Null[float64] `feast:"acc_plus"`
+	}
+	type single struct {
+		Acc float64 `feast:"acc_rate"`
+		A   int64   `feast:"val_to_add"`
+	}
+	type singleOut struct {
+		Plus float64 `feast:"one_plus"`
+	}
+	type sum struct {
+		Sum int64 `feast:"req_sum"`
+	}
+	type nomix struct {
+		Name  *string `feast:"driver_name"`
+		Trips *int64  `feast:"avg_daily_trips"`
+	}
+	type nomixOut struct {
+		Upper *string `feast:"name_upper"`
+		Trips []int64 `feast:"trips_list"`
+	}
+	type raises struct {
+		Name  string `feast:"driver_name"`
+		Trips int64  `feast:"avg_daily_trips"`
+	}
+	type boom struct {
+		Boom int64 `feast:"boom"`
+	}
+	return []feast.Option{
+		feast.WithTransformation("odfv_python", python),
+		feast.WithTransformation("odfv_pandas", feast.RowWise(func(in pandas) (out pandasOut, _ error) {
+			if in.Trips != nil {
+				n := *in.Trips + in.A
+				out.Trips = &n
+			}
+			out.Acc = sql.Null[float64]{V: in.Acc.V + float64(in.B), Valid: in.Acc.Valid}
+			return out, nil
+		})),
+		feast.WithTransformation("odfv_singleton", feast.RowWise(func(in single) (singleOut, error) {
+			return singleOut{in.Acc + float64(in.A)}, nil
+		})),
+		feast.WithTransformation("odfv_request_only", feast.RowWise(func(in request) (sum, error) { return sum{in.A + in.B}, nil })),
+		feast.WithTransformation("odfv_nomix", feast.RowWise(func(in nomix) (nomixOut, error) {
+			out := nomixOut{Trips: []int64{}}
+			if in.Name != nil {
+				upper := strings.ToUpper(*in.Name)
+				out.Upper = &upper
+			}
+			if in.Trips != nil {
+				out.Trips = append(out.Trips, *in.Trips, *in.Trips+1)
+			}
+			return out, nil
+		})),
+		feast.WithTransformation("odfv_raises", feast.RowWise(func(in raises) (boom, error) {
+			if in.Name == "Ann" {
+				return boom{}, errors.New("odfv failed on purpose")
+			}
+			return boom{in.Trips}, nil
+		})),
 	}
 }
 

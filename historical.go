@@ -11,6 +11,7 @@ import (
 	"github.com/feastgo/feast/internal/plan"
 	"github.com/feastgo/feast/offline"
 	"github.com/feastgo/feast/registry"
+	"github.com/feastgo/feast/types/arrowconv"
 )
 
 // HistoricalRequest says which training data to retrieve.
@@ -22,8 +23,8 @@ type HistoricalRequest struct {
 	FullFeatureNames bool
 
 	// Entities are the rows to which features are joined: join keys, a column of times and any others, which come back as
-	// they are. The times stand in the column event_timestamp, which may be ISO 8601 text, or else in the only timestamp
-	// column; without a zone they are in UTC.
+	// they are. The times stand in the column event_timestamp, which may also be dates or ISO 8601 text, or else in the only
+	// timestamp column; without a zone they are in UTC.
 	//
 	// Without Entities the rows of the views themselves are answered, those between Start and End: all rows of one view as
 	// they are; for several views, which then must have the same join keys, the values of all views at each time and key
@@ -44,6 +45,9 @@ type HistoricalRequest struct {
 // those of the newest row of the view with these keys that is not later than the time, nor older by more than the view's ttl.
 // Of rows of the same time the one that was created last counts. Every entity row comes back exactly once, with nulls where
 // a view has no such row.
+//
+// On-demand views are computed by their functions ([WithTransformation]), a batch of rows at a time, also where their values
+// are stored online; request data comes from columns of the entity rows.
 //
 // Names, entity columns and the linked stores are checked now; sources are read when the job is. The registry and the offline
 // store are opened when that has not happened yet.
@@ -116,7 +120,9 @@ func (fs *FeatureStore) resolveHistorical(ctx context.Context, r HistoricalReque
 	}
 	query := plan.Query{Features: r.Features, Service: r.FeatureService, FullNames: r.FullFeatureNames}
 	resolve := func(snap *registry.Snapshot) (*plan.Historical, error) {
-		return plan.ResolveHistorical(snap, query, fs.cfg.Registry.OnlineVersioning)
+		return plan.ResolveHistorical(snap, query, plan.Options{
+			Versioning: fs.cfg.Registry.OnlineVersioning, KeyVersion: fs.cfg.EntityKeyVersion, Functions: fs.opts.functions,
+		})
 	}
 	resolved, err := resolve(snap)
 	if errors.Is(err, feasterr.ErrNotFound) {
@@ -144,10 +150,10 @@ func eventColumn(s *arrow.Schema) (int, error) {
 	for i, f := range s.Fields() {
 		isTime := f.Type.ID() == arrow.TIMESTAMP
 		if f.Name == plan.EventTimestamp {
-			if isTime || isArrowText(f.Type) || f.Type.ID() == arrow.DATE32 || f.Type.ID() == arrow.DATE64 || f.Type.ID() == arrow.NULL {
+			if isTime || isArrowText(f.Type) || isDate(f.Type) || f.Type.ID() == arrow.NULL {
 				return i, nil
 			}
-			return 0, &feasterr.TypeMismatchError{Column: f.Name, Row: -1, Want: "a timestamp or ISO 8601 text", Have: f.Type.String()}
+			return 0, &feasterr.TypeMismatchError{Column: f.Name, Row: -1, Want: "a timestamp, date or ISO 8601 text", Have: arrowconv.TypeText(f.Type)}
 		}
 		if isTime {
 			found = i
@@ -166,3 +172,5 @@ func eventColumn(s *arrow.Schema) (int, error) {
 func isArrowText(dt arrow.DataType) bool {
 	return dt.ID() == arrow.STRING || dt.ID() == arrow.LARGE_STRING || dt.ID() == arrow.STRING_VIEW
 }
+
+func isDate(dt arrow.DataType) bool { return dt.ID() == arrow.DATE32 || dt.ID() == arrow.DATE64 }

@@ -17,6 +17,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/feastgo/feast"
+	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/offline"
 	onlinememory "github.com/feastgo/feast/online/memory"
 	"github.com/feastgo/feast/registry"
@@ -107,6 +108,11 @@ func (h *history) Historical(_ context.Context, p *offline.JoinPlan, e offline.E
 			}
 			out = append(out, array.NewRecordBatch(schema, columns, b.NumRows()))
 		}
+		defer func() {
+			for _, b := range out {
+				b.Release()
+			}
+		}()
 		if err := e.Rows.Err(); err != nil {
 			return nil, err
 		}
@@ -258,7 +264,7 @@ fee int64 [(null) (null)]
 			t.Fatal(err)
 		}
 		n += int(rb.NumRows())
-		break //nolint:staticcheck // leaving early gives everything back
+		break // leaving early gives everything back
 	}
 	if n != 2 || len(h.joins) != 2 {
 		t.Errorf("%d rows, %d joins", n, len(h.joins))
@@ -339,6 +345,10 @@ func TestHistoricalTimes(t *testing.T) {
 		{
 			"nanoseconds are kept", feast.Columns{"driver_id": []int64{1}, "at": []time.Time{nanos}},
 			"at", "timestamp[ns, tz=UTC] [1714564800000000001]",
+		},
+		{
+			"dates", feast.ArrowFrame(recordOf(t, "driver_id", arrowInt64, `[1, 2]`, "event_timestamp", arrow.FixedWidthTypes.Date32, `["2024-05-01", null]`)),
+			"event_timestamp", "timestamp[us, tz=UTC] [1714521600000000 (null)]",
 		},
 		{
 			"structs", feast.Structs([]struct {
@@ -634,5 +644,72 @@ func TestOfflineRoom(t *testing.T) {
 	h := &history{}
 	if _, err := open(feast.WithOfflineStore(h), feast.Eager("attic")); err == nil || !h.closed {
 		t.Errorf("an offline store given is not closed when opening fails: %v", err)
+	}
+}
+
+// Every entity row once, in order, whatever the memory it is in: a record batch of the caller's is read, also several times and
+// at once, and given back as it was.
+func TestHistoricalMemory(t *testing.T) {
+	fs, _ := training(t)
+	mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
+	b := array.NewRecordBuilder(mem, arrow.NewSchema([]arrow.Field{{Name: "driver_id", Type: arrowInt64}, {Name: "event_timestamp", Type: arrowUTC}}, nil))
+	b.Field(0).(*array.Int64Builder).AppendValues([]int64{1, 2}, nil)
+	b.Field(1).(*array.TimestampBuilder).AppendValues([]arrow.Timestamp{5, 6}, nil)
+	rb := b.NewRecordBatch()
+	b.Release()
+	job, err := fs.GetHistoricalFeatures(ctx, feast.HistoricalRequest{Features: []string{"stats:trips"}, Entities: feast.ArrowFrame(rb)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			out, err := job.RecordBatch(ctx)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer out.Release()
+			if got := fmt.Sprint(out.Column(0), out.Column(1)); got != "[1 2] [5 6]" {
+				t.Errorf("%s", got)
+			}
+		})
+	}
+	readers.Wait()
+	rb.Release()
+	mem.AssertSize(t, 0)
+}
+
+// A reference to a version of a view reads what that version says.
+func TestHistoricalVersion(t *testing.T) {
+	h := &history{info: offline.Info{Name: "history"}}
+	cfg := config.Default(project)
+	cfg.Registry.OnlineVersioning = true
+	fs, err := feast.New(ctx, cfg, feast.WithRegistry(registrymemory.New()), feast.WithOnlineStore(onlinememory.New()), feast.WithOfflineStore(h))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fs.Close()
+	for _, feature := range []string{"old", "new"} {
+		stats := driverView("stats", 0, feast.Field{Name: feature, Type: feast.Int64})
+		stats.Source = parquetSource(feature + "_source")
+		if _, err := fs.Apply(ctx, driver, stats.Source, stats); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows := feast.Columns{"driver_id": []int64{1}, "event_timestamp": []time.Time{t0}}
+	job, err := fs.GetHistoricalFeatures(ctx, feast.HistoricalRequest{Features: []string{"stats@v0:old", "stats:new"}, FullFeatureNames: true, Entities: rows})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := job.RecordBatch(ctx); err != nil {
+		t.Fatal(err)
+	}
+	v := h.joins[0].Views
+	if v[0].Source.Name != "old_source" || v[0].Features[0].Name != "stats@v0__old" || v[1].Source.Name != "new_source" || v[1].Features[0].Name != "stats__new" {
+		t.Errorf("views %+v", v)
+	}
+	if _, err := fs.GetHistoricalFeatures(ctx, feast.HistoricalRequest{Features: []string{"stats@v0:new"}, Entities: rows}); !errors.Is(err, feast.ErrNotFound) {
+		t.Errorf("a feature of a later version: %v", err)
 	}
 }

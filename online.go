@@ -14,6 +14,7 @@ type OnlineRequest struct {
 	FeatureService   string
 	FullFeatureNames bool
 	Expired          Expired
+	Require          Require
 	FeastCompatible  bool
 	ViewVersions     bool
 
@@ -23,7 +24,7 @@ type OnlineRequest struct {
 func (r *OnlineRequest) query() OnlineQuery {
 	return OnlineQuery{
 		Features: r.Features, FeatureService: r.FeatureService, FullFeatureNames: r.FullFeatureNames,
-		Expired: r.Expired, FeastCompatible: r.FeastCompatible, ViewVersions: r.ViewVersions,
+		Expired: r.Expired, Require: r.Require, FeastCompatible: r.FeastCompatible, ViewVersions: r.ViewVersions,
 	}
 }
 
@@ -115,7 +116,7 @@ func (c *plans) len() int {
 
 // appendShape appends what tells queries apart.
 func appendShape(dst []byte, q OnlineQuery) []byte {
-	flags := byte(q.Expired) << 4
+	flags := byte(q.Expired)<<4 | byte(q.Require)<<6
 	for i, set := range []bool{q.FullFeatureNames, q.FeastCompatible, q.ViewVersions} {
 		if set {
 			flags |= 1 << i

@@ -251,6 +251,7 @@ func TestGoldenPointInTime(t *testing.T) {
 			defer rb.Release()
 			compareAnswer(t, name, rb, &want)
 			compareMetadata(t, job.Metadata(), &want)
+			compareParquet(t, job, &want, name)
 			if c.EntityDF != "" {
 				compareEntities(t, filepath.Join(dir, c.EntityDF), rb)
 			}
@@ -412,6 +413,31 @@ func compareMetadata(t *testing.T, got feast.RetrievalMetadata, want *pitAnswer)
 	}
 }
 
+// compareParquet sees that the data is the same in a file.
+func compareParquet(t *testing.T, job *feast.RetrievalJob, want *pitAnswer, name string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "training.parquet")
+	if err := job.WriteParquet(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	codec, err := offline.Parquet()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := codec.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Release()
+	if !r.Next() {
+		if r.Err() != nil || len(want.Rows) > 0 {
+			t.Errorf("the file has no rows: %v", r.Err())
+		}
+		return
+	}
+	compareAnswer(t, name, r.RecordBatch(), want)
+}
+
 // compareEntities sees that the entity rows came back as they were, in their order (line 7).
 func compareEntities(t *testing.T, path string, rb arrow.RecordBatch) {
 	t.Helper()
@@ -446,5 +472,57 @@ func compareEntities(t *testing.T, path string, rb arrow.RecordBatch) {
 	}
 	if err := r.Err(); err != nil || row != int(rb.NumRows()) {
 		t.Errorf("%d entity rows, %d came back; %v", row, rb.NumRows(), err)
+	}
+}
+
+// What is wrong with the entity rows or the files is an error that names it, through front and driver.
+func TestRetrievalBadInput(t *testing.T) {
+	const dir = "testdata/offline/pit/01_basic_single_view"
+	var c pitCase
+	readJSON(t, "offline/pit/01_basic_single_view/case.json", &c)
+	rows := feast.Columns{"driver_id": []int64{1}, "event_timestamp": []time.Time{t0}}
+	trips := []string{"dv:trips"}
+	declare := func(field string) func(*pitCase) {
+		return func(c *pitCase) {
+			c.FeatureViews[0].Schema = append(c.FeatureViews[0].Schema, struct{ Name, Dtype string }{field, "Int64"})
+		}
+	}
+	for _, b := range []struct {
+		name   string
+		change func(*pitCase)
+		req    feast.HistoricalRequest
+		says   []string
+	}{
+		{"text for a number", nil, feast.HistoricalRequest{Features: trips, Entities: feast.Columns{"driver_id": []string{"1"}, "event_timestamp": []time.Time{t0}}}, []string{"driver_id", "utf8", "int64"}},
+		{"missing columns", func(c *pitCase) { declare("absent")(c); declare("gone")(c) }, feast.HistoricalRequest{Features: []string{"dv:absent", "dv:trips", "dv:gone"}, Entities: rows}, []string{`"absent"`, `"gone"`}},
+		{"no file", func(c *pitCase) { c.Sources[0].File = "nothing.parquet" }, feast.HistoricalRequest{Features: trips, Entities: rows}, []string{"nothing.parquet"}},
+		{"no file, without entity rows", func(c *pitCase) { c.Sources[0].File = "nothing.parquet" }, feast.HistoricalRequest{Features: trips}, []string{"nothing.parquet"}},
+		{"no column of times", func(c *pitCase) { c.Sources[0].TimestampField = "when" }, feast.HistoricalRequest{Features: trips, Entities: rows}, []string{`"when"`}},
+		{"times of another type", func(c *pitCase) { c.Sources[0].TimestampField = "name" }, feast.HistoricalRequest{Features: trips, Entities: rows}, []string{`"name"`}},
+	} {
+		t.Run(b.name, func(t *testing.T) {
+			c := c
+			c.Sources, c.FeatureViews = slices.Clone(c.Sources), slices.Clone(c.FeatureViews)
+			if b.change != nil {
+				b.change(&c)
+			}
+			job, err := c.open(t, dir).GetHistoricalFeatures(t.Context(), b.req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = job.RecordBatch(t.Context())
+			for _, says := range b.says {
+				if err == nil || !strings.Contains(err.Error(), says) {
+					t.Errorf("%v, want an error with %q", err, says)
+				}
+			}
+			out := filepath.Join(t.TempDir(), "out.parquet")
+			if err := job.WriteParquet(t.Context(), out); err == nil {
+				t.Error("a file was written")
+			}
+			if left, _ := filepath.Glob(filepath.Dir(out) + "/*"); len(left) > 0 {
+				t.Errorf("%q is left", left)
+			}
+		})
 	}
 }

@@ -23,6 +23,13 @@ const (
 	Null                // no value
 )
 
+// Require says what an answer must hold.
+type Require uint8
+
+// AllPresent makes an answer in which the status of any feature of any row is not [Present] a [*MissingValueError], which
+// names the first; without it, values that are missing are answered, as zeros where a column is read as a whole.
+const AllPresent Require = 1
+
 // OnlineQuery says which features to read, without entity rows.
 type OnlineQuery struct {
 	// Features are references view:feature or view@v2:feature. Ignored when FeatureService is set.
@@ -31,6 +38,8 @@ type OnlineQuery struct {
 	// FullFeatureNames names columns view__feature.
 	FullFeatureNames bool
 	Expired          Expired
+	// Require is zero for answers as they are, or AllPresent.
+	Require Require
 	// FeastCompatible reads rows whose composite key is given in part as absent, as Feast does, instead of
 	// refusing them.
 	FeastCompatible bool
@@ -57,7 +66,7 @@ type compiled struct {
 	snap   *registry.Snapshot
 	err    error // the registry broke the query's promise; nothing else is set
 	plan   *plan.Online
-	reader online.Reader
+	reader online.Reader // nil when nothing is read from the store
 	store  string
 	ttl    bool                        // some view expires
 	layout atomic.Pointer[plan.Layout] // of the last request
@@ -141,6 +150,7 @@ func (fs *FeatureStore) planOptions(info online.Info) plan.Options {
 		WhileMaterializing: fs.cfg.Registry.ServeWhileMaterializing,
 		KeyVersion:         fs.cfg.EntityKeyVersion,
 		Store:              info,
+		Functions:          fs.opts.functions,
 	}
 	if info.KeyVersion != 0 {
 		opts.KeyVersion = info.KeyVersion
@@ -167,11 +177,12 @@ func (fs *FeatureStore) compile(ctx context.Context, snap *registry.Snapshot, q 
 	if err != nil {
 		return nil, err
 	}
-	reader, err := store.Prepare(resolved.Read)
-	if err != nil {
-		return nil, feasterr.InStore(store.Info().Name, "prepare", err)
+	c := &compiled{snap: snap, plan: resolved, store: store.Info().Name}
+	if !resolved.NeedsNoStore() {
+		if c.reader, err = store.Prepare(resolved.Read); err != nil {
+			return nil, feasterr.InStore(c.store, "prepare", err)
+		}
 	}
-	c := &compiled{snap: snap, plan: resolved, reader: reader, store: store.Info().Name}
 	for _, ttl := range resolved.TTL {
 		c.ttl = c.ttl || ttl > 0
 	}
@@ -217,7 +228,7 @@ func (fs *FeatureStore) read(ctx context.Context, c *compiled, q OnlineQuery, en
 	}
 	out.req.ends = out.req.ends[:0]
 	rows, err := fs.fill(ctx, c, q, entities, out, all)
-	if err != nil && !errors.Is(err, feasterr.ErrPartial) {
+	if err != nil && !isPartial(err) {
 		out.reset()
 	}
 	if hook != nil {
@@ -227,6 +238,12 @@ func (fs *FeatureStore) read(ctx context.Context, c *compiled, q OnlineQuery, en
 		})
 	}
 	return err
+}
+
+// isPartial reports whether an error of fill leaves an answer. What the function of an on-demand view returns does not.
+func isPartial(err error) bool {
+	_, partial := err.(*feasterr.PartialError) //nolint:errorlint // as finish made it
+	return partial
 }
 
 // fill reads into out and returns the number of entity rows.
@@ -252,8 +269,10 @@ func (fs *FeatureStore) fill(ctx context.Context, c *compiled, q OnlineQuery, en
 		return rows, err
 	}
 	out.result.Reset(c.plan.Read, rows)
-	if err := req.read(ctx, c.reader, &out.result); err != nil {
-		return rows, feasterr.InStore(c.store, "read", err)
+	if c.reader != nil {
+		if err := req.read(ctx, c.reader, &out.result); err != nil {
+			return rows, feasterr.InStore(c.store, "read", err)
+		}
 	}
 	for g, tables := range c.plan.Read.Groups() {
 		for _, r := range req.repeats[g] {
@@ -263,7 +282,18 @@ func (fs *FeatureStore) fill(ctx context.Context, c *compiled, q OnlineQuery, en
 	if c.ttl {
 		expire(&out.result, c.plan, fs.opts.now(), q.Expired)
 	}
-	return rows, out.finish(c.plan, layout, q.ViewVersions)
+	if len(c.plan.Computed) > 0 {
+		if err := fs.compute(ctx, c.plan, layout, out); err != nil {
+			return rows, err
+		}
+	}
+	if err := out.finish(c.plan, layout, q.ViewVersions); err != nil {
+		return rows, err
+	}
+	if q.Require == AllPresent {
+		return rows, out.allPresent()
+	}
+	return rows, nil
 }
 
 func sameNames(a, b []string) bool {

@@ -3,8 +3,10 @@ package feast
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -80,7 +82,13 @@ func (q *request) convert(out *OnlineResponse, l *plan.Layout, rows int) error {
 		}
 		dst, src := &cols[i], &q.frame[c.Source]
 		if src.kind == colArrow {
-			if err := fillArrow(dst, src, c.Type == types.Invalid && !l.IsKey(i)); err != nil {
+			if err := fillArrow(dst, src, c.Data || c.Type == types.Invalid && !l.IsKey(i)); err != nil {
+				return err
+			}
+			continue
+		}
+		if c.Data {
+			if err := fillData(dst, src); err != nil {
 				return err
 			}
 			continue
@@ -350,6 +358,31 @@ func fillArrow(dst *types.Column, src *frameColumn, nulls bool) error {
 		}
 	}
 	return nil
+}
+
+// fillData is fill for request data. It may be null, as features may; a number with a fraction is not cut to a whole one.
+func fillData(dst *types.Column, src *frameColumn) error {
+	if src.kind == colAny && isWhole(dst.Type()) {
+		for i, v := range slice[any](src) {
+			if f, ok := fraction(v); ok {
+				return &feasterr.RequestError{Column: dst.Name(), Row: i, Msg: fmt.Sprintf("%v is not whole, and the request data is %s", f, dst.Type())}
+			}
+		}
+	}
+	return fill(dst, src, true)
+}
+
+// fraction returns a number that is not whole.
+func fraction(v any) (f float64, ok bool) {
+	switch n := v.(type) {
+	case float32:
+		f = float64(n)
+	case float64:
+		f = n
+	case json.Number:
+		f, _ = n.Float64() // else 0, and the conversion says what is wrong
+	}
+	return f, f != math.Trunc(f) && !math.IsNaN(f)
 }
 
 // fillEcho is fill for a join key of other views, which is only answered: it may be null.

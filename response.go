@@ -24,6 +24,7 @@ type OnlineResponse struct {
 	cols     []Column           // all of them, or none: then they are made when they are asked for
 	views    []plan.ViewVersion // set when asked for
 	req      *request           // kept between calls of GetInto
+	computed *computed          // kept likewise; nil as long as there are no on-demand views
 	entities types.Block
 	fields   []types.Field // of entities; never changed
 	result   online.Result
@@ -60,7 +61,7 @@ func (r *OnlineResponse) finish(p *plan.Online, l *plan.Layout, views bool) erro
 	failed, answered := map[string]error{}, false
 	for i := range p.Columns {
 		c := &p.Columns[i]
-		if err := r.result.Err(c.Table); err != nil {
+		if err := r.failure(c); err != nil {
 			failed[c.View] = err
 		} else {
 			answered = true
@@ -71,6 +72,30 @@ func (r *OnlineResponse) finish(p *plan.Online, l *plan.Layout, views bool) erro
 		return partial
 	}
 	return errors.Join(partial.Unwrap()...) // nothing to use
+}
+
+// failure returns why a feature column could not be read.
+func (r *OnlineResponse) failure(c *plan.Column) error {
+	if c.Table == nil {
+		return failedSource(c.Computed, &r.result)
+	}
+	return r.result.Err(c.Table)
+}
+
+// allPresent reports the first feature that has no value.
+func (r *OnlineResponse) allPresent() error {
+	for i := range r.plan.Columns {
+		c := r.column(r.layout.Echo + i)
+		if c.AllValid() {
+			continue
+		}
+		for row := range c.Len() {
+			if s := c.Status(row); s != Present {
+				return &feasterr.MissingValueError{Column: c.Name(), Row: row, Status: s.String()}
+			}
+		}
+	}
+	return nil
 }
 
 // keepColumns makes all columns, for a response that is used again: asking for one then costs nothing.
@@ -99,6 +124,9 @@ func (r *OnlineResponse) column(i int) Column {
 		return Column{data: &r.entities.Columns()[i]}
 	}
 	c := &r.plan.Columns[i-r.layout.Echo]
+	if c.Table == nil {
+		return Column{data: r.computed.column(r.plan, c), of: c, result: &r.result}
+	}
 	return Column{data: r.result.Column(c.Table, c.Feature), of: c, result: &r.result}
 }
 
@@ -109,6 +137,21 @@ func (r *OnlineResponse) at(i int) *Column {
 	}
 	c := r.column(i)
 	return &c
+}
+
+// columns iterates over the names and views of all columns.
+func (r *OnlineResponse) columns() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for i := range r.width() {
+			view := ""
+			if i >= r.layout.Echo {
+				view = r.plan.Columns[i-r.layout.Echo].View
+			}
+			if !yield(r.name(i), view) {
+				return
+			}
+		}
+	}
 }
 
 // name returns the name of a column.
@@ -285,11 +328,12 @@ func (c *Column) AllValid() bool { return c.data.AllValid() }
 // Mixed reports whether some row holds a stored value of another type than the declared one.
 func (c *Column) Mixed() bool { return c.data.Mixed() }
 
-// EventTime returns the event time of a row's value, in UTC: the epoch where nothing is stored, and for join keys.
+// EventTime returns the event time of a row's value, in UTC: the epoch where nothing is stored, and for join keys and what
+// is computed on demand.
 func (c *Column) EventTime(i int) time.Time { return c.event(i).Time() }
 
 func (c *Column) event(i int) types.Timestamp {
-	if c.result == nil {
+	if c.result == nil || c.of.Table == nil {
 		return types.Timestamp{}
 	}
 	return c.result.Event(c.of.Table, i, c.of.Feature)
@@ -297,8 +341,11 @@ func (c *Column) event(i int) types.Timestamp {
 
 // Err returns why the column's view could not be read while others were, nil when it was.
 func (c *Column) Err() error {
-	if c.result == nil {
+	switch {
+	case c.result == nil:
 		return nil
+	case c.of.Table == nil:
+		return failedSource(c.of.Computed, c.result)
 	}
 	return c.result.Err(c.of.Table)
 }

@@ -21,7 +21,7 @@ import (
 // anew, unless the entity rows are an [ArrowReader]. It is safe for concurrent use as long as its entity rows are not changed.
 //
 // The columns are those of the entity rows, then the features: view after view in order of first mention, each view's in
-// order of mention. Timestamps are in microseconds, UTC.
+// order of mention, then what on-demand views compute. Timestamps are in microseconds, UTC.
 type RetrievalJob struct {
 	fs       *FeatureStore
 	store    offline.Store
@@ -155,6 +155,15 @@ func (j *RetrievalJob) open(ctx context.Context) (array.RecordReader, error) {
 	if err := j.fs.usable(ctx); err != nil {
 		return nil, err
 	}
+	r, err := j.read(ctx)
+	if err != nil || len(j.plan.Computed) == 0 {
+		return r, err
+	}
+	return j.computed(ctx, r)
+}
+
+// read starts reading what is stored.
+func (j *RetrievalJob) read(ctx context.Context) (array.RecordReader, error) {
 	join := &offline.JoinPlan{Views: j.plan.Views, FilterByCreated: j.filter, AnyOrder: j.anyOrder}
 	switch {
 	case j.rows.sql != "":
@@ -218,12 +227,12 @@ func (j *RetrievalJob) run(ctx context.Context, start func() (offline.Job, error
 	return m, nil
 }
 
-// watch makes times of text in the column of times, and notes their range.
+// watch makes times of text or dates in the column of times, and notes their range.
 func (j *RetrievalJob) watch(rows array.RecordReader) array.RecordReader {
 	schema, first := rows.Schema(), int64(0)
 	event := schema.Field(j.event)
-	parse := isArrowText(event.Type)
-	if parse {
+	convert := isArrowText(event.Type) || isDate(event.Type)
+	if convert {
 		fields := slices.Clone(schema.Fields())
 		fields[j.event].Type = arrowconv.Timestamp
 		meta := schema.Metadata()
@@ -231,9 +240,9 @@ func (j *RetrievalJob) watch(rows array.RecordReader) array.RecordReader {
 	}
 	return newMapped(rows, schema, func(b arrow.RecordBatch) (arrow.RecordBatch, error) {
 		times := b.Column(j.event)
-		if parse {
+		if convert {
 			var err error
-			if times, err = parsedTimes(event.Name, times, first); err != nil {
+			if times, err = asTimes(event.Name, times, first); err != nil {
 				return nil, err
 			}
 			defer times.Release()

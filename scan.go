@@ -4,10 +4,13 @@ import (
 	"database/sql"
 	"encoding"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"iter"
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/feastgo/feast/feasterr"
@@ -29,48 +32,168 @@ func Scan[T any](r *OnlineResponse) ([]T, error) { return ScanInto(r, []T(nil)) 
 
 // ScanInto is [Scan] that appends to dst.
 func ScanInto[T any](r *OnlineResponse, dst []T) ([]T, error) {
-	t := reflect.TypeFor[T]()
-	st := t
-	if t.Kind() == reflect.Pointer {
-		st = t.Elem()
-	}
-	if st.Kind() != reflect.Struct {
-		return dst, feasterr.Invalid("feast.Scan fills structs, not %s", t)
-	}
-	fields, err := scanFields(st)
+	p, err := scanPlanOf(reflect.TypeFor[T]())
 	if err != nil {
 		return dst, err
 	}
 	if r == nil {
 		return dst, feasterr.Invalid("feast.Scan needs a response, and got nil")
 	}
-	cols := make([]*Column, len(fields))
-	for i, f := range fields {
-		if cols[i], err = f.column(r); err != nil {
-			return dst, fmt.Errorf("field %s of %s: %w", f.field, st, err)
+	cols := make([]Column, len(p.fields))
+	for i := range p.fields {
+		at, err := p.fields[i].find(r.columns())
+		if err != nil {
+			return dst, p.named(i, err)
 		}
+		cols[i] = r.column(at)
 	}
+	return scanRows(p, cols, r.rows, dst)
+}
+
+// scanRows appends rows, made of a column for each field.
+func scanRows[T any](p *scanPlan, cols []Column, rows int, dst []T) ([]T, error) {
 	from := len(dst)
-	for row := range r.Len() {
-		var v T
-		rv := reflect.ValueOf(&v).Elem()
-		if t.Kind() == reflect.Pointer {
-			rv.Set(reflect.New(st))
+	for row := range rows {
+		var zero T
+		dst = append(dst, zero)
+		rv := reflect.ValueOf(&dst[len(dst)-1]).Elem()
+		if p.pointer {
+			rv.Set(reflect.New(p.of))
 			rv = rv.Elem()
 		}
-		for i := range fields {
-			if err := fields[i].scan(rv.FieldByIndex(fields[i].index), cols[i], row); err != nil {
-				return dst[:from], fmt.Errorf("field %s of %s: %w", fields[i].field, st, err)
+		for i := range p.fields {
+			f := &p.fields[i]
+			if err := f.scan(rv.FieldByIndex(f.index), &cols[i], row); err != nil {
+				return dst[:from], p.named(i, err)
 			}
 		}
-		dst = append(dst, v)
 	}
 	return dst, nil
+}
+
+// Binding is a struct type that is bound to the columns of a prepared query: see [Bind]. It is safe for concurrent use.
+type Binding[T any] struct {
+	plan   *scanPlan
+	query  *Prepared
+	places []int // of each field's column in the answers
+}
+
+// Bind checks when a program starts that answers of q can be scanned into T: every tag names a column, and every field can
+// hold the column's type. All problems are reported together. [Binding.Scan] then does what [ScanInto] does, without looking
+// anything up again.
+func Bind[T any](q *Prepared) (*Binding[T], error) {
+	p, err := scanPlanOf(reflect.TypeFor[T]())
+	if err != nil {
+		return nil, err
+	}
+	if q == nil {
+		return nil, feasterr.Invalid("feast.Bind needs a prepared query, and got nil")
+	}
+	b := &Binding[T]{plan: p, query: q, places: make([]int, len(p.fields))}
+	var errs []error
+	for i := range p.fields {
+		f := &p.fields[i]
+		at, err := f.find(q.columns())
+		if err == nil {
+			typ, name := q.column(at)
+			b.places[i], err = at, f.fits(name, typ)
+		}
+		if err != nil {
+			errs = append(errs, p.named(i, err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Scan appends the rows of r to dst, as [ScanInto] does; r must be an answer of the query that was bound. Where dst has
+// room, only what a field refers to is allocated: text, slices, pointers.
+func (b *Binding[T]) Scan(r *OnlineResponse, dst []T) ([]T, error) {
+	if r == nil || r.plan == nil {
+		return dst, feasterr.Invalid("Scan needs an answer, and the response is empty")
+	}
+	if r.plan.Promised() != b.query.promise {
+		return dst, feasterr.Invalid("Scan: the response is an answer of another query than the one that was bound")
+	}
+	cols := binders.Get().(*[]Column)
+	defer func() {
+		clear(*cols)
+		binders.Put(cols)
+	}()
+	*cols = (*cols)[:0]
+	for _, at := range b.places {
+		*cols = append(*cols, r.column(at))
+	}
+	return scanRows(b.plan, *cols, r.rows, dst)
+}
+
+// binders keeps memory of [Binding.Scan].
+var binders = sync.Pool{New: func() any { return new([]Column) }}
+
+// columns iterates over the names and views of the answers' columns.
+func (p *Prepared) columns() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for _, k := range p.promise.Keys() {
+			if !yield(k, "") {
+				return
+			}
+		}
+		for i := range p.promise.Columns {
+			if c := &p.promise.Columns[i]; !yield(c.Name, c.View) {
+				return
+			}
+		}
+	}
+}
+
+// column returns the type of a column of the answers, [types.Invalid] where the values decide, and its name.
+func (p *Prepared) column(at int) (types.Type, string) {
+	keys := p.promise.Keys()
+	if at < len(keys) {
+		return p.promise.KeyType(keys[at]), keys[at]
+	}
+	c := &p.promise.Columns[at-len(keys)]
+	return c.Type, c.Name
+}
+
+// scanPlan is what there is to know of a struct type. It is immutable.
+type scanPlan struct {
+	of      reflect.Type // the struct
+	pointer bool         // rows are pointers to it
+	fields  []scanField
+	err     error
+}
+
+var scanPlans sync.Map // reflect.Type -> *scanPlan
+
+func scanPlanOf(t reflect.Type) (*scanPlan, error) {
+	if p, ok := scanPlans.Load(t); ok {
+		return p.(*scanPlan), p.(*scanPlan).err
+	}
+	p := &scanPlan{of: t}
+	if t.Kind() == reflect.Pointer {
+		p.of, p.pointer = t.Elem(), true
+	}
+	if p.of.Kind() == reflect.Struct {
+		p.fields, p.err = scanFields(p.of)
+	} else {
+		p.err = feasterr.Invalid("feast.Scan fills structs, not %s", t)
+	}
+	scanPlans.Store(t, p)
+	return p, p.err
+}
+
+// named puts the field's name into an error.
+func (p *scanPlan) named(field int, err error) error {
+	return fmt.Errorf("field %s of %s: %w", p.fields[field].field, p.of, err)
 }
 
 // scanField is a struct field with a feast tag.
 type scanField struct {
 	field    string
+	typ      reflect.Type
 	index    []int
 	view     string
 	name     string
@@ -78,6 +201,7 @@ type scanField struct {
 	status   bool
 	time     bool
 	fallback *string
+	plain    bool // a scalar that converts by its kind alone, or a sql.Null of one
 }
 
 func scanFields(st reflect.Type) ([]scanField, error) {
@@ -88,7 +212,7 @@ func scanFields(st reflect.Type) ([]scanField, error) {
 			continue
 		}
 		name, options, _ := strings.Cut(tag, ",")
-		s := scanField{field: f.Name, index: f.Index, name: name}
+		s := scanField{field: f.Name, typ: f.Type, index: f.Index, name: name, plain: plainField(f.Type)}
 		if view, feature, ok := strings.Cut(name, ":"); ok {
 			s.view, s.name = view, feature
 		}
@@ -126,18 +250,29 @@ func scanFields(st reflect.Type) ([]scanField, error) {
 	return out, nil
 }
 
-// column finds the field's column. A view in the tag has to be the column's; with full names, either form names it.
-func (f *scanField) column(r *OnlineResponse) (*Column, error) {
-	if f.view == "" {
-		return r.Column(f.name)
-	}
-	for i := range r.width() {
-		c := r.at(i)
-		if c.View() == f.view && (c.Name() == f.name || c.Name() == f.view+"__"+f.name) {
-			return c, nil
+// find returns the position of the field's column among those of an answer, which are names and views. A view in the tag
+// has to be the column's; with full names, either form names it.
+func (f *scanField) find(columns iter.Seq2[string, string]) (int, error) {
+	i := 0
+	for name, view := range columns {
+		if f.view == "" && name == f.name || f.view != "" && view == f.view && (name == f.name || name == f.view+"__"+f.name) {
+			return i, nil
 		}
+		i++
 	}
-	return nil, &feasterr.NotFoundError{Kind: "column", Name: f.view + ":" + f.name, In: "the response"}
+	missing := &feasterr.NotFoundError{Kind: "column", Name: f.name, In: "the response"}
+	if f.view != "" {
+		missing.Name = f.view + ":" + f.name
+		return -1, missing
+	}
+	missing.Near = feasterr.Near(f.name, func(yield func(string) bool) {
+		for name := range columns {
+			if !yield(name) {
+				return
+			}
+		}
+	})
+	return -1, missing
 }
 
 func (f *scanField) scan(dst reflect.Value, c *Column, row int) error {
@@ -148,6 +283,8 @@ func (f *scanField) scan(dst reflect.Value, c *Column, row int) error {
 	case f.time:
 		dst.Set(reflect.ValueOf(c.EventTime(row)))
 		return nil
+	case f.plain && assignCell(dst, c.data, row):
+		return nil
 	}
 	v := c.Any(row)
 	if n, ok := v.(int64); ok && c.Type() == types.UnixTimestamp && n == types.NullUnixTimestamp {
@@ -156,7 +293,7 @@ func (f *scanField) scan(dst reflect.Value, c *Column, row int) error {
 	if v == nil {
 		switch {
 		case f.required:
-			return &feasterr.RequestError{Column: c.Name(), Row: row, Msg: fmt.Sprintf("is required and has status %s", c.Status(row))}
+			return &feasterr.MissingValueError{Column: c.Name(), Row: row, Status: c.Status(row).String()}
 		case f.fallback != nil:
 			if err := setText(dst, *f.fallback); err != nil {
 				return feasterr.Invalid("default %q: %w", *f.fallback, err)
@@ -168,6 +305,158 @@ func (f *scanField) scan(dst reflect.Value, c *Column, row int) error {
 		return &feasterr.TypeMismatchError{Column: c.Name(), Want: dst.Type().String(), Have: fmt.Sprintf("%T", v), Row: row}
 	}
 	return nil
+}
+
+var (
+	sqlScanner      = reflect.TypeFor[sql.Scanner]()
+	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+// plainField reports whether assignCell can fill fields of a type.
+func plainField(t reflect.Type) bool {
+	if isSQLNull(t) {
+		return plainField(t.Field(0).Type)
+	}
+	if t == reflect.TypeFor[time.Time]() {
+		return true
+	}
+	p := reflect.PointerTo(t)
+	return (t.Kind() >= reflect.Bool && t.Kind() <= reflect.Float64 && t.Kind() != reflect.Uintptr || t.Kind() == reflect.String) &&
+		!p.Implements(sqlScanner) && !p.Implements(textUnmarshaler)
+}
+
+// isSQLNull reports whether a type is one of database/sql that may be null: a value and Valid.
+func isSQLNull(t reflect.Type) bool {
+	return t.PkgPath() == "database/sql" && t.Kind() == reflect.Struct && t.NumField() == 2 && t.Field(1).Name == "Valid"
+}
+
+// assignCell is assign for the cells of a column that are plain scalars, without a value in between. It reports false, and
+// does nothing, where it is not for such a cell.
+func assignCell(dst reflect.Value, c *types.Column, row int) bool {
+	switch dst.Kind() {
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		n, ok := types.ValueAt[int64](c, row)
+		if !ok || dst.OverflowInt(n) {
+			return false
+		}
+		dst.SetInt(n)
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		n, ok := types.ValueAt[int64](c, row)
+		if !ok || n < 0 || dst.OverflowUint(uint64(n)) {
+			return false
+		}
+		dst.SetUint(uint64(n))
+	case reflect.Float64:
+		f, ok := types.ValueAt[float64](c, row)
+		if !ok {
+			return false
+		}
+		dst.SetFloat(f)
+	case reflect.Float32:
+		f, ok := types.ValueAt[float32](c, row)
+		if !ok {
+			return false
+		}
+		dst.SetFloat(float64(f))
+	case reflect.Bool:
+		b, ok := types.ValueAt[bool](c, row)
+		if !ok {
+			return false
+		}
+		dst.SetBool(b)
+	case reflect.String:
+		if t := c.Type(); c.Mixed() || t != types.String && t != types.Decimal && t != types.JSON {
+			return false
+		}
+		s, ok := types.ValueAt[string](c, row)
+		if !ok {
+			return false
+		}
+		dst.SetString(s)
+	case reflect.Struct:
+		if dst.NumField() == 2 { // a sql.Null
+			if !assignCell(dst.Field(0), c, row) {
+				return false
+			}
+			dst.Field(1).SetBool(true)
+			return true
+		}
+		n, ok := types.ValueAt[int64](c, row)
+		if !ok || c.Mixed() || c.Type() != types.UnixTimestamp {
+			return false
+		}
+		at, _ := reflect.TypeAssert[*time.Time](dst.Addr())
+		*at = time.Unix(n, 0).UTC()
+	default:
+		return false
+	}
+	return true
+}
+
+// fits reports why a field cannot hold the values of a column of a type.
+func (f *scanField) fits(column string, t types.Type) error {
+	if f.status || f.time || t == types.Invalid || fitsType(f.typ, t) {
+		return nil
+	}
+	return &feasterr.TypeMismatchError{Column: column, Want: f.typ.String(), Have: t.String(), Row: -1}
+}
+
+// fitsType tries a value of each column type on a field. Types that read text themselves are left to their values.
+func fitsType(field reflect.Type, t types.Type) bool {
+	for field.Kind() == reflect.Pointer {
+		field = field.Elem()
+	}
+	p := reflect.PointerTo(field)
+	if p.Implements(sqlScanner) && !isSQLNull(field) || p.Implements(textUnmarshaler) && isText(t) {
+		return true
+	}
+	return assign(reflect.New(field).Elem(), sample(t), t)
+}
+
+// sample returns a value as [Column.Any] does for a column of a type.
+func sample(t types.Type) any {
+	c := types.NewColumn("", t, 1)
+	var v any
+	switch {
+	case t == types.Bytes || t == types.PdfBytes || t == types.ImageBytes:
+		v = []byte{}
+	case t == types.JSON:
+		v = "null"
+	case t == types.UUID || t == types.TimeUUID:
+		v = [16]byte{}
+	case t == types.ZonedTimestamp:
+		v = time.Unix(0, 0).UTC()
+	case t == types.Map || t == types.Struct:
+		v = map[string]any{}
+	case t == types.MapList || t == types.StructList:
+		return []map[string]any{{}}
+	case t == types.ScalarMap:
+		return []types.MapEntry{}
+	case t == types.ValueList || t == types.ValueSet:
+		return []any{}
+	case t == types.JSONList:
+		v = []string{"null"}
+	case t.Elem() != types.Invalid:
+		return sampleList(t)
+	case t.Numeric() && t != types.Bool:
+		v = 0
+	case t == types.Bool:
+		v = false
+	default:
+		v = "0"
+	}
+	if c.SetNative(0, v) != nil {
+		return nil
+	}
+	return c.Any(0)
+}
+
+// sampleList returns a list of one element.
+func sampleList(t types.Type) any {
+	elem := reflect.ValueOf(sample(t.Elem()))
+	list := reflect.MakeSlice(reflect.SliceOf(elem.Type()), 1, 1)
+	list.Index(0).Set(elem)
+	return list.Interface()
 }
 
 // assign stores a value as [Column.Any] returns it, when the field can hold it without loss.

@@ -186,7 +186,7 @@ func (s *spine) batch() (arrow.RecordBatch, error) {
 	slices.Sort(rows)
 	fields := []arrow.Field{{Name: plan.EventTimestamp, Type: arrowconv.Timestamp, Nullable: true}}
 	for i, name := range s.keys {
-		dt := arrow.DataType(arrow.Null)
+		var dt arrow.DataType = arrow.Null
 		if i < len(s.types) {
 			var err error
 			if dt, err = arrowconv.DataType(s.types[i], ""); err != nil {

@@ -693,7 +693,7 @@ func TestWriteAllocates(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if allocs > 10 { // of n rows with seven values
+	if allocs > 64 { // one per value would be thousands; the race detector drops pooled memory now and then
 		t.Errorf("%v allocations", allocs)
 	}
 	t.Logf("%v allocations for %d rows", allocs, n)

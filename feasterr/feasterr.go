@@ -235,6 +235,40 @@ func (e *PartialError) Unwrap() []error {
 
 func (e *PartialError) names() []string { return slices.Sorted(maps.Keys(e.Views)) }
 
+// MissingValueError says that a value which the caller requires is not there. It is an [ErrNotFound].
+type MissingValueError struct {
+	Column string
+	Row    int
+	Status string // what there is instead: "NOT_FOUND", "NULL_VALUE" or "OUTSIDE_MAX_AGE"
+}
+
+// Error implements error.
+func (e *MissingValueError) Error() string {
+	return fmt.Sprintf("column %q, row %d: is required and has status %s", e.Column, e.Row, e.Status)
+}
+
+// Is reports whether target is [ErrNotFound].
+func (e *MissingValueError) Is(target error) bool { return target == ErrNotFound }
+
+// TransformError says that the function which computes an on-demand feature view failed or panicked. It carries the
+// function's own error.
+type TransformError struct {
+	View string
+	Row  int // negative when the function does not compute row by row, or panicked
+	Err  error
+}
+
+// Error implements error.
+func (e *TransformError) Error() string {
+	if e.Row >= 0 {
+		return fmt.Sprintf("on-demand feature view %q, row %d: %v", e.View, e.Row, e.Err)
+	}
+	return fmt.Sprintf("on-demand feature view %q: %v", e.View, e.Err)
+}
+
+// Unwrap returns the function's error.
+func (e *TransformError) Unwrap() error { return e.Err }
+
 // NotLinkedError says that a configured driver type is not part of this program, and which import adds it. It is
 // an [ErrUnsupported].
 type NotLinkedError struct {

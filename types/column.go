@@ -349,9 +349,12 @@ func (c *Column) CopyCell(dst, src int) {
 	}
 }
 
-// CopyFrom makes a cell equal to the same row's cell of other, a column of the same type. It fails, and leaves the cell
+// CopyFrom makes a cell equal to the same row's cell of other; it panics when that is of another type. It fails, and leaves the cell
 // empty, only when the column would grow beyond 4 GiB. other may be reused afterwards.
 func (c *Column) CopyFrom(other *Column, row int) error {
+	if c.typ != other.typ {
+		c.wrongSetter()
+	}
 	if other.states()[row]&stateOdd != 0 {
 		c.setOdd(row, other.odd(row), false) // never written again, so that both may keep it
 		c.states()[row] = other.states()[row]

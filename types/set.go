@@ -16,31 +16,65 @@ import (
 // another type, as an index out of range does: the caller has looked at [Column.Type].
 
 // SetInt64 stores an Int64 or UnixTimestamp (seconds).
-func (c *Column) SetInt64(row int, v int64) { c.setInt64(row, v) }
+func (c *Column) SetInt64(row int, v int64) {
+	c.holds(storeInt64)
+	c.setInt64(row, v)
+}
 
 // SetInt32 stores an Int32.
-func (c *Column) SetInt32(row int, v int32) { c.i32()[row], c.states()[row] = v, byte(Present) }
+func (c *Column) SetInt32(row int, v int32) {
+	c.holds(storeInt32)
+	c.i32()[row], c.states()[row] = v, byte(Present)
+}
 
 // SetFloat64 stores a Float64.
-func (c *Column) SetFloat64(row int, v float64) { c.f64()[row], c.states()[row] = v, byte(Present) }
+func (c *Column) SetFloat64(row int, v float64) {
+	c.holds(storeFloat64)
+	c.f64()[row], c.states()[row] = v, byte(Present)
+}
 
 // SetFloat32 stores a Float32.
-func (c *Column) SetFloat32(row int, v float32) { c.f32()[row], c.states()[row] = v, byte(Present) }
+func (c *Column) SetFloat32(row int, v float32) {
+	c.holds(storeFloat32)
+	c.f32()[row], c.states()[row] = v, byte(Present)
+}
 
 // SetBool stores a Bool.
-func (c *Column) SetBool(row int, v bool) { c.bools()[row], c.states()[row] = v, byte(Present) }
+func (c *Column) SetBool(row int, v bool) {
+	c.holds(storeBool)
+	c.bools()[row], c.states()[row] = v, byte(Present)
+}
 
 // SetString stores text in a String, JSON, Decimal, UUID or TimeUUID column, which copies it. Text that is not UTF-8 is an
 // error, since Feast could not read it back.
 func (c *Column) SetString(row int, s string) error {
+	c.holds(storeBytes)
 	if !utf8.ValidString(s) {
 		return errUTF8
 	}
 	return c.put(row, unsafe.Slice(unsafe.StringData(s), len(s))) // which only copies
 }
 
+// SetTime stores a UnixTimestamp, its fraction of a second cut toward zero as Feast does.
+func (c *Column) SetTime(row int, t time.Time) { c.SetInt64(row, unixSeconds(t)) }
+
 // SetBytes stores a Bytes cell and copies it.
-func (c *Column) SetBytes(row int, b []byte) error { return c.put(row, b) }
+func (c *Column) SetBytes(row int, b []byte) error {
+	c.holds(storeBytes)
+	return c.put(row, b)
+}
+
+// holds panics when the column's cells are no s: writing others would go past the column's memory.
+func (c *Column) holds(s store) {
+	if c.store != s {
+		c.wrongSetter()
+	}
+}
+
+//go:noinline
+func (c *Column) wrongSetter() {
+	panic(fmt.Sprintf("types: column %q is %s and was set as another type", c.Name(), c.typ)) //nolint:forbidigo // a fault of the program
+}
 
 // Infer returns the type that Feast infers for a native value: [Invalid] for nil and for what it cannot store.
 func Infer(v any) Type {

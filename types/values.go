@@ -70,6 +70,13 @@ func Values[T Native](c *Column) ([]T, error) {
 	return out, nil
 }
 
+// ValueAt returns a scalar cell as T: of the types that [Values] reads as T, without looking at other rows. ok is false
+// where there is no value, and where it is of another type. A string is a copy; []byte aliases the column.
+func ValueAt[T Native](c *Column, row int) (v T, ok bool) {
+	x, ok := c.scalar(row)
+	return v, ok && widen(&v, x)
+}
+
 // copyStrings copies the text of all cells at once.
 func (c *Column) copyStrings(dst []string) {
 	size := 0

@@ -25,18 +25,34 @@ const noTTL = 30 * 24 * time.Hour
 
 // Historical is a resolved query for training data.
 type Historical struct {
-	// Views are those that are read, in order of first mention, each with its features in order of mention.
+	// Views are those that are read, in order of first mention, each with its features in order of mention. Views that
+	// only on-demand views need come last, with all features that those declare, which are answered too, as in Feast.
 	Views    []offline.JoinView
-	Features []string // references in order of mention, by projection: "renamed:conv_rate"
-	names    []string // of feature columns
+	Computed []HistoricalComputed // on-demand views, in order of first mention
+	Features []string             // references in order of mention, by projection: "renamed:conv_rate"
+	names    []string             // of feature columns
 }
 
-// ResolveHistorical resolves a query for training data. It does no I/O. All problems of one kind are reported together.
-func ResolveHistorical(snap *registry.Snapshot, q Query, versioning bool) (*Historical, error) {
-	r := &resolver{
-		snap: snap, byName: map[string]*use{},
-		opts: Options{Versioning: versioning, Store: online.Info{Versioned: true}},
-	}
+// HistoricalComputed is an on-demand view that is computed from joined rows.
+type HistoricalComputed struct {
+	*Computed
+	Columns []string // by input of the function: the column of the rows
+	Answers []HistoricalAnswer
+	data    []string // columns of request data, which the entity rows have to have
+}
+
+// HistoricalAnswer is a computed column that is answered.
+type HistoricalAnswer struct {
+	Name   string
+	Output int    // of the function
+	Inner  string // completes its type, see registry.Field
+}
+
+// ResolveHistorical resolves a query for training data; of the options versions, key version and functions matter. It does no
+// I/O. All problems of one kind are reported together.
+func ResolveHistorical(snap *registry.Snapshot, q Query, o Options) (*Historical, error) {
+	o.Store = online.Info{Versioned: true} // no store keeps a view from having its versions here
+	r := &resolver{snap: snap, byName: map[string]*use{}, opts: o}
 	var err error
 	if q.Service != "" {
 		err = r.service(q.Service)
@@ -48,9 +64,13 @@ func ResolveHistorical(snap *registry.Snapshot, q Query, versioning bool) (*Hist
 	}
 	p := &Historical{}
 	var errs []error
+	for _, u := range slices.Clone(r.uses) {
+		if od, ok := u.view.(*registry.OnDemandFeatureView); ok {
+			errs = append(errs, r.historicalSources(u, od))
+		}
+	}
 	for _, u := range r.uses {
 		if u.info.Kind == registry.KindOnDemandFeatureView {
-			errs = append(errs, r.onDemand(u))
 			continue
 		}
 		view, err := r.joinView(u, q.FullNames)
@@ -63,6 +83,19 @@ func ResolveHistorical(snap *registry.Snapshot, q Query, versioning bool) (*Hist
 			p.names = append(p.names, f.Name)
 		}
 	}
+	for _, u := range r.uses {
+		if od, ok := u.view.(*registry.OnDemandFeatureView); ok && u.computed != nil {
+			c, err := r.historicalComputed(u, od, q.FullNames)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			p.Computed = append(p.Computed, c)
+			for _, a := range c.Answers {
+				p.names = append(p.names, a.Name)
+			}
+		}
+	}
 	for _, f := range r.flat {
 		p.Features = append(p.Features, f.use.name+":"+f.feature)
 	}
@@ -70,6 +103,74 @@ func ResolveHistorical(snap *registry.Snapshot, q Query, versioning bool) (*Hist
 		return nil, err
 	}
 	return p, r.collisions(q.FullNames)
+}
+
+// historicalSources resolves an on-demand view, which is computed here whether or not it is stored online, and adds the
+// features of its sources that are not asked for.
+func (r *resolver) historicalSources(u *use, od *registry.OnDemandFeatureView) (err error) {
+	for _, f := range r.flat {
+		if f.use == u && !hasFeature(u.info.Features, f.feature) {
+			return r.noFeature(u, f.feature)
+		}
+	}
+	if u.computed, err = ResolveComputed(r.snap, od, r.opts); err != nil {
+		return err
+	}
+	for i := range od.Sources {
+		p := &od.Sources[i]
+		s, err := r.sourceUse(od, p, r.uses)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(r.uses, s) {
+			r.uses = append(r.uses, s)
+		}
+		u.sources = append(u.sources, s)
+		features := p.Features
+		if len(features) == 0 {
+			features = s.info.Features
+		}
+		for _, f := range features {
+			if ref := (flatRef{s, f.Name}); !slices.Contains(r.flat, ref) {
+				r.flat = append(r.flat, ref)
+			}
+		}
+	}
+	return nil
+}
+
+// historicalComputed says which columns a function reads and which it answers.
+func (r *resolver) historicalComputed(u *use, od *registry.OnDemandFeatureView, full bool) (HistoricalComputed, error) {
+	c := HistoricalComputed{Computed: u.computed}
+	for _, in := range u.computed.Inputs {
+		switch {
+		case in.Source >= 0:
+			c.Columns = append(c.Columns, outputName(flatRef{u.sources[in.Source], in.Feature}, full))
+		case in.Key.Request != "":
+			c.Columns = append(c.Columns, in.Key.Request)
+		default:
+			c.Columns = append(c.Columns, in.Feature)
+		}
+	}
+	for _, s := range od.RequestSources { // all of it has to be there, as in Feast
+		for _, f := range requestSchema(s) {
+			c.data = append(c.data, f.Name)
+		}
+	}
+	var errs []error
+	for _, f := range r.flat {
+		if f.use != u {
+			continue
+		}
+		column, err := r.computedColumn(f, full)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		at := slices.IndexFunc(od.Schema, func(x registry.Field) bool { return x.Name == f.feature })
+		c.Answers = append(c.Answers, HistoricalAnswer{Name: column.Name, Output: column.Feature, Inner: od.Schema[at].Inner})
+	}
+	return c, errors.Join(errs...)
 }
 
 // joinView says where the features of a projection come from.
@@ -178,6 +279,17 @@ func (p *Historical) CheckEntities(names []string) error {
 			errs = append(errs, missingKeys(v.Name, missing, names))
 		}
 	}
+	for _, c := range p.Computed {
+		var missing []string
+		for _, name := range c.data {
+			if !slices.Contains(names, name) {
+				missing = append(missing, name)
+			}
+		}
+		if len(missing) > 0 {
+			errs = append(errs, missingData([]string{c.View}, missing, names))
+		}
+	}
 	for i, name := range names {
 		switch {
 		case slices.Contains(p.names, name):
@@ -192,6 +304,9 @@ func (p *Historical) CheckEntities(names []string) error {
 // Keys returns the join keys that all views share, by the names of the entity rows, in the first view's order. Views with
 // different keys cannot do without entity rows: that is an error.
 func (p *Historical) Keys() ([]string, error) {
+	if len(p.Views) == 0 {
+		return nil, feasterr.Invalid("the features are computed from entity rows alone: give entity rows")
+	}
 	var all [][]string
 	for _, v := range p.Views {
 		var keys []string

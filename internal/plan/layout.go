@@ -18,6 +18,7 @@ type Layout struct {
 	Fields  []types.Field // of Columns
 	Echo    int           // the first so many of Columns are answered
 	Sets    [][]int       // by key set: for each join key an index of Columns; nil: no row can be found
+	Data    []int         // by element of [Online].Data an index of Columns
 }
 
 // IsKey reports whether a column is part of an entity key that is looked up, and not only answered.
@@ -35,6 +36,7 @@ type EntityColumn struct {
 	Source int        // index of Names; negative: the request has no such column
 	Name   string     // as answered
 	Type   types.Type // Invalid: inferred from the values
+	Data   bool       // request data, which may be null
 }
 
 // Bind lays a request's columns out. With all, every column that names a join key of the project is answered, in the
@@ -72,6 +74,7 @@ func (p *Online) Bind(names []string, all, partial bool) (*Layout, error) {
 			errs = append(errs, missingKeys(set.View, missing, names))
 		}
 	}
+	errs = append(errs, p.bindData(l)...)
 	if len(names) == 0 && len(errs) == 0 {
 		return nil, p.NoRows()
 	}
@@ -84,14 +87,77 @@ func (p *Online) Bind(names []string, all, partial bool) (*Layout, error) {
 	return l, nil
 }
 
-func missingKeys(view string, missing, names []string) error {
-	given := "no columns are given"
-	if len(names) > 0 {
-		given = "given are " + strings.Join(names, ", ")
+// bindData finds the columns that functions of on-demand views read from the request.
+func (p *Online) bindData(l *Layout) (errs []error) {
+	var missing, views []string
+	for _, d := range p.Data {
+		if d.Key.Request != "" {
+			source := p.source(l.Names, d.Key)
+			if source < 0 && !p.inSet(d.Key) { // else it is reported already, or allowed
+				errs = append(errs, missingKeys(d.View, []string{d.Key.Request}, l.Names))
+			}
+			l.Data = append(l.Data, l.column(source, d.Key))
+			continue
+		}
+		source := slices.Index(l.Names, d.Name)
+		if source < 0 {
+			if !slices.Contains(missing, d.Name) {
+				missing = append(missing, d.Name)
+			}
+			if !slices.Contains(views, d.View) {
+				views = append(views, d.View)
+			}
+			continue
+		}
+		l.Data = append(l.Data, len(l.Columns))
+		l.Columns = append(l.Columns, EntityColumn{Source: source, Name: d.Name, Type: d.Type, Data: true})
+	}
+	if len(missing) == 0 {
+		return errs
+	}
+	return append(errs, missingData(views, missing, l.Names))
+}
+
+// missingData says that on-demand views lack request data.
+func missingData(views, missing, names []string) error {
+	need := fmt.Sprintf("on-demand feature view %q needs", views[0])
+	if len(views) > 1 {
+		need = fmt.Sprintf("on-demand feature views %q need", views)
 	}
 	return &feasterr.RequestError{
 		Column: missing[0], Row: -1,
-		Msg: fmt.Sprintf("feature view %q needs join key %s, and the entity rows have no such column (%s)", view, strings.Join(missing, ", "), given),
+		Msg: fmt.Sprintf("%s request data %s, and the entity rows have no such %s (%s)", need, strings.Join(missing, ", "), plural(len(missing), "column"), given(names)),
+	}
+}
+
+// inSet reports whether a join key is part of a key that is looked up.
+func (p *Online) inSet(k JoinKey) bool {
+	for _, set := range p.Sets {
+		if slices.ContainsFunc(set.Keys, func(x JoinKey) bool { return x.Request == k.Request }) {
+			return true
+		}
+	}
+	return false
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return noun
+	}
+	return noun + "s"
+}
+
+func given(names []string) string {
+	if len(names) == 0 {
+		return "no columns are given"
+	}
+	return "given are " + strings.Join(names, ", ")
+}
+
+func missingKeys(view string, missing, names []string) error {
+	return &feasterr.RequestError{
+		Column: missing[0], Row: -1,
+		Msg: fmt.Sprintf("feature view %q needs join key %s, and the entity rows have no such column (%s)", view, strings.Join(missing, ", "), given(names)),
 	}
 }
 
@@ -146,6 +212,13 @@ func (p *Online) echoKeys(l *Layout) {
 				}
 			}
 		}
+		if c.Source < 0 {
+			for _, d := range p.Data {
+				if d.Key.Request == name {
+					c.Source, c.Type = p.source(l.Names, d.Key), d.Type
+				}
+			}
+		}
 		l.Columns = append(l.Columns, c)
 	}
 	l.Echo = len(l.Columns)
@@ -165,7 +238,7 @@ func (p *Online) source(names []string, k JoinKey) int {
 // column returns the converted column of a source for a key, adding it when there is none of the key's type yet.
 func (l *Layout) column(source int, k JoinKey) int {
 	for i, c := range l.Columns {
-		if c.Source == source && (c.Type == k.Type || k.Type == types.Invalid) {
+		if c.Source == source && !c.Data && (c.Type == k.Type || k.Type == types.Invalid) {
 			return i
 		}
 	}

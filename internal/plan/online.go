@@ -32,6 +32,7 @@ type Options struct {
 	WhileMaterializing bool // serve_features_while_materializing
 	KeyVersion         int  // entity key serialization
 	Store              online.Info
+	Functions          map[string]*Function // of on-demand views, by name
 }
 
 // Online is a resolved query.
@@ -41,9 +42,14 @@ type Online struct {
 	Read    *online.ReadPlan
 	TTL     []time.Duration // by table, 0: never expires
 	Sets    []KeySet        // by group of Read
-	Views   []ViewVersion   // distinct views in order of first mention
+	Views   []ViewVersion   // distinct views that are read, in order of first mention
 
-	keys  []string          // request names of all join keys that the query needs, in order of first mention
+	Computed []*Computed // on-demand views, in order of first mention
+	Data     []Data      // what requests bring for them
+
+	keys     []string // request names of all join keys that the query needs, in order of first mention
+	promised *Online  // the plan whose columns this one keeps; nil: its own
+
 	known map[string]string // request column to the join key it is answered as: all of the project, and renamed ones
 }
 
@@ -52,9 +58,19 @@ type Column struct {
 	Name    string // as answered
 	View    string // projection it comes from
 	Type    types.Type
-	Inner   string // completes Type, see registry.Field
-	Table   *online.Table
-	Feature int // index of Table.Features
+	Inner   string        // completes Type, see registry.Field
+	Table   *online.Table // nil for a feature that is computed
+	Feature int           // index of Table.Features, or of the outputs of Computed
+
+	Computed *Computed
+}
+
+// feature returns the feature's own name.
+func (c *Column) feature() string {
+	if c.Table == nil {
+		return c.Computed.Outputs[c.Feature].Name
+	}
+	return c.Table.Features[c.Feature].Name
 }
 
 // ViewVersion is a view that the query reads, and the version it reads: 0 when the view has none.
@@ -87,11 +103,15 @@ type use struct {
 	shown   int               // version for metadata
 	keyMap  map[string]string // stored join key to request name
 	table   *online.Table
+
+	computed *Computed // of an on-demand view with a function
+	sources  []*use    // of it, those that the function reads
+	err      error     // why it cannot be computed
 }
 
 // ResolveOnline resolves a query. It does no I/O. All problems of one kind are reported together.
 func ResolveOnline(snap *registry.Snapshot, q Query, o Options) (*Online, error) {
-	r := &resolver{snap: snap, opts: o, byName: map[string]*use{}}
+	r := &resolver{snap: snap, opts: o, promised: q.Promise != nil, byName: map[string]*use{}}
 	var err error
 	if q.Service != "" {
 		err = r.service(q.Service)
@@ -106,6 +126,7 @@ func ResolveOnline(snap *registry.Snapshot, q Query, o Options) (*Online, error)
 			return nil, err
 		}
 	}
+	r.sources()
 	if err := r.servable(); err != nil {
 		return nil, err
 	}
@@ -127,7 +148,7 @@ func (r *resolver) keep(columns []Column) error {
 	var flat []flatRef
 	var uses []*use
 	for _, c := range columns {
-		ref := flatRef{r.byName[c.View], c.Table.Features[c.Feature].Name}
+		ref := flatRef{r.byName[c.View], c.feature()}
 		if ref.use == nil || !slices.Contains(r.flat, ref) {
 			return &feasterr.SchemaChangedError{Column: c.Name, Was: c.Type.String()}
 		}
@@ -141,11 +162,12 @@ func (r *resolver) keep(columns []Column) error {
 }
 
 type resolver struct {
-	snap   *registry.Snapshot
-	opts   Options
-	uses   []*use
-	byName map[string]*use
-	flat   []flatRef // features in request order
+	snap     *registry.Snapshot
+	opts     Options
+	promised bool
+	uses     []*use
+	byName   map[string]*use
+	flat     []flatRef // features in request order
 }
 
 type flatRef struct {
@@ -215,7 +237,8 @@ func (r *resolver) use(view string, version int) (*use, error) {
 	if r.opts.Versioning && r.opts.Store.Versioned {
 		u.version = u.shown
 	}
-	if version >= 0 && !r.opts.Store.Versioned {
+	od, _ := u.view.(*registry.OnDemandFeatureView)
+	if computed := od != nil && !od.WriteToOnlineStore; version >= 0 && !r.opts.Store.Versioned && !computed {
 		return nil, feasterr.Unsupported("feature view %s@v%d: online store %q keeps one version of a view; ask for %s", view, version, r.opts.Store.Name, view)
 	}
 	return u, nil
@@ -322,14 +345,14 @@ func outputName(f flatRef, full bool) string {
 
 // plan lays out tables, key sets and columns.
 func (r *resolver) plan(q Query) (*Online, error) {
-	p := &Online{Service: q.Service, known: map[string]string{}}
+	p := &Online{Service: q.Service, promised: q.Promise, known: map[string]string{}}
 	r.knownKeys(p)
 	var groups [][]*online.Table
 	byKeys := map[string]int{}
 	var errs []error
 	for _, u := range r.uses {
 		if od, ok := u.view.(*registry.OnDemandFeatureView); ok && !od.WriteToOnlineStore {
-			errs = append(errs, r.onDemand(u))
+			errs = append(errs, r.uncomputed(u))
 			continue
 		}
 		table, set, err := StoredTable(u.view, u.version, r.snap.ProjectName(), r.snap.Entity, r.opts.KeyVersion)
@@ -350,23 +373,21 @@ func (r *resolver) plan(q Query) (*Online, error) {
 		}
 		groups[g] = append(groups[g], u.table)
 		for _, k := range set.Keys {
-			if k.Request == "" {
-				continue
-			}
-			p.known[k.Request] = k.Request
-			if !slices.Contains(p.keys, k.Request) {
-				p.keys = append(p.keys, k.Request)
-			}
+			p.needs(k)
 		}
 		if !slices.ContainsFunc(p.Views, func(v ViewVersion) bool { return v.Name == u.bare }) {
 			p.Views = append(p.Views, ViewVersion{u.bare, u.shown})
 		}
 	}
 	for _, f := range r.flat {
-		if f.use.table == nil {
+		column := r.column
+		switch {
+		case f.use.computed != nil:
+			column = r.computedColumn
+		case f.use.table == nil: // which is among the errors
 			continue
 		}
-		c, err := r.column(f, q.FullNames)
+		c, err := column(f, q.FullNames)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -375,6 +396,11 @@ func (r *resolver) plan(q Query) (*Online, error) {
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
+	}
+	for _, u := range r.uses {
+		if od, ok := u.view.(*registry.OnDemandFeatureView); ok && u.computed != nil {
+			r.compute(p, u, od)
+		}
 	}
 	p.Read = online.NewReadPlan(groups...)
 	p.TTL = make([]time.Duration, 0, len(r.uses))
@@ -386,16 +412,6 @@ func (r *resolver) plan(q Query) (*Online, error) {
 		}
 	}
 	return p, nil
-}
-
-// onDemand says why an on-demand view cannot be answered.
-func (r *resolver) onDemand(u *use) error {
-	for _, f := range r.flat {
-		if f.use == u && !hasFeature(u.info.Features, f.feature) {
-			return r.noFeature(u, f.feature)
-		}
-	}
-	return feasterr.Unsupported("on-demand feature view %q has no Go function, and its Python function cannot run here: leave the view out of the request", u.info.Name)
 }
 
 func hasFeature(fields []registry.Field, name string) bool {
@@ -461,6 +477,31 @@ func (r *resolver) knownKeys(p *Online) {
 // Keys returns the request names of the join keys that the query needs, in order of first mention.
 func (p *Online) Keys() []string { return p.keys }
 
+// Promised returns the plan of the query as it was prepared, which is this one unless the registry changed since.
+func (p *Online) Promised() *Online {
+	if p.promised != nil {
+		return p.promised
+	}
+	return p
+}
+
+// KeyType returns the type of a join key that the query needs, [types.Invalid] when the values decide.
+func (p *Online) KeyType(request string) types.Type {
+	for _, set := range p.Sets {
+		for _, k := range set.Keys {
+			if k.Request == request {
+				return k.Type
+			}
+		}
+	}
+	for _, d := range p.Data {
+		if d.Key.Request == request {
+			return d.Type
+		}
+	}
+	return types.Invalid
+}
+
 // Index returns the position of a feature column among the feature columns.
 func (p *Online) Index(name string) (int, bool) {
 	i := slices.IndexFunc(p.Columns, func(c Column) bool { return c.Name == name })
@@ -482,6 +523,11 @@ func (p *Online) changed(now *Online) error {
 	}
 	if len(now.keys) > len(p.keys) {
 		return &feasterr.SchemaChangedError{Err: fmt.Errorf("it needs join key %s now", now.keys[len(p.keys)])}
+	}
+	for _, d := range now.Data {
+		if !slices.ContainsFunc(p.Data, func(was Data) bool { return was.Name == d.Name }) {
+			return &feasterr.SchemaChangedError{Err: fmt.Errorf("on-demand feature view %q needs request data %s now", d.View, d.Name)}
+		}
 	}
 	return nil
 }

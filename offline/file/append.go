@@ -101,8 +101,8 @@ func appendToDirectory(ctx context.Context, l location, rows array.RecordReader)
 	}
 	defer old.object.Close()
 	var n int64
-	err = replace(path, func(w io.Writer) error {
-		n, err = writeRows(ctx, w, old.parquet.Schema(), old.metadata(), rows)
+	err = replace(path, func(f *os.File) error {
+		n, err = old.writeLike(ctx, f, rows, false)
 		return err
 	})
 	return n, err
@@ -110,13 +110,46 @@ func appendToDirectory(ctx context.Context, l location, rows array.RecordReader)
 
 func fileName(order uint64) string { return fmt.Sprintf("%s%016x.parquet", newest, order) }
 
-// metadata are the notes of writers that say how to read the columns.
-func (f *dataFile) metadata() map[string]string {
-	out := map[string]string{}
-	for _, kv := range f.meta.KeyValueMetadata {
-		out[kv.Key] = kv.Value
+// physical is the schema of what is written in place of a file's columns: the same levels, names and compression, without
+// annotations and encodings.
+func physical(c *parquet.Column) parquet.Node {
+	var n parquet.Node
+	if c.Leaf() {
+		// All row groups of a column are compressed alike: the library, among others, reads no others.
+		t := c.Type()
+		if logical := t.LogicalType(); logical != nil {
+			if _, null := logical.Value.(*format.NullType); null {
+				t = parquet.Int32Type // with only nulls; the library's own null columns are not read by DuckDB
+			}
+		}
+		if n = parquet.Leaf(t); c.Compression() != nil {
+			n = parquet.Compressed(n, c.Compression())
+		}
+	} else {
+		var names []string
+		var nodes []parquet.Node
+		for _, child := range c.Columns() {
+			names, nodes = append(names, child.Name()), append(nodes, physical(child))
+		}
+		n = group(names, nodes)
 	}
-	return out
+	switch {
+	case c.Optional():
+		return parquet.Optional(n)
+	case c.Repeated():
+		return parquet.Repeated(n)
+	}
+	return n
+}
+
+// writeLike writes rows as a file with the schema and the notes of an old one, and its rows behind the new ones if they
+// are wanted too.
+func (f *dataFile) writeLike(ctx context.Context, to *os.File, rows array.RecordReader, both bool) (int64, error) {
+	n, err := writeRows(ctx, to, parquet.NewSchema("schema", physical(f.parquet.Root())), f.columns, nil, rows)
+	if err != nil {
+		return 0, err
+	}
+	return n, f.footer(ctx, to, both)
 }
 
 // appendToFile writes a file that begins with new rows. What follows are the bytes of the old row groups as they are, so
@@ -129,18 +162,14 @@ func appendToFile(ctx context.Context, path string, info fs.FileInfo, rows array
 	defer old.object.Close()
 	for _, g := range old.groups {
 		for i := range g.chunks {
-			if err := readable(g.meta(i)); err != nil {
+			if err := g.readable(i); err != nil {
 				return 0, err
 			}
 		}
 	}
 	var n int64
-	err = replace(path, func(w io.Writer) error {
-		f := w.(*os.File)
-		if n, err = writeRows(ctx, f, old.parquet.Schema(), nil, rows); err != nil {
-			return err
-		}
-		if err := mergeInto(ctx, f, old); err != nil {
+	err = replace(path, func(f *os.File) error {
+		if n, err = old.writeLike(ctx, f, rows, true); err != nil {
 			return err
 		}
 		now, err := os.Stat(path)
@@ -152,8 +181,9 @@ func appendToFile(ctx context.Context, path string, info fs.FileInfo, rows array
 	return n, err
 }
 
-// mergeInto adds the row groups of an old file behind those of a new one of the same schema.
-func mergeInto(ctx context.Context, f *os.File, old *dataFile) error {
+// footer replaces the footer of a file that was just written by one with the schema of old, and puts old's row groups in
+// between if they are wanted.
+func (old *dataFile) footer(ctx context.Context, f *os.File, both bool) error {
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err
@@ -163,28 +193,30 @@ func mergeInto(ctx context.Context, f *os.File, old *dataFile) error {
 		return err
 	}
 	meta := *old.meta
-	if !slices.EqualFunc(added.Metadata().Schema, meta.Schema, func(a, b format.SchemaElement) bool {
-		return a.Name == b.Name && a.Type == b.Type && a.TypeLength == b.TypeLength && a.NumChildren.V == b.NumChildren.V && a.RepetitionType.V == b.RepetitionType.V
-	}) {
-		return feasterr.Unsupported("rows cannot be added to a file of this schema")
-	}
 	body, err := footerAt(f, size)
-	if err != nil {
-		return err
-	}
-	end, err := footerAt(old.object, old.size)
 	if err != nil {
 		return err
 	}
 	if _, err := f.Seek(body, io.SeekStart); err != nil {
 		return err
 	}
-	if err := copyBytes(ctx, f, io.NewSectionReader(old.object, magicSize, end-magicSize)); err != nil {
-		return err
+	meta.RowGroups = slices.Clone(added.Metadata().RowGroups)
+	meta.NumRows = added.NumRows()
+	groups := old.meta.RowGroups
+	if both {
+		end, err := footerAt(old.object, old.size)
+		if err != nil {
+			return err
+		}
+		if err := copyBytes(ctx, f, io.NewSectionReader(old.object, magicSize, end-magicSize)); err != nil {
+			return err
+		}
+		meta.NumRows += old.meta.NumRows
+	} else {
+		groups = nil
 	}
 	shift := body - magicSize
-	meta.RowGroups = slices.Clone(added.Metadata().RowGroups)
-	for _, g := range old.meta.RowGroups {
+	for _, g := range groups {
 		g.Columns = slices.Clone(g.Columns)
 		g.FileOffset = shifted(g.FileOffset, shift)
 		for i := range g.Columns {
@@ -202,7 +234,6 @@ func mergeInto(ctx context.Context, f *os.File, old *dataFile) error {
 	for i := range meta.RowGroups {
 		meta.RowGroups[i].Ordinal = int16(i)
 	}
-	meta.NumRows += added.NumRows()
 	footer, err := thrift.Marshal(new(thrift.CompactProtocol), &meta)
 	if err != nil {
 		return err

@@ -30,7 +30,7 @@ func (e *encoder) column(s *shape, a arrow.Array, from, to int) error {
 		}
 		out := e.values[s.first]
 		for i := from; i < to; i++ {
-			if a.IsNull(i) {
+			if isNull(a, i) {
 				if !s.optional {
 					return named(s.name, i, a, s, errNull)
 				}
@@ -54,6 +54,9 @@ func (e *encoder) column(s *shape, a arrow.Array, from, to int) error {
 	}
 	return nil
 }
+
+// isNull reports nulls, of arrays of nothing but nulls too.
+func isNull(a arrow.Array, i int) bool { return a.IsNull(i) || a.DataType().ID() == arrow.NULL }
 
 func sizeOf(v parquet.Value) int {
 	if k := v.Kind(); k == parquet.ByteArray || k == parquet.FixedLenByteArray {
@@ -96,7 +99,7 @@ func (e *encoder) value(s *shape, a arrow.Array, i, rep int) error {
 			return e.value(s, x.Dictionary(), x.GetValueIndex(i), rep)
 		}
 	}
-	if a.IsNull(i) {
+	if isNull(a, i) {
 		if !s.optional {
 			return errNull
 		}
@@ -196,12 +199,13 @@ func valuer(t leafType, a arrow.Array) (func(i int) (parquet.Value, error), erro
 			return nil, err
 		}
 		return func(i int) (parquet.Value, error) { return of(x.GetValueIndex(i)) }, nil
-	case *array.Null:
-		return func(int) (parquet.Value, error) { return parquet.NullValue(), nil }, nil
+	case *array.Null: // they have no values
+		return nil, nil
+	}
+	if t.form == formNull {
+		return func(int) (parquet.Value, error) { return parquet.Value{}, errLoss }, nil
 	}
 	switch t.own.ID() {
-	case arrow.NULL:
-		return nil, errType
 	case arrow.BOOL:
 		if b, ok := a.(*array.Boolean); ok {
 			return func(i int) (parquet.Value, error) { return parquet.BooleanValue(b.Value(i)), nil }, nil

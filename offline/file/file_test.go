@@ -17,13 +17,28 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestConformance(t *testing.T) {
-	offlinetest.Run(t, offlinetest.Harness{
-		Open: func(testing.TB) offline.Store { return file.New(".") },
-		Source: func(t testing.TB, _ offline.Store, rows ...arrow.RecordBatch) *offline.Source {
-			return source(t, rows...)
-		},
-	})
+var harness = offlinetest.Harness{
+	Open: func(testing.TB) offline.Store { return file.New(".") },
+	Source: func(t testing.TB, _ offline.Store, rows ...arrow.RecordBatch) *offline.Source {
+		return source(t, rows...)
+	},
+}
+
+func TestConformance(t *testing.T) { offlinetest.Run(t, harness) }
+
+// The same with everything in small parts: pages, row groups, tasks, passes.
+func TestConformanceInParts(t *testing.T) {
+	for _, dictionaries := range []bool{false, true} {
+		t.Run(fmt.Sprint("dictionaries=", dictionaries), func(t *testing.T) {
+			file.Small(t, dictionaries)
+			offlinetest.Run(t, harness)
+		})
+	}
+}
+
+func TestTypesInParts(t *testing.T) {
+	file.Small(t, false)
+	TestTypes(t)
 }
 
 // source writes rows to a new file, several batches to several files of a directory.

@@ -227,7 +227,7 @@ func (v *joinedView) resolve(p *offline.JoinPlan) error {
 }
 
 // scanRows is about how many rows a task of a scan reads at a time.
-const scanRows = 1 << 17
+var scanRows = 1 << 17
 
 // stretchOf is a part of a row group that one task reads.
 type stretchOf struct {
@@ -343,7 +343,7 @@ func stretches(ctx context.Context, groups []*rowGroup, c *column) ([]stretchOf,
 			return nil, inFile(g.file.path, feasterr.Unsupported("a row group of %d rows", g.rows))
 		}
 		from := 0
-		if p := c.in[g.file]; g.rows > scanRows && p.shape != nil && p.shape.flat() && p.shape.leaf.form != formNull {
+		if p := c.in[g.file]; g.rows > int64(scanRows) && p.shape != nil && p.shape.flat() && p.shape.leaf.form != formNull {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
@@ -503,7 +503,7 @@ func (v *joinedView) gather(ctx context.Context) error {
 		rows := v.winners.groups[g.ordinal].rows()
 		at := v.winners.groups[g.ordinal].first
 		for len(rows) > 0 {
-			n, _ := slices.BinarySearch(rows, rows[0]+scanRows)
+			n, _ := slices.BinarySearch(rows, rows[0]+int32(scanRows))
 			for f := range v.features {
 				tasks = append(tasks, task{f, g, rows[:n], at})
 			}

@@ -18,7 +18,7 @@ import (
 // table, it takes several passes, each over the keys of some hashes.
 
 // passKeys bounds the distinct keys of a pass. A key takes about 100 bytes, texts more.
-const passKeys = 4 << 20
+var passKeys int64 = 4 << 20
 
 // divisions is the number of parts of the table.
 const divisions = 64
@@ -114,7 +114,10 @@ func (v *vector) encoder() func(b []byte, i int) []byte {
 			return number(b, k, o)
 		}
 	case c.isTime():
-		return func(b []byte, i int) []byte { k, o := ofTime(valuesOf[int64](v.data)[i], c.unit); return number(b, k, o) }
+		return func(b []byte, i int) []byte {
+			k, o := ofTime(valuesOf[int64](v.data)[i], c.unit)
+			return number(b, k, o)
+		}
 	}
 	switch v.leaf.own.ID() {
 	case arrow.UINT8, arrow.UINT16, arrow.UINT32:
@@ -202,7 +205,7 @@ type pass struct {
 var errTooManyKeys = errors.New("too many keys for a pass")
 
 // offer offers the rows of a stretch to the table.
-func (p *pass) offer(ctx context.Context, t stretchOf, most int64) error {
+func (p *pass) offer(ctx context.Context, t stretchOf) error {
 	s := p.scan
 	w, times, err := s.inWindow(ctx, t, nil)
 	if err != nil || w.len() == 0 {
@@ -249,7 +252,7 @@ func (p *pass) offer(ctx context.Context, t stretchOf, most int64) error {
 			}
 			return candidate{event: times[row-t.rows.lo], created: created[i], row: t.group.start + int64(row)}
 		})
-		if p.keys.Add(int64(added)) > most {
+		if p.keys.Add(int64(added)) > passKeys {
 			return errTooManyKeys
 		}
 	}
@@ -293,10 +296,10 @@ func (d *division) offer(rows []int32, k *sourceKeys, of func(i int32) candidate
 }
 
 // run reads the stretches and picks the rows.
-func (p *pass) run(ctx context.Context, tasks []stretchOf, most int64) (*picked, error) {
+func (p *pass) run(ctx context.Context, tasks []stretchOf) (*picked, error) {
 	err := each(ctx, len(tasks), func(_, i int) (err error) {
 		defer recovered(tasks[i].group.file.path, &err)
-		if err := p.offer(ctx, tasks[i], most); !errors.Is(err, errTooManyKeys) {
+		if err := p.offer(ctx, tasks[i]); !errors.Is(err, errTooManyKeys) {
 			return inFile(tasks[i].group.file.path, err)
 		}
 		return errTooManyKeys
@@ -318,12 +321,8 @@ func (p *pass) run(ctx context.Context, tasks []stretchOf, most int64) (*picked,
 	return out, nil
 }
 
+// readLatest reads the newest rows, in passes over at most passKeys keys.
 func readLatest(ctx context.Context, s *scan) (array.RecordReader, error) {
-	return s.latest(ctx, passKeys)
-}
-
-// latest reads the newest rows, in passes over at most so many keys.
-func (s *scan) latest(ctx context.Context, most int64) (array.RecordReader, error) {
 	tasks, err := s.stretches(ctx)
 	if err != nil {
 		return nil, err
@@ -338,7 +337,7 @@ func (s *scan) latest(ctx context.Context, most int64) (array.RecordReader, erro
 			}
 			h := passes[0]
 			p := &pass{scan: s, part: h.part, parts: h.parts}
-			rows, err := p.run(ctx, tasks, most)
+			rows, err := p.run(ctx, tasks)
 			passes = passes[1:]
 			if errors.Is(err, errTooManyKeys) {
 				// A half each: hashes that leave part when divided by parts leave one of two rests when divided by twice that.

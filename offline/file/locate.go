@@ -159,9 +159,11 @@ func matchPath(pattern, segments []string) bool {
 	switch {
 	case len(pattern) == 0:
 		return len(segments) == 0 || isParquet(segments[len(segments)-1])
+	case pattern[0] == "**" && len(pattern) == 1:
+		return len(segments) > 0 && isParquet(segments[len(segments)-1])
 	case pattern[0] == "**":
 		for i := range len(segments) + 1 {
-			if len(pattern) == 1 && i == len(segments) || len(pattern) > 1 && matchPath(pattern[1:], segments[i:]) {
+			if matchPath(pattern[1:], segments[i:]) {
 				return true
 			}
 		}

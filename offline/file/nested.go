@@ -82,8 +82,7 @@ func (g *rowGroup) fillNested(ctx context.Context, c *column, s *shape, w wanted
 		}
 	}()
 	for i := range leaves {
-		meta := g.meta(s.first + i)
-		if err := readable(meta); err != nil {
+		if err := g.readable(s.first + i); err != nil {
 			return err
 		}
 		leaves[i] = &leafRows{pages: g.chunks[s.first+i].Pages(), buf: make([]parquet.Value, 1024)}
@@ -330,7 +329,7 @@ func appendLeaf(b array.Builder, t leafType, v parquet.Value) error {
 
 // copyValue appends value i of an array of the builder's type.
 func copyValue(b array.Builder, a arrow.Array, i int) error {
-	if a.IsNull(i) {
+	if isNull(a, i) {
 		b.AppendNull()
 		return nil
 	}

@@ -56,13 +56,13 @@ type dataFile struct {
 
 // rowGroup is a part of a file, whose columns are stored one by one.
 type rowGroup struct {
-	file   *dataFile
-	index  int
-	rows   int64
-	start  int64 // number of rows of the source before it
+	file  *dataFile
+	index int
+	rows  int64
+	start int64 // number of rows of the source before it
 	// ordinal is its number in the source.
 	ordinal int
-	chunks []parquet.ColumnChunk
+	chunks  []parquet.ColumnChunk
 	// layouts are those of the leaves, once somebody needed them.
 	layouts []atomic.Pointer[layout]
 }
@@ -71,17 +71,25 @@ func (g *rowGroup) meta(leaf int) *format.ColumnMetaData {
 	return &g.file.meta.RowGroups[g.index].Columns[leaf].MetaData
 }
 
-func openFile(l located) (f *dataFile, err error) {
+func openFile(l located) (*dataFile, error) {
 	o, size, err := openObject(l.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &feasterr.NotFoundError{Kind: "Parquet file", Name: l.path}
 	} else if err != nil {
 		return nil, err
 	}
-	f = &dataFile{located: l, object: o, size: size}
-	defer recovered(l.path, &err)
-	if err = f.open(); err != nil {
+	f, err := newFile(l, o, size)
+	if err != nil {
 		_ = o.Close()
+	}
+	return f, err
+}
+
+// newFile reads the footer of a file.
+func newFile(l located, o object, size int64) (f *dataFile, err error) {
+	defer recovered(l.path, &err)
+	f = &dataFile{located: l, object: o, size: size}
+	if err := f.open(); err != nil {
 		return nil, inFile(l.path, err)
 	}
 	return f, nil
@@ -205,18 +213,26 @@ func openTable(ctx context.Context, dir string, s *offline.Source) (*table, erro
 		t.close()
 		return nil, err
 	}
+	if err := t.number(); err != nil {
+		t.close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// number gives the row groups their places in source order.
+func (t *table) number() error {
 	for _, f := range t.files {
 		for _, g := range f.groups {
 			g.start, g.ordinal = t.rows, len(t.groups)
 			t.rows += g.rows
 			if t.rows < 0 {
-				t.close()
-				return nil, inFile(f.path, feasterr.Invalid("the source has more rows than can be counted"))
+				return inFile(f.path, feasterr.Invalid("the source has more rows than can be counted"))
 			}
 			t.groups = append(t.groups, g)
 		}
 	}
-	return t, nil
+	return nil
 }
 
 func (t *table) close() {

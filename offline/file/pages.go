@@ -39,7 +39,7 @@ func (g *rowGroup) layout(leaf int) (*layout, error) {
 		return l, nil
 	}
 	meta := g.meta(leaf)
-	if err := readable(meta); err != nil {
+	if err := g.readable(leaf); err != nil {
 		return nil, err
 	}
 	pos := meta.DataPageOffset
@@ -114,16 +114,22 @@ func (f *dataFile) header(pos, end int64) (*format.PageHeader, int, error) {
 	}
 }
 
-// readable refuses what the Parquet library does not read right.
-func readable(meta *format.ColumnMetaData) error {
-	switch meta.Codec {
+// readable refuses columns that the Parquet library does not read right.
+func (g *rowGroup) readable(leaf int) error {
+	codec := g.meta(leaf).Codec
+	switch codec {
 	case format.Lz4Raw, format.Lz4:
 		// The library's decoder answers wrong values for it without an error (LZ4_RAW).
-		return feasterr.Unsupported("compression %s cannot be read reliably: write the file with snappy, zstd, gzip or none", meta.Codec)
+		return feasterr.Unsupported("compression %s cannot be read reliably: write the file with snappy, zstd, gzip or none", codec)
 	case format.Uncompressed, format.Snappy, format.Gzip, format.Brotli, format.Zstd:
-		return nil
+	default:
+		return feasterr.Unsupported("compression %s is not known", codec)
 	}
-	return feasterr.Unsupported("compression %s is not known", meta.Codec)
+	// It decompresses all row groups of a column as the first.
+	if first := g.file.meta.RowGroups[0].Columns[leaf].MetaData.Codec; first != codec {
+		return feasterr.Unsupported("row groups of one column are compressed by %s and by %s: write the file anew", first, codec)
+	}
+	return nil
 }
 
 // excerpt shows a column as if only some of its pages were there, one behind the other.
@@ -201,7 +207,8 @@ func (w wanted) len() int {
 // split takes what is wanted below row hi.
 func (w wanted) split(hi int) (before, rest wanted) {
 	if !w.some {
-		return allRows(w.lo, min(w.hi, hi)), allRows(min(w.hi, hi), w.hi)
+		hi = min(max(hi, w.lo), w.hi)
+		return allRows(w.lo, hi), allRows(hi, w.hi)
 	}
 	n, _ := slices.BinarySearch(w.rows, int32(hi))
 	return someRows(w.rows[:n]), someRows(w.rows[n:])

@@ -14,7 +14,9 @@ type picked struct {
 	n      int
 }
 
-func newPicked(t *table) *picked { return &picked{table: t, groups: make([]*pickedGroup, len(t.groups))} }
+func newPicked(t *table) *picked {
+	return &picked{table: t, groups: make([]*pickedGroup, len(t.groups))}
+}
 
 // pickedGroup has a bit for each row of a row group.
 type pickedGroup struct {

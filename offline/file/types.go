@@ -42,11 +42,11 @@ func (c clock) isTime() bool { return c.unit != 0 }
 
 // leafType is the type of a leaf of a file's schema.
 type leafType struct {
-	form  form
-	width int            // of formFixed, in bytes
-	typ   arrow.DataType // in results
-	own   arrow.DataType // as the file has it: timestamps keep their unit and zone
-	clock clock          // of timestamps and dates
+	form    form
+	width   int            // of formFixed, in bytes
+	typ     arrow.DataType // in results
+	own     arrow.DataType // as the file has it: timestamps keep their unit and zone
+	clock   clock          // of timestamps and dates
 	integer bool           // of decimals: integers, not big-endian bytes
 }
 
@@ -142,10 +142,9 @@ func typeOfInt64(el *format.SchemaElement, hint arrow.DataType) (leafType, error
 		if !logical.IsSigned {
 			return plain(formFixed, 8, arrow.PrimitiveTypes.Uint64), nil
 		}
-	case nil:
-		if duration, ok := hint.(*arrow.DurationType); ok {
-			return plain(formFixed, 8, duration), nil
-		}
+	}
+	if duration, ok := hint.(*arrow.DurationType); ok {
+		return plain(formFixed, 8, duration), nil
 	}
 	return plain(formFixed, 8, arrow.PrimitiveTypes.Int64), nil
 }

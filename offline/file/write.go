@@ -21,9 +21,15 @@ import (
 	"github.com/feastgo/feast/feasterr"
 )
 
-const (
-	groupRows  = 1 << 17  // rows of a row group that is written
-	groupBytes = 64 << 20 // and its bytes, before they are compressed
+const groupBytes = 64 << 20 // bytes of a row group that is written, before they are compressed
+
+var (
+	groupRows     = 1 << 17 // and its rows
+	writerOptions = []parquet.WriterOption{
+		parquet.Compression(&parquet.Snappy), parquet.CreatedBy("feastgo", "", ""),
+		// As pyarrow does: texts repeat, and the library's own choice is one that not everybody reads.
+		parquet.DefaultEncodingFor(parquet.ByteArray, &parquet.RLEDictionary), parquet.DictionaryMaxBytes(1 << 20),
+	}
 )
 
 // create implements the Create of [offline.ParquetCodec].
@@ -32,10 +38,14 @@ func create(ctx context.Context, path string, rows array.RecordReader) (int64, e
 	if err != nil {
 		return 0, inFile(path, err)
 	}
+	shapes, err := shapesOf(schema, rows.Schema())
+	if err != nil {
+		return 0, inFile(path, err)
+	}
 	var n int64
-	err = replace(path, func(w io.Writer) error {
+	err = replace(path, func(f *os.File) error {
 		var err error
-		n, err = writeRows(ctx, w, schema, metadata, rows)
+		n, err = writeRows(ctx, f, schema, shapes, metadata, rows)
 		return err
 	})
 	if err != nil {
@@ -53,7 +63,7 @@ func writing(path string, err error) error {
 }
 
 // replace writes a file under another name and renames it once it is complete and on disk.
-func replace(path string, write func(w io.Writer) error) (err error) {
+func replace(path string, write func(f *os.File) error) (err error) {
 	dir, base := filepath.Split(path)
 	f, err := os.CreateTemp(dir, "."+base+".*.tmp")
 	if err != nil {
@@ -84,27 +94,26 @@ func replace(path string, write func(w io.Writer) error) (err error) {
 	return syncDir(cmp.Or(dir, "."))
 }
 
-// writeRows writes a Parquet file and returns the number of its rows.
-func writeRows(ctx context.Context, out io.Writer, schema *parquet.Schema, metadata map[string]string, rows array.RecordReader) (n int64, err error) {
-	options := []parquet.WriterOption{schema, parquet.Compression(&parquet.Snappy), parquet.CreatedBy("feastgo", "", "")}
-	// The shapes are those that a reader finds.
+// shapesOf are the shapes that a reader finds in files of a schema.
+func shapesOf(schema *parquet.Schema, hints *arrow.Schema) ([]*shape, error) {
 	var probe bytes.Buffer
-	if err := parquet.NewGenericWriter[any](&probe, options...).Close(); err != nil {
-		return 0, err
+	if err := parquet.NewGenericWriter[any](&probe, schema).Close(); err != nil {
+		return nil, err
 	}
 	read, err := parquet.OpenFile(bytes.NewReader(probe.Bytes()), int64(probe.Len()))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	shapes, err := columnsOf(read.Metadata().Schema, rows.Schema())
-	if err != nil {
-		return 0, err
-	}
+	return columnsOf(read.Metadata().Schema, hints)
+}
+
+// writeRows writes a Parquet file and returns the number of its rows. The shapes are those of the schema.
+func writeRows(ctx context.Context, out io.Writer, schema *parquet.Schema, shapes []*shape, metadata map[string]string, rows array.RecordReader) (n int64, err error) {
 	from, err := match(shapes, rows.Schema())
 	if err != nil {
 		return 0, err
 	}
-	w := parquet.NewGenericWriter[any](out, options...)
+	w := parquet.NewGenericWriter[any](out, append([]parquet.WriterOption{schema}, writerOptions...)...)
 	for k, v := range metadata {
 		w.SetKeyValueMetadata(k, v)
 	}
@@ -247,7 +256,7 @@ func parquetSchema(s *arrow.Schema) (*parquet.Schema, map[string]string, error) 
 
 func nodeOf(t arrow.DataType, nullable bool) (parquet.Node, error) {
 	n, err := requiredNode(t)
-	if err != nil || !nullable {
+	if err != nil || !nullable && t.ID() != arrow.NULL {
 		return n, err
 	}
 	return parquet.Optional(n), nil
@@ -255,8 +264,8 @@ func nodeOf(t arrow.DataType, nullable bool) (parquet.Node, error) {
 
 func requiredNode(t arrow.DataType) (parquet.Node, error) {
 	switch t := t.(type) {
-	case *arrow.NullType:
-		return parquet.Leaf(parquet.NullType), nil
+	case *arrow.NullType: // the library's own null columns are not read by DuckDB
+		return parquet.Leaf(parquet.Int32Type), nil
 	case *arrow.BooleanType:
 		return parquet.Leaf(parquet.BooleanType), nil
 	case *arrow.Int8Type, *arrow.Int16Type, *arrow.Int32Type, *arrow.Int64Type:

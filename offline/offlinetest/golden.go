@@ -331,4 +331,3 @@ func expectedValue(v any, float bool) string {
 	text, _ := json.Marshal(v)
 	return string(text)
 }
-

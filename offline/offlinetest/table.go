@@ -160,7 +160,7 @@ func Rows(b arrow.RecordBatch) []string {
 }
 
 func appendValue(b []byte, a arrow.Array, i int) []byte {
-	if a.IsNull(i) {
+	if a.IsNull(i) || a.DataType().ID() == arrow.NULL {
 		return append(b, "null"...)
 	}
 	float := func(x float64, bits int) []byte {
@@ -201,6 +201,10 @@ func appendValue(b []byte, a arrow.Array, i int) []byte {
 		return append(append(append(b, `{"$b64":"`...), base64.StdEncoding.EncodeToString(a.Value(i))...), `"}`...)
 	case *array.Date32:
 		return append(append(append(b, `{"$date":"`...), a.Value(i).FormattedString()...), `"}`...)
+	case *array.Decimal128:
+		return quoted(a.Value(i).ToString(a.DataType().(arrow.DecimalType).GetScale()))
+	case *array.Decimal256:
+		return quoted(a.Value(i).ToString(a.DataType().(arrow.DecimalType).GetScale()))
 	case *array.Timestamp:
 		t := a.DataType().(*arrow.TimestampType)
 		tag, form := "$ts", "2006-01-02T15:04:05.999999999Z"

@@ -154,43 +154,64 @@ func BenchmarkReadFloor(b *testing.B) {
 	})
 }
 
+// floor is a connection without the driver. Its memory is the benchmark's until the end.
+type floor struct {
+	b   testing.TB
+	tls *libc.TLS
+	db  uintptr
+	out uintptr
+}
+
+func newFloor(b testing.TB, s *Store) *floor {
+	f := &floor{b: b, tls: libc.NewTLS()}
+	b.Cleanup(f.tls.Close)
+	f.out = f.text("pointer.")
+	rc := sqlite3.Xsqlite3_open_v2(f.tls, f.text(s.pool.path), f.out, sqlite3.SQLITE_OPEN_READWRITE|sqlite3.SQLITE_OPEN_NOMUTEX, 0)
+	f.db = f.result(rc)
+	b.Cleanup(func() { sqlite3.Xsqlite3_close_v2(f.tls, f.db) })
+	return f
+}
+
+// text copies a text to memory of SQLite's.
+func (f *floor) text(s string) uintptr {
+	p := sqlite3.Xsqlite3_malloc(f.tls, int32(len(s)+1))
+	copy(unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&p))), len(s)+1), s+"\x00")
+	return p
+}
+
+// result is the pointer that a call returned beside its code.
+func (f *floor) result(rc int32) uintptr {
+	if rc != sqlite3.SQLITE_OK {
+		f.b.Fatalf("result code %d", rc)
+	}
+	return **(**uintptr)(unsafe.Pointer(&f.out))
+}
+
+func (f *floor) prepare(sql string) uintptr {
+	q := f.result(sqlite3.Xsqlite3_prepare_v2(f.tls, f.db, f.text(sql), -1, f.out, 0))
+	f.b.Cleanup(func() { sqlite3.Xsqlite3_finalize(f.tls, q) })
+	return q
+}
+
+// run runs a statement that has no rows.
+func (f *floor) run(q uintptr) {
+	if rc := sqlite3.Xsqlite3_step(f.tls, q); rc != sqlite3.SQLITE_DONE {
+		f.b.Fatalf("result code %d", rc)
+	}
+	sqlite3.Xsqlite3_reset(f.tls, q)
+}
+
 // floorRead returns a read by hand.
 func floorRead(b testing.TB, s *Store, t *online.Table, keys [][]byte) func() {
-	tls := libc.NewTLS()
-	b.Cleanup(tls.Close)
-	text := func(s string) uintptr {
-		p := sqlite3.Xsqlite3_malloc(tls, int32(len(s)+1))
-		copy(unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&p))), len(s)+1), s+"\x00")
-		return p
-	}
-	out := text("pointer.")
-	result := func(rc int32) uintptr {
-		if rc != sqlite3.SQLITE_OK {
-			b.Fatalf("result code %d", rc)
-		}
-		return **(**uintptr)(unsafe.Pointer(&out))
-	}
-	db := result(sqlite3.Xsqlite3_open_v2(tls, text(s.pool.path), out, sqlite3.SQLITE_OPEN_READWRITE|sqlite3.SQLITE_OPEN_NOMUTEX, 0))
-	b.Cleanup(func() { sqlite3.Xsqlite3_close_v2(tls, db) })
-	prepare := func(sql string) uintptr {
-		return result(sqlite3.Xsqlite3_prepare_v2(tls, db, text(sql), -1, out, 0))
-	}
+	c := newFloor(b, s)
+	tls, text, run := c.tls, c.text, c.run
 	bytes := func(q uintptr, column int32) []byte {
 		p := sqlite3.Xsqlite3_column_blob(tls, q, column)
 		n := sqlite3.Xsqlite3_column_bytes(tls, q, column)
 		return unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&p))), n)
 	}
-	run := func(q uintptr) {
-		if rc := sqlite3.Xsqlite3_step(tls, q); rc != sqlite3.SQLITE_DONE {
-			b.Fatalf("result code %d", rc)
-		}
-		sqlite3.Xsqlite3_reset(tls, q)
-	}
-	begin, commit := prepare("BEGIN"), prepare("COMMIT")
-	query := prepare(`SELECT feature_name, value, event_ts FROM "p_stats" WHERE entity_key = ?`)
-	for _, q := range []uintptr{begin, commit, query} {
-		b.Cleanup(func() { sqlite3.Xsqlite3_finalize(tls, q) })
-	}
+	begin, commit := c.prepare("BEGIN"), c.prepare("COMMIT")
+	query := c.prepare(`SELECT feature_name, value, event_ts FROM "p_stats" WHERE entity_key = ?`)
 	names := map[string]int{}
 	for f, field := range t.Features {
 		names[field.Name] = f
@@ -276,4 +297,104 @@ func BenchmarkReadDatabaseSQL(b *testing.B) {
 			}
 		}
 	})
+}
+
+// benchBatch returns rows of a table, with values that another seed does not give.
+func benchBatch(t *online.Table, rows int, seed int64) *online.WriteBatch {
+	batch := &online.WriteBatch{Table: t}
+	for f, field := range t.Features {
+		c := types.NewColumn(field.Name, field.Type, rows)
+		for row := range rows {
+			c.SetInt64(row, int64(row*len(t.Features)+f)<<20+seed)
+		}
+		batch.Columns = append(batch.Columns, c)
+	}
+	for row := range rows {
+		batch.Keys = append(batch.Keys, benchKey(row))
+		batch.Event = append(batch.Event, types.Timestamp{Seconds: 1704164645})
+	}
+	return batch
+}
+
+// BenchmarkWriteOverFloor writes 10,000 rows of 5 features by hand and through the store in turn, into a table without
+// rows and over rows of the same time. Both go over one connection, since connections of a process compete for pages.
+func BenchmarkWriteOverFloor(b *testing.B) {
+	for _, empty := range []bool{true, false} {
+		name := "update"
+		if empty {
+			name = "insert"
+		}
+		b.Run(name, func(b *testing.B) {
+			s, t := benchTable(b, 5)
+			batch := benchBatch(t, 10_000, 1)
+			clear := func() {}
+			if empty {
+				clear = func() {
+					if err := s.Delete(b.Context(), batch.Table, batch.Keys); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			write := func() {
+				if res, err := s.Write(b.Context(), batch); err != nil || res.Written != batch.Rows() {
+					b.Fatalf("wrote %+v: %v", res, err)
+				}
+			}
+			floor := floorWrite(b, s, benchBatch(t, 10_000, 2))
+			var writes, floors time.Duration
+			for b.Loop() {
+				clear()
+				start := time.Now()
+				floor()
+				floors += time.Since(start)
+				clear()
+				start = time.Now()
+				write()
+				writes += time.Since(start)
+			}
+			b.ReportMetric(float64(floors.Milliseconds())/float64(b.N), "ms/floor")
+			b.ReportMetric(float64(writes)/float64(floors), "x-floor")
+		})
+	}
+}
+
+// floorWrite returns a write by hand, with the store's SQL in one transaction: the least that a program in pure Go has to
+// do with serialized values.
+func floorWrite(b testing.TB, s *Store, batch *online.WriteBatch) func() {
+	idle := s.pool.idle[0]
+	c := &floor{b, idle.tls, idle.db, idle.out}
+	begin, commit, q := c.prepare("BEGIN IMMEDIATE"), c.prepare("COMMIT"), c.prepare(s.upsert(batch.Table, false))
+	names := make([]uintptr, len(batch.Columns))
+	values, texts := make([][]uintptr, len(names)), make([][]uintptr, len(names))
+	sizes, lengths := make([][]int32, len(names)), make([][]int32, len(names))
+	keys := make([]uintptr, batch.Rows())
+	for f, col := range batch.Columns {
+		names[f] = c.text(batch.Table.Features[f].Name)
+		for row := range keys {
+			value := string(col.AppendValue(nil, row))
+			text, _ := col.AppendText(nil, row)
+			values[f], sizes[f] = append(values[f], c.text(value)), append(sizes[f], int32(len(value)))
+			texts[f], lengths[f] = append(texts[f], c.text(string(text))), append(lengths[f], int32(len(text)))
+		}
+	}
+	for row, key := range batch.Keys {
+		keys[row] = c.text(string(key))
+	}
+	return func() {
+		c.run(begin)
+		for row, key := range keys {
+			event := batch.Event[row].Seconds
+			sqlite3.Xsqlite3_bind_blob(c.tls, q, paramKey, key, int32(len(batch.Keys[row])), sqlite3.SQLITE_STATIC)
+			sqlite3.Xsqlite3_bind_int64(c.tls, q, paramEvent, event)
+			sqlite3.Xsqlite3_bind_null(c.tls, q, paramCreated)
+			sqlite3.Xsqlite3_bind_int64(c.tls, q, paramUTC, event)
+			for f, name := range names {
+				sqlite3.Xsqlite3_bind_text(c.tls, q, paramFeature, name, int32(len(batch.Table.Features[f].Name)), sqlite3.SQLITE_STATIC)
+				sqlite3.Xsqlite3_bind_blob(c.tls, q, paramValue, values[f][row], sizes[f][row], sqlite3.SQLITE_STATIC)
+				sqlite3.Xsqlite3_bind_text(c.tls, q, paramText, texts[f][row], lengths[f][row], sqlite3.SQLITE_STATIC)
+				c.run(q)
+			}
+		}
+		c.run(commit)
+	}
 }

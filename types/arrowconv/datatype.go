@@ -19,8 +19,8 @@ import (
 var Timestamp arrow.DataType = &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}
 
 var (
-	stringMap = arrow.MapOf(arrow.BinaryTypes.String, arrow.BinaryTypes.String)
-	textLists = arrow.ListOf(arrow.ListOf(arrow.BinaryTypes.String))
+	stringMap   = arrow.MapOf(arrow.BinaryTypes.String, arrow.BinaryTypes.String)
+	listsOfText = arrow.ListOf(arrow.ListOf(arrow.BinaryTypes.String))
 )
 
 // DataType returns the Arrow type of a Feast type, as Feast maps it. inner completes types that a number cannot express, in
@@ -56,7 +56,7 @@ func DataType(t types.Type, inner string) (arrow.DataType, error) {
 		return structType(inner)
 	case types.ValueList, types.ValueSet:
 		if inner == "" {
-			return textLists, nil
+			return listsOfText, nil
 		}
 		return typeNamed(inner)
 	}

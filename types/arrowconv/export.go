@@ -220,9 +220,9 @@ func (b *buffers) lists(c *types.Column, dt arrow.DataType, elem types.Type) (ar
 	case types.UnixTimestamp:
 		return listOf(b, c, dt, func(flat []int64) (arrow.ArrayData, error) { return b.listedMicros(c, item, flat) })
 	case types.JSON:
-		return listOf(b, c, dt, func(flat [][]byte) (arrow.ArrayData, error) { return listedText[int64](b, c, item, flat) })
+		return textLists[int64](b, c, dt)
 	}
-	return listOf(b, c, dt, func(flat [][]byte) (arrow.ArrayData, error) { return listedText[int32](b, c, item, flat) })
+	return textLists[int32](b, c, dt)
 }
 
 func plain(dt arrow.DataType, n int, values *memory.Buffer) arrow.ArrayData {
@@ -281,20 +281,38 @@ func (b *buffers) listedMicros(c *types.Column, item arrow.DataType, flat []int6
 	return array.NewData(item, len(flat), []*memory.Buffer{valid, buf}, nil, nulls, 0), nil
 }
 
-func listedText[O int32 | int64](b *buffers, c *types.Column, item arrow.DataType, flat [][]byte) (arrow.ArrayData, error) {
-	size := 0
-	for _, s := range flat {
-		size += len(s)
+// textLists makes an array of lists of text or bytes with offsets of type O.
+func textLists[O int32 | int64](b *buffers, c *types.Column, dt arrow.DataType) (arrow.ArrayData, error) {
+	if c.Mixed() { // then the error says what is in the way
+		if _, err := types.Lists[[]byte](c); err != nil {
+			return nil, err
+		}
 	}
-	if uint64(size) > uint64(maxOf[O]()) {
-		return nil, tooLong(c)
+	rows := b.buffer(4 * (c.Len() + 1))
+	lists := as[int32](rows.Bytes())
+	count, size := 0, 0
+	for row := range c.Len() {
+		c.EachElement(row, func(element []byte) {
+			count++
+			size += len(element)
+		})
+		if count > math.MaxInt32 || uint64(size) > uint64(maxOf[O]()) {
+			return nil, tooLong(c)
+		}
+		lists[row+1] = int32(count)
 	}
-	offsets, data := b.buffer((len(flat)+1)*int(unsafe.Sizeof(O(0)))), b.buffer(size)
+	offsets, data := b.buffer((count+1)*int(unsafe.Sizeof(O(0)))), b.buffer(size)
 	ends, dst := as[O](offsets.Bytes()), data.Bytes()
-	n := 0
-	for i, s := range flat {
-		n += copy(dst[n:], s)
-		ends[i+1] = O(n)
+	i, n := 0, 0
+	for row := range c.Len() {
+		c.EachElement(row, func(element []byte) {
+			n += copy(dst[n:], element)
+			i++
+			ends[i] = O(n)
+		})
 	}
-	return array.NewData(item, len(flat), []*memory.Buffer{nil, offsets, data}, nil, 0, 0), nil
+	child := array.NewData(dt.(*arrow.ListType).Elem(), count, []*memory.Buffer{nil, offsets, data}, nil, 0, 0)
+	defer child.Release()
+	valid, nulls := b.valid(c)
+	return array.NewData(dt, c.Len(), []*memory.Buffer{valid, rows}, []arrow.ArrayData{child}, nulls, 0), nil
 }

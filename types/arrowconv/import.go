@@ -65,15 +65,24 @@ func (m *Importer) Import(dst *types.Column, at int, src arrow.Array) error {
 			}
 		}
 		return each(dst, at, src, get, func(row int, v int64) error { dst.SetInt64(row, v); return nil })
-	case types.String:
-		return each(dst, at, src, m.anyText(src), dst.SetString)
-	case types.UUID, types.TimeUUID:
-		return each(dst, at, src, m.uuids(src), dst.SetString)
-	case types.Decimal:
-		return each(dst, at, src, m.decimals(src), dst.SetString)
+	case types.String, types.UUID, types.TimeUUID, types.Decimal:
+		if importTexts(dst, at, src) {
+			return nil
+		}
+		get := m.anyText
+		switch t {
+		case types.UUID, types.TimeUUID:
+			get = m.uuids
+		case types.Decimal:
+			get = m.decimals
+		}
+		return each(dst, at, src, get(src), dst.SetString)
 	case types.JSON:
 		return m.importJSON(dst, at, src)
 	case types.Bytes, types.PdfBytes, types.ImageBytes:
+		if importBinary(dst, at, src) {
+			return nil
+		}
 		return each(dst, at, src, bytesOf(src), dst.SetBytes)
 	case types.Map, types.Struct, types.MapList, types.StructList, types.ValueList, types.ValueSet, types.ScalarMap:
 		return m.importNested(dst, at, src)
@@ -162,6 +171,33 @@ func clearNulls(dst *types.Column, at int, src arrow.Array) {
 			dst.Clear(at+i, types.NullValue)
 		}
 	}
+}
+
+// importTexts copies text as a whole; false: it is none, or not fit for that, and nothing is set.
+func importTexts(dst *types.Column, at int, src arrow.Array) (ok bool) {
+	switch a := src.(type) {
+	case *array.String:
+		ok = types.SetTexts(dst, at, a.ValueBytes(), a.ValueOffsets())
+	case *array.LargeString:
+		ok = types.SetTexts(dst, at, a.ValueBytes(), a.ValueOffsets())
+	}
+	if ok {
+		clearNulls(dst, at, src)
+	}
+	return ok
+}
+
+func importBinary(dst *types.Column, at int, src arrow.Array) (ok bool) {
+	switch a := src.(type) {
+	case *array.Binary:
+		ok = types.SetTexts(dst, at, a.ValueBytes(), a.ValueOffsets())
+	case *array.LargeBinary:
+		ok = types.SetTexts(dst, at, a.ValueBytes(), a.ValueOffsets())
+	}
+	if ok {
+		clearNulls(dst, at, src)
+	}
+	return ok
 }
 
 func (m *Importer) importWhole(dst *types.Column, at int, src arrow.Array) error {

@@ -41,104 +41,111 @@ var (
 	str = arrow.BinaryTypes.String
 )
 
+var newYork = func() *time.Location {
+	zone, err := time.LoadLocation("America/New_York")
+	if err != nil {
+		panic(err)
+	}
+	return zone
+}()
+
 func stamp(u arrow.TimeUnit, zone string) arrow.DataType {
 	return &arrow.TimestampType{Unit: u, TimeZone: zone}
 }
 
+// importCases are arrays, as JSON, and what becomes of them.
+var importCases = []struct {
+	from arrow.DataType
+	json string
+	to   types.Type
+	want []any
+}{
+	{i64, `[1, null, 9007199254740993]`, types.Int64, []any{int64(1), nil, int64(9007199254740993)}},
+	{arrow.PrimitiveTypes.Int32, `[1, null, -3]`, types.Int64, []any{int64(1), nil, int64(-3)}},
+	{arrow.PrimitiveTypes.Int8, `[-128]`, types.Int64, []any{int64(-128)}},
+	{arrow.PrimitiveTypes.Int16, `[-129]`, types.Int32, []any{int32(-129)}},
+	{arrow.PrimitiveTypes.Uint8, `[255]`, types.Int32, []any{int32(255)}},
+	{arrow.PrimitiveTypes.Uint16, `[65535]`, types.Int32, []any{int32(65535)}},
+	{arrow.PrimitiveTypes.Uint32, `[4294967295]`, types.Int64, []any{int64(4294967295)}},
+	{arrow.PrimitiveTypes.Uint64, `[9223372036854775807]`, types.Int64, []any{int64(math.MaxInt64)}},
+	{arrow.PrimitiveTypes.Int32, `[7, null]`, types.Int32, []any{int32(7), nil}},
+	{i64, `[-2147483648]`, types.Int32, []any{int32(math.MinInt32)}},
+	{f64, `[1.9, -1.9, null]`, types.Int64, []any{int64(1), int64(-1), nil}},
+	{arrow.FixedWidthTypes.Boolean, `[true, false]`, types.Int64, []any{int64(1), int64(0)}},
+	{str, `[" -1_000 ", null]`, types.Int64, []any{int64(-1000), nil}},
+	{&arrow.Decimal128Type{Precision: 20, Scale: 2}, `["-12.99"]`, types.Int64, []any{int64(-12)}},
+	{&arrow.Decimal128Type{Precision: 20, Scale: 2}, `["-12.50", null]`, types.Float64, []any{-12.5, nil}},
+
+	{arrow.PrimitiveTypes.Float32, `[0.5, null]`, types.Float64, []any{0.5, nil}},
+	{f64, `[0.1, 1e300]`, types.Float32, []any{float32(0.1), float32(math.Inf(1))}},
+	{arrow.FixedWidthTypes.Float16, `[1.5]`, types.Float32, []any{float32(1.5)}},
+	{i64, `[9007199254740993]`, types.Float64, []any{float64(9007199254740992)}},
+	{str, `["2.5", "-inf"]`, types.Float32, []any{float32(2.5), float32(math.Inf(-1))}},
+
+	{i64, `[1, null]`, types.String, []any{"1", nil}},
+	{arrow.PrimitiveTypes.Uint64, `[18446744073709551615]`, types.String, []any{"18446744073709551615"}},
+	{f64, `[1, 1e16]`, types.String, []any{"1.0", "1e+16"}},
+	{arrow.FixedWidthTypes.Boolean, `[true, false]`, types.String, []any{"True", "False"}},
+	{arrow.BinaryTypes.Binary, `["J1wKAA=="]`, types.String, []any{`b"'\\\n\x00"`}},
+	{arrow.BinaryTypes.LargeString, `["é", ""]`, types.String, []any{"é", ""}},
+	{arrow.BinaryTypes.StringView, `["a text that is longer than an inline view"]`, types.String, []any{"a text that is longer than an inline view"}},
+	{&arrow.Decimal128Type{Precision: 20, Scale: 3}, `["1.100", "-0.005", "0.000"]`, types.Decimal, []any{"1.100", "-0.005", "0.000"}},
+	{&arrow.Decimal128Type{Precision: 20, Scale: 0}, `["120"]`, types.String, []any{"120"}},
+	{&arrow.Decimal256Type{Precision: 50, Scale: 8}, `["0.00000001", "0.00000100"]`, types.Decimal, []any{"1E-8", "0.00000100"}},
+	{str, `["1.10"]`, types.Decimal, []any{"1.10"}},
+	{&arrow.FixedSizeBinaryType{ByteWidth: 16}, `["EjRWeBI0VngSNFZ4EjRWeA=="]`, types.UUID, []any{[16]byte{0x12, 0x34, 0x56, 0x78, 0x12, 0x34, 0x56, 0x78, 0x12, 0x34, 0x56, 0x78, 0x12, 0x34, 0x56, 0x78}}},
+
+	{arrow.BinaryTypes.LargeBinary, `["AP8=", "", null]`, types.Bytes, []any{[]byte{0, 255}, []byte{}, nil}},
+	{arrow.FixedWidthTypes.Boolean, `[true, null]`, types.Bool, []any{true, nil}},
+	{i64, `[2, 0]`, types.Bool, []any{true, false}},
+
+	{stamp(arrow.Second, ""), `["2024-01-01 00:00:00"]`, types.UnixTimestamp, []any{int64(1704067200)}},
+	{stamp(arrow.Millisecond, "UTC"), `[1704067200999]`, types.UnixTimestamp, []any{int64(1704067200)}},
+	{stamp(arrow.Microsecond, ""), `["1969-12-31 23:59:59.500000", null]`, types.UnixTimestamp, []any{int64(0), nil}},
+	{stamp(arrow.Nanosecond, ""), `["1969-12-31 23:59:58.999999999"]`, types.UnixTimestamp, []any{int64(-1)}},
+	{stamp(arrow.Second, "America/New_York"), `[1704085200]`, types.UnixTimestamp, []any{int64(1704085200)}},
+	{arrow.FixedWidthTypes.Date32, `["2024-01-01"]`, types.UnixTimestamp, []any{int64(1704067200)}},
+	{i64, `[5]`, types.UnixTimestamp, []any{int64(5)}},
+	{str, `["5"]`, types.UnixTimestamp, []any{int64(5)}},
+	{stamp(arrow.Microsecond, "America/New_York"), `[1704085200000001]`, types.ZonedTimestamp, []any{time.Unix(1704085200, 0).In(newYork)}},
+
+	{arrow.ListOf(arrow.PrimitiveTypes.Int32), `[[1, null, 3], [], null]`, types.Int64List, []any{[]int64{1, 0, 3}, []int64{}, nil}},
+	{arrow.LargeListOf(i64), `[[1, 2]]`, types.Int64List, []any{[]int64{1, 2}}},
+	{arrow.FixedSizeListOf(2, arrow.PrimitiveTypes.Float32), `[[1, 2], null, [3, 4]]`, types.Float32List, []any{[]float32{1, 2}, nil, []float32{3, 4}}},
+	{arrow.ListOf(f64), `[[1.5, null]]`, types.Float32List, []any{[]float32{1.5, 0}}},
+	{arrow.ListOf(str), `[["a", null, "é"], []]`, types.StringList, []any{[]string{"a", "", "é"}, []string{}}},
+	{arrow.ListOf(str), `[["b", "a", "b", null, null]]`, types.StringSet, []any{[]string{"b", "a", ""}}},
+	{arrow.ListOf(arrow.BinaryTypes.Binary), `[["YQ==", "YQ==", null]]`, types.BytesSet, []any{[][]byte{[]byte("a"), {}}}},
+	{arrow.ListOf(arrow.FixedWidthTypes.Boolean), `[[true, false, null]]`, types.BoolList, []any{[]bool{true, false, false}}},
+	{arrow.ListOf(stamp(arrow.Millisecond, "")), `[["2024-01-01 00:00:00", null]]`, types.UnixTimestampList, []any{[]int64{1704067200, math.MinInt64}}},
+	{arrow.ListOf(arrow.Null), `[[null], []]`, types.UnixTimestampList, []any{[]int64{math.MinInt64}, []int64{}}},
+	{arrow.ListOf(&arrow.Decimal128Type{Precision: 5, Scale: 1}), `[["1.5", "2.0"]]`, types.DecimalList, []any{[]string{"1.5", "2.0"}}},
+
+	{arrow.MapOf(str, i64), `[[{"key": "a", "value": 1}, {"key": "b", "value": null}], [], null]`, types.Map, []any{map[string]any{"a": int64(1), "b": nil}, map[string]any{}, nil}},
+	{arrow.MapOf(i64, f64), `[[{"key": 7, "value": 0.5}]]`, types.Map, []any{map[string]any{"7": 0.5}}},
+	{arrow.MapOf(i64, str), `[[{"key": 7, "value": "x"}]]`, types.ScalarMap, []any{[]types.MapEntry{{Key: int64(7), Value: "x"}}}},
+	{arrow.MapOf(f64, arrow.ListOf(i64)), `[[{"key": 0.5, "value": [1, null]}]]`, types.ScalarMap, []any{[]types.MapEntry{{Key: 0.5, Value: []int64{1, 0}}}}},
+	{
+		arrow.StructOf(
+			arrow.Field{Name: "s", Type: str, Nullable: true}, arrow.Field{Name: "l", Type: arrow.ListOf(arrow.ListOf(i64)), Nullable: true},
+			arrow.Field{Name: "t", Type: stamp(arrow.Microsecond, "UTC"), Nullable: true}, arrow.Field{Name: "b", Type: arrow.FixedWidthTypes.Boolean, Nullable: true},
+		),
+		`[{"s": "x", "l": [[1], []], "t": 1704067200000000, "b": true}, {"s": null}]`, types.Struct,
+		[]any{map[string]any{"s": "x", "l": []any{[]int64{1}, []int64{}}, "t": int64(1704067200), "b": true}, map[string]any{"s": nil, "l": nil, "t": nil, "b": nil}},
+	},
+	{arrow.ListOf(arrow.MapOf(str, str)), `[[[{"key": "a", "value": "b"}], []]]`, types.MapList, []any{[]map[string]any{{"a": "b"}, {}}}},
+	{arrow.ListOf(arrow.ListOf(str)), `[[["a"], []]]`, types.ValueList, []any{[]any{[]string{"a"}, []string{}}}},
+	{str, `["{\"a\": [1, 2], \"b\": {\"c\": null}, \"d\": [[0.5]], \"e\": true}"]`, types.Struct, []any{map[string]any{"a": []int64{1, 2}, "b": map[string]any{"c": nil}, "d": []any{[]float64{0.5}}, "e": true}}},
+	{arrow.StructOf(arrow.Field{Name: "a", Type: arrow.ListOf(f64), Nullable: true}), `[{"a": [1, null]}, null]`, types.JSON, []any{jsonRaw(`{"a": [1.0, null]}`), nil}},
+
+	{&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: str}, `["a", null, "b", "a"]`, types.String, []any{"a", nil, "b", "a"}},
+	{&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Uint16, ValueType: i64}, `[5, 6, 5]`, types.Int64, []any{int64(5), int64(6), int64(5)}},
+	{arrow.ListOf(&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: str}), `[["a", "b", "a"]]`, types.StringList, []any{[]string{"a", "b", "a"}}},
+	{arrow.Null, `[null, null]`, types.Map, []any{nil, nil}},
+}
+
 func TestImport(t *testing.T) {
-	zone, err := time.LoadLocation("America/New_York")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		from arrow.DataType
-		json string
-		to   types.Type
-		want []any
-	}{
-		{i64, `[1, null, 9007199254740993]`, types.Int64, []any{int64(1), nil, int64(9007199254740993)}},
-		{arrow.PrimitiveTypes.Int32, `[1, null, -3]`, types.Int64, []any{int64(1), nil, int64(-3)}},
-		{arrow.PrimitiveTypes.Int8, `[-128]`, types.Int64, []any{int64(-128)}},
-		{arrow.PrimitiveTypes.Int16, `[-129]`, types.Int32, []any{int32(-129)}},
-		{arrow.PrimitiveTypes.Uint8, `[255]`, types.Int32, []any{int32(255)}},
-		{arrow.PrimitiveTypes.Uint16, `[65535]`, types.Int32, []any{int32(65535)}},
-		{arrow.PrimitiveTypes.Uint32, `[4294967295]`, types.Int64, []any{int64(4294967295)}},
-		{arrow.PrimitiveTypes.Uint64, `[9223372036854775807]`, types.Int64, []any{int64(math.MaxInt64)}},
-		{arrow.PrimitiveTypes.Int32, `[7, null]`, types.Int32, []any{int32(7), nil}},
-		{i64, `[-2147483648]`, types.Int32, []any{int32(math.MinInt32)}},
-		{f64, `[1.9, -1.9, null]`, types.Int64, []any{int64(1), int64(-1), nil}},
-		{arrow.FixedWidthTypes.Boolean, `[true, false]`, types.Int64, []any{int64(1), int64(0)}},
-		{str, `[" -1_000 ", null]`, types.Int64, []any{int64(-1000), nil}},
-		{&arrow.Decimal128Type{Precision: 20, Scale: 2}, `["-12.99"]`, types.Int64, []any{int64(-12)}},
-		{&arrow.Decimal128Type{Precision: 20, Scale: 2}, `["-12.50", null]`, types.Float64, []any{-12.5, nil}},
-
-		{arrow.PrimitiveTypes.Float32, `[0.5, null]`, types.Float64, []any{0.5, nil}},
-		{f64, `[0.1, 1e300]`, types.Float32, []any{float32(0.1), float32(math.Inf(1))}},
-		{arrow.FixedWidthTypes.Float16, `[1.5]`, types.Float32, []any{float32(1.5)}},
-		{i64, `[9007199254740993]`, types.Float64, []any{float64(9007199254740992)}},
-		{str, `["2.5", "-inf"]`, types.Float32, []any{float32(2.5), float32(math.Inf(-1))}},
-
-		{i64, `[1, null]`, types.String, []any{"1", nil}},
-		{arrow.PrimitiveTypes.Uint64, `[18446744073709551615]`, types.String, []any{"18446744073709551615"}},
-		{f64, `[1, 1e16]`, types.String, []any{"1.0", "1e+16"}},
-		{arrow.FixedWidthTypes.Boolean, `[true, false]`, types.String, []any{"True", "False"}},
-		{arrow.BinaryTypes.Binary, `["J1wKAA=="]`, types.String, []any{`b"'\\\n\x00"`}},
-		{arrow.BinaryTypes.LargeString, `["é", ""]`, types.String, []any{"é", ""}},
-		{arrow.BinaryTypes.StringView, `["a text that is longer than an inline view"]`, types.String, []any{"a text that is longer than an inline view"}},
-		{&arrow.Decimal128Type{Precision: 20, Scale: 3}, `["1.100", "-0.005", "0.000"]`, types.Decimal, []any{"1.100", "-0.005", "0.000"}},
-		{&arrow.Decimal128Type{Precision: 20, Scale: 0}, `["120"]`, types.String, []any{"120"}},
-		{&arrow.Decimal256Type{Precision: 50, Scale: 8}, `["0.00000001", "0.00000100"]`, types.Decimal, []any{"1E-8", "0.00000100"}},
-		{str, `["1.10"]`, types.Decimal, []any{"1.10"}},
-		{&arrow.FixedSizeBinaryType{ByteWidth: 16}, `["EjRWeBI0VngSNFZ4EjRWeA=="]`, types.UUID, []any{[16]byte{0x12, 0x34, 0x56, 0x78, 0x12, 0x34, 0x56, 0x78, 0x12, 0x34, 0x56, 0x78, 0x12, 0x34, 0x56, 0x78}}},
-
-		{arrow.BinaryTypes.LargeBinary, `["AP8=", "", null]`, types.Bytes, []any{[]byte{0, 255}, []byte{}, nil}},
-		{arrow.FixedWidthTypes.Boolean, `[true, null]`, types.Bool, []any{true, nil}},
-		{i64, `[2, 0]`, types.Bool, []any{true, false}},
-
-		{stamp(arrow.Second, ""), `["2024-01-01 00:00:00"]`, types.UnixTimestamp, []any{int64(1704067200)}},
-		{stamp(arrow.Millisecond, "UTC"), `[1704067200999]`, types.UnixTimestamp, []any{int64(1704067200)}},
-		{stamp(arrow.Microsecond, ""), `["1969-12-31 23:59:59.500000", null]`, types.UnixTimestamp, []any{int64(0), nil}},
-		{stamp(arrow.Nanosecond, ""), `["1969-12-31 23:59:58.999999999"]`, types.UnixTimestamp, []any{int64(-1)}},
-		{stamp(arrow.Second, "America/New_York"), `[1704085200]`, types.UnixTimestamp, []any{int64(1704085200)}},
-		{arrow.FixedWidthTypes.Date32, `["2024-01-01"]`, types.UnixTimestamp, []any{int64(1704067200)}},
-		{i64, `[5]`, types.UnixTimestamp, []any{int64(5)}},
-		{str, `["5"]`, types.UnixTimestamp, []any{int64(5)}},
-		{stamp(arrow.Microsecond, "America/New_York"), `[1704085200000001]`, types.ZonedTimestamp, []any{time.Unix(1704085200, 0).In(zone)}},
-
-		{arrow.ListOf(arrow.PrimitiveTypes.Int32), `[[1, null, 3], [], null]`, types.Int64List, []any{[]int64{1, 0, 3}, []int64{}, nil}},
-		{arrow.LargeListOf(i64), `[[1, 2]]`, types.Int64List, []any{[]int64{1, 2}}},
-		{arrow.FixedSizeListOf(2, arrow.PrimitiveTypes.Float32), `[[1, 2], null, [3, 4]]`, types.Float32List, []any{[]float32{1, 2}, nil, []float32{3, 4}}},
-		{arrow.ListOf(f64), `[[1.5, null]]`, types.Float32List, []any{[]float32{1.5, 0}}},
-		{arrow.ListOf(str), `[["a", null, "é"], []]`, types.StringList, []any{[]string{"a", "", "é"}, []string{}}},
-		{arrow.ListOf(str), `[["b", "a", "b", null, null]]`, types.StringSet, []any{[]string{"b", "a", ""}}},
-		{arrow.ListOf(arrow.BinaryTypes.Binary), `[["YQ==", "YQ==", null]]`, types.BytesSet, []any{[][]byte{[]byte("a"), {}}}},
-		{arrow.ListOf(arrow.FixedWidthTypes.Boolean), `[[true, false, null]]`, types.BoolList, []any{[]bool{true, false, false}}},
-		{arrow.ListOf(stamp(arrow.Millisecond, "")), `[["2024-01-01 00:00:00", null]]`, types.UnixTimestampList, []any{[]int64{1704067200, math.MinInt64}}},
-		{arrow.ListOf(arrow.Null), `[[null], []]`, types.UnixTimestampList, []any{[]int64{math.MinInt64}, []int64{}}},
-		{arrow.ListOf(&arrow.Decimal128Type{Precision: 5, Scale: 1}), `[["1.5", "2.0"]]`, types.DecimalList, []any{[]string{"1.5", "2.0"}}},
-
-		{arrow.MapOf(str, i64), `[[{"key": "a", "value": 1}, {"key": "b", "value": null}], [], null]`, types.Map, []any{map[string]any{"a": int64(1), "b": nil}, map[string]any{}, nil}},
-		{arrow.MapOf(i64, f64), `[[{"key": 7, "value": 0.5}]]`, types.Map, []any{map[string]any{"7": 0.5}}},
-		{arrow.MapOf(i64, str), `[[{"key": 7, "value": "x"}]]`, types.ScalarMap, []any{[]types.MapEntry{{Key: int64(7), Value: "x"}}}},
-		{arrow.MapOf(f64, arrow.ListOf(i64)), `[[{"key": 0.5, "value": [1, null]}]]`, types.ScalarMap, []any{[]types.MapEntry{{Key: 0.5, Value: []int64{1, 0}}}}},
-		{
-			arrow.StructOf(
-				arrow.Field{Name: "s", Type: str, Nullable: true}, arrow.Field{Name: "l", Type: arrow.ListOf(arrow.ListOf(i64)), Nullable: true},
-				arrow.Field{Name: "t", Type: stamp(arrow.Microsecond, "UTC"), Nullable: true}, arrow.Field{Name: "b", Type: arrow.FixedWidthTypes.Boolean, Nullable: true},
-			),
-			`[{"s": "x", "l": [[1], []], "t": 1704067200000000, "b": true}, {"s": null}]`, types.Struct,
-			[]any{map[string]any{"s": "x", "l": []any{[]int64{1}, nil}, "t": int64(1704067200), "b": true}, map[string]any{"s": nil, "l": nil, "t": nil, "b": nil}},
-		},
-		{arrow.ListOf(arrow.MapOf(str, str)), `[[[{"key": "a", "value": "b"}], []]]`, types.MapList, []any{[]map[string]any{{"a": "b"}, {}}}},
-		{arrow.ListOf(arrow.ListOf(str)), `[[["a"], []]]`, types.ValueList, []any{[]any{[]string{"a"}, nil}}},
-		{str, `["{\"a\": [1, 2], \"b\": {\"c\": null}, \"d\": [[0.5]], \"e\": true}"]`, types.Struct, []any{map[string]any{"a": []int64{1, 2}, "b": map[string]any{"c": nil}, "d": []any{[]float64{0.5}}, "e": true}}},
-		{arrow.StructOf(arrow.Field{Name: "a", Type: arrow.ListOf(f64), Nullable: true}), `[{"a": [1, null]}, null]`, types.JSON, []any{jsonRaw(`{"a": [1.0, null]}`), nil}},
-
-		{&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: str}, `["a", null, "b", "a"]`, types.String, []any{"a", nil, "b", "a"}},
-		{&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Uint16, ValueType: i64}, `[5, 6, 5]`, types.Int64, []any{int64(5), int64(6), int64(5)}},
-		{arrow.ListOf(&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: str}), `[["a", "b", "a"]]`, types.StringList, []any{[]string{"a", "b", "a"}}},
-		{arrow.Null, `[null, null]`, types.Map, []any{nil, nil}},
-	} {
+	for _, c := range importCases {
 		arr := parse(t, c.from, c.json)
 		var m Importer
 		col := types.NewColumn("c", c.to, len(c.want)+2)
@@ -330,6 +337,66 @@ func TestAllocations(t *testing.T) {
 			t.Errorf("%s: %v and %v allocations for 100 rows, %v and %v for 1000", c.typ, in, out, moreIn, moreOut)
 		}
 	}
+}
+
+// fromJSON makes an array, nil of JSON that Arrow does not read, or panics over.
+func fromJSON(dt arrow.DataType, text string) (arr arrow.Array) {
+	defer func() {
+		if recover() != nil {
+			arr = nil
+		}
+	}()
+	arr, _, err := array.FromJSON(memory.DefaultAllocator, dt, strings.NewReader(text))
+	if err != nil {
+		return nil
+	}
+	return arr
+}
+
+// Whatever an array holds, it becomes a column of a type, which is written, read and exported again, or an error.
+func FuzzImport(f *testing.F) {
+	for i, c := range importCases {
+		f.Add(uint8(i), uint8(c.to), c.json)
+		f.Add(uint8(i), uint8(types.String), c.json)
+	}
+	f.Fuzz(func(t *testing.T, from, to uint8, text string) {
+		typ := types.Type(to)
+		if !typ.Valid() || typ == types.Null {
+			return
+		}
+		dt := importCases[int(from)%len(importCases)].from
+		arr := fromJSON(dt, text)
+		if arr == nil {
+			return
+		}
+		defer arr.Release()
+		col := types.NewColumn("c", typ, arr.Len())
+		if err := new(Importer).Import(col, 0, arr); err != nil {
+			var at *feasterr.RequestError
+			if !errors.As(err, &at) || at.Column != "c" || at.Row >= arr.Len() {
+				t.Errorf("%s to %s: %v", dt, typ, err)
+			}
+			return
+		}
+		again := types.NewColumn("c", typ, arr.Len())
+		for row := range arr.Len() {
+			if err := again.SetValue(row, col.AppendValue(nil, row)); err != nil {
+				t.Errorf("%s to %s: row %d cannot be read: %v", dt, typ, row, err)
+			}
+		}
+		out, err := DataType(typ, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := Array(col, out, memory.DefaultAllocator)
+		if err != nil {
+			return
+		}
+		defer back.Release()
+		if back.Len() != arr.Len() {
+			t.Errorf("%s to %s: %d rows came back as %d", dt, typ, arr.Len(), back.Len())
+		}
+	})
 }
 
 func FuzzJSONMap(f *testing.F) {

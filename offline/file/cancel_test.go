@@ -1,0 +1,139 @@
+package file_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/feastgo/feast/offline"
+	"github.com/feastgo/feast/offline/file"
+	"github.com/feastgo/feast/offline/offlinetest"
+)
+
+// countdown is a context that ends when it was asked for its error a number of times.
+type countdown struct {
+	context.Context
+	left atomic.Int64
+}
+
+func (c *countdown) Err() error {
+	if c.left.Add(-1) < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// A context that ends at any stage ends the call with its error; TestMain sees that no goroutine is left.
+func TestCancel(t *testing.T) {
+	file.Small(t, true)
+	size := benchmarkSize{features: 400, entities: 60, keys: 30}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "features.parquet")
+	size.generate(t, path)
+	store := file.New(dir)
+	codec, err := offline.Parquet()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := func() array.RecordReader {
+		r, err := array.NewRecordReader(size.entityRows().Schema(), []arrow.RecordBatch{size.entityRows()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	scan := &offline.ScanPlan{
+		Source: &offline.Source{Path: path}, Keys: []offline.Column{{Source: "driver_id", Name: "k"}}, Features: []offline.Column{{Source: "f3", Name: "f3"}},
+		Event: offline.Column{Source: "event_timestamp", Name: "e"},
+	}
+	read := func(ctx context.Context, job offline.Job, err error) error {
+		if err != nil {
+			return err
+		}
+		_, err = offlinetest.ReadJob(ctx, t, job)
+		return err
+	}
+	for name, call := range map[string]func(ctx context.Context) error{
+		"Historical": func(ctx context.Context) error {
+			job, err := store.Historical(ctx, size.plan(path, time.Hour), offline.EntityRows{Rows: rows(), Event: "event_timestamp"})
+			return read(ctx, job, err)
+		},
+		"Latest": func(ctx context.Context) error { job, err := store.Latest(ctx, scan); return read(ctx, job, err) },
+		"All":    func(ctx context.Context) error { job, err := store.All(ctx, scan); return read(ctx, job, err) },
+		"Append": func(ctx context.Context) error {
+			_, err := store.Append(ctx, &offline.Source{Path: "appended.parquet"}, rows())
+			return err
+		},
+		"Create": func(ctx context.Context) error {
+			_, err := codec.Create(ctx, filepath.Join(dir, "created.parquet"), rows())
+			return err
+		},
+		"Describe": func(ctx context.Context) error { _, err := store.Describe(ctx, scan.Source); return err },
+		"Open": func(ctx context.Context) error {
+			r, err := codec.Open(ctx, path)
+			if err != nil {
+				return err
+			}
+			defer r.Release()
+			for r.Next() {
+			}
+			return r.Err()
+		},
+	} {
+		checks := 0
+		for ; ; checks++ {
+			ctx := &countdown{Context: t.Context()}
+			ctx.left.Store(int64(checks))
+			err := call(ctx)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("%s, after %d looks at the context: %v", name, checks, err)
+				break
+			}
+		}
+		if checks < 2 {
+			t.Errorf("%s looks at its context %d times", name, checks)
+		}
+	}
+}
+
+// BenchmarkCancel measures how long a join of the large size goes on after its context has ended.
+func BenchmarkCancel(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "features.parquet")
+	largeSize.generate(b, path)
+	entities := largeSize.entityRows()
+	var longest time.Duration
+	for i := 0; b.Loop(); i++ {
+		ctx, cancel := context.WithCancel(b.Context())
+		var at time.Time
+		timer := time.AfterFunc(time.Duration(i%80)*time.Millisecond, func() { at = time.Now(); cancel() })
+		r, err := array.NewRecordReader(entities.Schema(), []arrow.RecordBatch{entities})
+		if err != nil {
+			b.Fatal(err)
+		}
+		job, err := file.New(".").Historical(ctx, largeSize.plan(path, 0), offline.EntityRows{Rows: r, Event: "event_timestamp"})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if rows, err := job.Read(ctx); err == nil {
+			for rows.Next() {
+			}
+			rows.Release()
+		}
+		if !timer.Stop() {
+			<-ctx.Done()
+			longest = max(longest, time.Since(at))
+		}
+		cancel()
+		_ = job.Close()
+	}
+	b.ReportMetric(longest.Seconds()*1e3, "longest-ms")
+}

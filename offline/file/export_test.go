@@ -1,0 +1,21 @@
+package file
+
+import (
+	"testing"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// Small makes scans read few rows at a time, passes hold few keys, and files have small row groups and pages, until the
+// test ends. Tests that use it do not run in parallel.
+func Small(t testing.TB, dictionaries bool) {
+	rows, keys, group, options := scanRows, passKeys, groupRows, writerOptions
+	scanRows, passKeys, groupRows = 16, 9, 100
+	writerOptions = append(writerOptions[:len(writerOptions):len(writerOptions)], parquet.PageBufferSize(64))
+	if dictionaries {
+		for _, k := range []parquet.Kind{parquet.Int32, parquet.Int64, parquet.Float, parquet.Double, parquet.ByteArray} {
+			writerOptions = append(writerOptions, parquet.DefaultEncodingFor(k, &parquet.RLEDictionary))
+		}
+	}
+	t.Cleanup(func() { scanRows, passKeys, groupRows, writerOptions = rows, keys, group, options })
+}
