@@ -55,10 +55,12 @@ type Job interface {
 }
 
 // JoinPlan says what to join with entity rows. The result has every entity row exactly once, in the order given unless
-// AnyOrder is set: first all columns of the entity rows, then the features of the views. Plans are never changed.
+// AnyOrder is set: first all columns of the entity rows, then the features of the views. Timestamps, also those of the entity
+// rows, come as microseconds with zone UTC, rounded down. Plans are never changed.
 type JoinPlan struct {
 	Views []JoinView
-	// FilterByCreated leaves out source rows that were created after the entity row's time.
+	// FilterByCreated leaves out source rows that were created after the entity row's time, and those whose created time
+	// is null: nobody knows whether they were there. It means nothing to views without created times.
 	FilterByCreated bool
 	AnyOrder        bool
 }
@@ -68,7 +70,7 @@ type JoinPlan struct {
 // a whole, of those the one that was created last (a null is the oldest), of those the first in source order: path, bytewise,
 // then row number. No candidate: nulls. All comparisons are of instants, at the full resolution of the source; times without
 // a zone are UTC. A null key equals nothing. Integers are equal to integers of any width and to floats that are integral;
-// a text key and a number are an error that names both types.
+// a text key and a number are an error that names both types. NaN equals nothing, as a null.
 type JoinView struct {
 	Name     string // the projection, for messages
 	Source   *Source

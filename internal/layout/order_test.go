@@ -16,6 +16,7 @@ type rule struct {
 
 var (
 	registryDriver = []string{"registry", "permissions", "config", "types", "feasterr"}
+	arrow          = "github.com/apache/arrow-go/v18"
 	onlineDriver   = []string{"online", "config", "types", "feasterr"}
 	public         = []string{
 		".", "registry/...", "online/...", "offline/...", "permissions", "config", "types", "telemetry", "feasterr",
@@ -68,12 +69,14 @@ var rules = map[string]rule{
 	},
 	"online/sqlite": {own: onlineDriver, modules: []string{"modernc.org/sqlite", "modernc.org/libc"}},
 
-	"offline": {own: []string{"config", "feasterr"}, modules: []string{"github.com/apache/arrow-go/v18"}},
-
-	"offline/compute": {own: []string{"offline", "config", "feasterr"}, modules: []string{"github.com/apache/arrow-go/v18"}},
-	"offline/compute/...": {
-		own: []string{"offline/compute", "offline", "config", "feasterr"}, modules: []string{"github.com/apache/arrow-go/v18"},
+	"offline": {own: []string{"config", "feasterr"}, modules: []string{arrow}},
+	"offline/file": {
+		own:     []string{"offline", "config", "feasterr"},
+		modules: []string{arrow, "github.com/parquet-go/parquet-go"},
 	},
+	"offline/offlinetest": {own: []string{"offline", "feasterr"}, modules: []string{arrow}},
+	"offline/compute":     {own: []string{"offline", "config", "feasterr"}, modules: []string{arrow}},
+	"offline/compute/...": {own: []string{"offline/compute", "offline", "config", "feasterr"}, modules: []string{arrow}},
 
 	"internal/plan": {
 		own: []string{"registry", "online", "offline", "permissions", "config", "types", "telemetry", "feasterr"},

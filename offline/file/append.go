@@ -99,7 +99,7 @@ func appendToDirectory(ctx context.Context, l location, rows array.RecordReader)
 	if err != nil {
 		return 0, err
 	}
-	defer old.object.Close()
+	defer old.close()
 	var n int64
 	err = replace(path, func(f *os.File) error {
 		n, err = old.writeLike(ctx, f, rows, false)
@@ -159,7 +159,7 @@ func appendToFile(ctx context.Context, path string, info fs.FileInfo, rows array
 	if err != nil {
 		return 0, err
 	}
-	defer old.object.Close()
+	defer old.close()
 	for _, g := range old.groups {
 		for i := range g.chunks {
 			if err := g.readable(i); err != nil {
@@ -181,37 +181,37 @@ func appendToFile(ctx context.Context, path string, info fs.FileInfo, rows array
 	return n, err
 }
 
-// footer replaces the footer of a file that was just written by one with the schema of old, and puts old's row groups in
+// footer replaces the footer of a file that was just written by one with the schema of f, and puts the row groups of f in
 // between if they are wanted.
-func (old *dataFile) footer(ctx context.Context, f *os.File, both bool) error {
-	size, err := f.Seek(0, io.SeekEnd)
+func (f *dataFile) footer(ctx context.Context, to *os.File, both bool) error {
+	size, err := to.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err
 	}
-	added, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	added, err := parquet.OpenFile(to, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return err
 	}
-	meta := *old.meta
-	body, err := footerAt(f, size)
+	meta := *f.meta
+	body, err := footerAt(to, size)
 	if err != nil {
 		return err
 	}
-	if _, err := f.Seek(body, io.SeekStart); err != nil {
+	if _, err := to.Seek(body, io.SeekStart); err != nil {
 		return err
 	}
 	meta.RowGroups = slices.Clone(added.Metadata().RowGroups)
 	meta.NumRows = added.NumRows()
-	groups := old.meta.RowGroups
+	groups := f.meta.RowGroups
 	if both {
-		end, err := footerAt(old.object, old.size)
+		end, err := footerAt(f.object, f.size)
 		if err != nil {
 			return err
 		}
-		if err := copyBytes(ctx, f, io.NewSectionReader(old.object, magicSize, end-magicSize)); err != nil {
+		if err := copyBytes(ctx, to, io.NewSectionReader(f.object, magicSize, end-magicSize)); err != nil {
 			return err
 		}
-		meta.NumRows += old.meta.NumRows
+		meta.NumRows += f.meta.NumRows
 	} else {
 		groups = nil
 	}
@@ -239,14 +239,14 @@ func (old *dataFile) footer(ctx context.Context, f *os.File, both bool) error {
 		return err
 	}
 	footer = append(binary.LittleEndian.AppendUint32(footer, uint32(len(footer))), "PAR1"...)
-	if _, err := f.Write(footer); err != nil {
+	if _, err := to.Write(footer); err != nil {
 		return err
 	}
-	at, err := f.Seek(0, io.SeekCurrent)
+	at, err := to.Seek(0, io.SeekCurrent)
 	if err != nil {
 		return err
 	}
-	return f.Truncate(at)
+	return to.Truncate(at)
 }
 
 const magicSize = 4

@@ -18,8 +18,8 @@ import (
 
 // countdown is a context that ends when it was asked for its error a number of times.
 type countdown struct {
-	context.Context
-	left atomic.Int64
+	context.Context //nolint:containedctx // it is one
+	left            atomic.Int64
 }
 
 func (c *countdown) Err() error {

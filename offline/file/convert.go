@@ -179,7 +179,7 @@ func (v *vector) decimals(width int) ([]byte, error) {
 		}
 		dst := out[i*width : (i+1)*width]
 		if v.leaf.integer {
-			x := int64(0)
+			var x int64
 			if v.leaf.width == 4 {
 				x = int64(valuesOf[int32](v.data)[i])
 			} else {

@@ -1,6 +1,7 @@
 package file
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
@@ -11,7 +12,7 @@ import (
 func Small(t testing.TB, dictionaries bool) {
 	rows, keys, group, options := scanRows, passKeys, groupRows, writerOptions
 	scanRows, passKeys, groupRows = 16, 9, 100
-	writerOptions = append(writerOptions[:len(writerOptions):len(writerOptions)], parquet.PageBufferSize(64))
+	writerOptions = append(slices.Clip(writerOptions), parquet.PageBufferSize(64))
 	if dictionaries {
 		for _, k := range []parquet.Kind{parquet.Int32, parquet.Int64, parquet.Float, parquet.Double, parquet.ByteArray} {
 			writerOptions = append(writerOptions, parquet.DefaultEncodingFor(k, &parquet.RLEDictionary))

@@ -90,7 +90,8 @@ func (e *entities) setTimes() error {
 type slots struct {
 	start   []int32 // of key k: start[k] to start[k+1]
 	latest  []int64 // the last event time that belongs here, in the unit of event times
-	oldest  []int64 // the first one that the ttl allows; nil without ttl
+	lag     int64   // the ttl in the same unit, where that is exact; 0 otherwise
+	oldest  []int64 // where it is not: the first event time that the ttl allows; nil without ttl
 	created []int64 // the last created time that belongs here; nil unless created times are filtered
 	of      []int32 // entity row: its slot, or noID
 }
@@ -142,7 +143,11 @@ func newSlots(ctx context.Context, e *entities, keys []int32, n int32, u units, 
 	s.start[n] = int32(len(distinct))
 	s.latest = slices.Clone(distinct)
 	rescale(s.latest, e.unit, u.event)
-	if ttl > 0 {
+	switch {
+	case ttl <= 0:
+	case e.unit == u.event && int64(ttl)%e.unit == 0:
+		s.lag = int64(ttl) / e.unit
+	default:
 		s.oldest = make([]int64, len(distinct))
 		for i, t := range distinct {
 			s.oldest[i] = subtract(t, e.unit, int64(ttl), u.event)
@@ -153,6 +158,17 @@ func newSlots(ctx context.Context, e *entities, keys []int32, n int32, u units, 
 		rescale(s.created, e.unit, u.created)
 	}
 	return s, nil
+}
+
+// expired reports whether an event time, which belongs to slot i or to an earlier one, is too old for it.
+func (s *slots) expired(i int32, event int64) bool {
+	switch {
+	case s.lag > 0:
+		return uint64(s.latest[i]-event) > uint64(s.lag) // the difference is not negative and may need all 64 bits
+	case s.oldest != nil:
+		return event < s.oldest[i]
+	}
+	return false
 }
 
 // subtract returns the first instant, in unit to, that is not before time t, in unit from, less ttl nanoseconds.
@@ -226,15 +242,6 @@ func (v *joinedView) resolve(p *offline.JoinPlan) error {
 	return errors.Join(errs...)
 }
 
-// scanRows is about how many rows a task of a scan reads at a time.
-var scanRows = 1 << 17
-
-// stretchOf is a part of a row group that one task reads.
-type stretchOf struct {
-	group *rowGroup
-	rows  wanted
-}
-
 // join finds the winners of all entity rows.
 func (v *joinedView) join(ctx context.Context, e *entities) error {
 	ids := make([]int32, e.rows)
@@ -271,15 +278,15 @@ func (v *joinedView) join(ctx context.Context, e *entities) error {
 
 // window is the event times that can matter to any entity row.
 func (s *slots) window() (low, high int64) {
-	low, high = math.MaxInt64, noTime
-	for i, t := range s.latest {
+	low, high = noTime+1, noTime
+	for _, t := range s.latest {
 		high = max(high, t)
-		if s.oldest != nil {
-			low = min(low, s.oldest[i])
-		}
 	}
-	if s.oldest == nil {
-		low = noTime + 1
+	switch {
+	case s.lag > 0:
+		low = max(low, addSaturated(slices.Min(s.latest), -s.lag))
+	case s.oldest != nil:
+		low = slices.Min(s.oldest)
 	}
 	return low, high
 }
@@ -292,15 +299,11 @@ func (v *joinedView) scan(ctx context.Context, set *keySet, s *slots) ([]candida
 	low, high := s.window()
 	var groups []*rowGroup
 	for _, g := range v.table.groups {
-		if from, to, ok := g.bounds(v.event, v.units.event); ok && (from > high || to < low) {
-			continue
+		if !slices.ContainsFunc(set.columns, func(k *keyColumn) bool { return !g.canHold(k.column, &k.values) }) {
+			groups = append(groups, g)
 		}
-		if slices.ContainsFunc(set.columns, func(k *keyColumn) bool { return !g.canHold(k.column, &k.values) }) {
-			continue
-		}
-		groups = append(groups, g)
 	}
-	tasks, err := stretches(ctx, groups, v.event)
+	tasks, err := stretches(ctx, groups, v.event, window{low, high, v.units.event})
 	if err != nil {
 		return nil, err
 	}
@@ -333,36 +336,6 @@ func (v *joinedView) scan(ctx context.Context, set *keySet, s *slots) ([]candida
 		}
 	}
 	return best, nil
-}
-
-// stretches divides row groups, between pages of a column, into parts that fit well in the caches.
-func stretches(ctx context.Context, groups []*rowGroup, c *column) ([]stretchOf, error) {
-	var out []stretchOf
-	for _, g := range groups {
-		if g.rows > math.MaxInt32 {
-			return nil, inFile(g.file.path, feasterr.Unsupported("a row group of %d rows", g.rows))
-		}
-		from := 0
-		if p := c.in[g.file]; g.rows > int64(scanRows) && p.shape != nil && p.shape.flat() && p.shape.leaf.form != formNull {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			l, err := g.layout(p.shape.first)
-			if err != nil {
-				return nil, inFile(g.file.path, err)
-			}
-			for _, p := range l.pages {
-				if to := int(p.first + p.rows); to-from >= scanRows*3/4 {
-					out = append(out, stretchOf{g, allRows(from, to)})
-					from = to
-				}
-			}
-		}
-		if from < int(g.rows) {
-			out = append(out, stretchOf{g, allRows(from, int(g.rows))})
-		}
-	}
-	return out, nil
 }
 
 // scanner is the scan of one goroutine.
@@ -407,7 +380,7 @@ func (s *scanner) run(ctx context.Context, t stretchOf) error {
 
 // offer offers the rows read to their slots; the first is that number of the source.
 func (s *scanner) offer(first int64) {
-	start, latest, oldest, limit := s.slots.start, s.slots.latest, s.slots.oldest, s.slots.created
+	start, latest, limit := s.slots.start, s.slots.latest, s.slots.created
 	for i, id := range s.ids {
 		e := s.event[i]
 		if id == noID || e == noTime {
@@ -434,7 +407,7 @@ func (s *scanner) offer(first int64) {
 				at++
 			}
 		}
-		if at == end || oldest != nil && e < oldest[at] {
+		if at == end || s.slots.expired(int32(at), e) {
 			continue
 		}
 		c := candidate{event: e, created: created, row: first + int64(i)}
@@ -460,7 +433,7 @@ func (v *joinedView) resolveWinners(s *slots, best []candidate) {
 			if best[i].better(&newest) {
 				newest = best[i]
 			}
-			if newest.event == noTime || s.oldest != nil && newest.event < s.oldest[i] {
+			if newest.event == noTime || s.expired(i, newest.event) {
 				continue
 			}
 			rows[i] = newest.row

@@ -332,7 +332,6 @@ type finder struct {
 	ids   []int32 // of the wanted rows
 	dict  parquet.Dictionary
 	codes []int32 // number by code of dict, plus one; 0 where it was not looked up yet
-	found []int32
 }
 
 // find sets ids to the numbers of the wanted rows of a column, noID where no entity row has the value.

@@ -73,7 +73,7 @@ func (s *scan) keysOf(ctx context.Context, g *rowGroup, w wanted) (*sourceKeys, 
 			k.hash[i] = mix(uint64(k.ints[i]))
 			arena = arena[:from]
 		default:
-			k.bytes[i] = key[:len(key):len(key)]
+			k.bytes[i] = slices.Clip(key)
 			k.hash[i] = hashBytes(key)
 		}
 	}

@@ -68,7 +68,6 @@ type leafRows struct {
 	buf     []parquet.Value
 	n, next int
 	row     []parquet.Value
-	max     int64 // values that are left, as the row group says
 }
 
 // fillNested reads wanted rows of a column that is not flat.

@@ -105,11 +105,11 @@ func (f *dataFile) open() error {
 		return malformed(err)
 	}
 	f.parquet, f.meta = p, p.Metadata()
-	var hints *arrow.Schema
+	var known hints
 	if text, ok := p.Lookup("ARROW:schema"); ok {
-		hints = arrowSchema(text)
+		known = readHints(text)
 	}
-	if f.columns, err = columnsOf(f.meta.Schema, hints); err != nil {
+	if f.columns, err = columnsOf(f.meta.Schema, known); err != nil {
 		return err
 	}
 	leaves := 0
@@ -126,6 +126,9 @@ func (f *dataFile) open() error {
 	}
 	return nil
 }
+
+// close closes the file, of which nothing is lost: it was only read.
+func (f *dataFile) close() { _ = f.object.Close() }
 
 // checkFooter finds what is no Parquet before a reader trusts its lengths.
 func checkFooter(r io.ReaderAt, size int64) error {
@@ -238,7 +241,7 @@ func (t *table) number() error {
 func (t *table) close() {
 	for _, f := range t.files {
 		if f != nil {
-			_ = f.object.Close()
+			f.close()
 		}
 	}
 }

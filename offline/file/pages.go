@@ -244,7 +244,7 @@ func (g *rowGroup) pages(ctx context.Context, leaf int, w wanted, visit func(p p
 		}
 	}
 	r := g.chunks[leaf].(*parquet.FileColumnChunk).PagesFrom(e)
-	defer r.Close()
+	defer func() { _ = r.Close() }() // gives buffers back
 	for _, v := range visits {
 		if err := ctx.Err(); err != nil {
 			return err

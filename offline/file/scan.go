@@ -105,13 +105,7 @@ func ceilTime(t time.Time, unit int64) int64 {
 
 // stretches are the parts of the source that may have rows in the window.
 func (s *scan) stretches(ctx context.Context) ([]stretchOf, error) {
-	var groups []*rowGroup
-	for _, g := range s.table.groups {
-		if from, to, ok := g.bounds(s.event, s.units.event); !ok || from <= s.high && to >= s.low {
-			groups = append(groups, g)
-		}
-	}
-	return stretches(ctx, groups, s.event)
+	return stretches(ctx, s.table.groups, s.event, window{s.low, s.high, s.units.event})
 }
 
 // inWindow finds the rows of a stretch whose event time is in the window, and returns the times of all.

@@ -56,7 +56,7 @@ func (r *schemaReader) next() (*format.SchemaElement, error) {
 }
 
 // columns reads the top-level columns of a schema.
-func columnsOf(elements []format.SchemaElement, hints *arrow.Schema) ([]*shape, error) {
+func columnsOf(elements []format.SchemaElement, known hints) ([]*shape, error) {
 	r := schemaReader{elements: elements}
 	root, err := r.next()
 	if err != nil {
@@ -65,10 +65,8 @@ func columnsOf(elements []format.SchemaElement, hints *arrow.Schema) ([]*shape, 
 	var out []*shape
 	for range root.NumChildren.V {
 		var hint arrow.DataType
-		if hints != nil && len(r.elements) > 0 {
-			if f, ok := hints.FieldsByName(r.elements[0].Name); ok && len(f) == 1 {
-				hint = f[0].Type
-			}
+		if len(r.elements) > 0 {
+			hint = known[r.elements[0].Name]
 		}
 		s, err := r.shape(0, 0, hint, 0)
 		if err != nil {

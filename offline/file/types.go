@@ -1,12 +1,9 @@
 package file
 
 import (
-	"bytes"
-	"encoding/base64"
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/parquet-go/parquet-go/deprecated"
 	"github.com/parquet-go/parquet-go/format"
 
@@ -218,26 +215,6 @@ func logicalType(el *format.SchemaElement) format.LogicalTypeValue {
 		return &format.ListType{}
 	}
 	return nil
-}
-
-// arrowSchema reads the schema that Arrow's writers leave in the metadata of a file: it knows durations and the names of
-// zones, for which Parquet has no place. nil where there is none that can be read.
-func arrowSchema(text string) (schema *arrow.Schema) {
-	defer func() {
-		if recover() != nil {
-			schema = nil
-		}
-	}()
-	message, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return nil
-	}
-	r, err := ipc.NewReader(bytes.NewReader(message))
-	if err != nil {
-		return nil
-	}
-	defer r.Release()
-	return r.Schema()
 }
 
 // list is the type of lists in results, whose child is named item as everywhere in Feast.

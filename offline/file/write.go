@@ -38,7 +38,7 @@ func create(ctx context.Context, path string, rows array.RecordReader) (int64, e
 	if err != nil {
 		return 0, inFile(path, err)
 	}
-	shapes, err := shapesOf(schema, rows.Schema())
+	shapes, err := shapesOf(schema, hintsOf(rows.Schema()))
 	if err != nil {
 		return 0, inFile(path, err)
 	}
@@ -95,7 +95,7 @@ func replace(path string, write func(f *os.File) error) (err error) {
 }
 
 // shapesOf are the shapes that a reader finds in files of a schema.
-func shapesOf(schema *parquet.Schema, hints *arrow.Schema) ([]*shape, error) {
+func shapesOf(schema *parquet.Schema, known hints) ([]*shape, error) {
 	var probe bytes.Buffer
 	if err := parquet.NewGenericWriter[any](&probe, schema).Close(); err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func shapesOf(schema *parquet.Schema, hints *arrow.Schema) ([]*shape, error) {
 	if err != nil {
 		return nil, err
 	}
-	return columnsOf(read.Metadata().Schema, hints)
+	return columnsOf(read.Metadata().Schema, known)
 }
 
 // writeRows writes a Parquet file and returns the number of its rows. The shapes are those of the schema.

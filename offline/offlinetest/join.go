@@ -313,15 +313,14 @@ func joinRandom(b *bed) {
 			}
 			return at(24 * r.IntN(span)).Add(time.Duration(r.IntN(3)) * time.Microsecond)
 		}
-		columns := ""
-		entityColumns := "t us"
+		var columns []string
 		var names []string
 		for i, t := range keys {
 			names = append(names, fmt.Sprint("k", i))
-			columns += fmt.Sprintf("k%d %s, ", i, t)
-			entityColumns += fmt.Sprintf(", k%d %s", i, t)
+			columns = append(columns, fmt.Sprintf("k%d %s", i, t))
 		}
-		columns += "e " + unit + ", c us, v i64, s text"
+		entityColumns := append([]string{"t us"}, columns...)
+		columns = append(columns, "e "+unit, "c us", "v i64", "s text")
 		var batches []arrow.RecordBatch
 		id := 0
 		for range 1 + r.IntN(3) {
@@ -334,7 +333,7 @@ func joinRandom(b *bed) {
 				id++
 				rows = append(rows, append(row, moment(10), moment(10), id, value("text", 5)))
 			}
-			batches = append(batches, Table(columns, rows...))
+			batches = append(batches, Table(strings.Join(columns, ","), rows...))
 		}
 		var entities []arrow.RecordBatch
 		for range 1 + r.IntN(2) {
@@ -346,7 +345,7 @@ func joinRandom(b *bed) {
 				}
 				rows = append(rows, row)
 			}
-			entities = append(entities, Table(entityColumns, rows...))
+			entities = append(entities, Table(strings.Join(entityColumns, ","), rows...))
 		}
 		src := b.source(batches...)
 		p := view("v", src, []time.Duration{0, 24 * time.Hour, 48*time.Hour + time.Microsecond}[r.IntN(3)], names...)

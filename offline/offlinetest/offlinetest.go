@@ -212,7 +212,11 @@ func contexts(b *bed) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer job.Close()
+	defer func() {
+		if err := job.Close(); err != nil {
+			b.Error(err)
+		}
+	}()
 	r, err := job.Read(ctx)
 	if err != nil {
 		b.Fatal(err)

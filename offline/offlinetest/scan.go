@@ -65,12 +65,12 @@ func latestRandom(b *bed) {
 		r := rand.New(rand.NewPCG(uint64(seed), 11))
 		keys := [][]string{{"i64"}, {"text"}, {"i32", "text"}, {"us", "f64"}}[r.IntN(4)]
 		var names []string
-		columns := ""
+		var words []string
 		for i, t := range keys {
 			names = append(names, fmt.Sprint("k", i))
-			columns += fmt.Sprintf("k%d %s, ", i, t)
+			words = append(words, fmt.Sprintf("k%d %s", i, t))
 		}
-		columns += "e us, c us, v i64"
+		columns := strings.Join(append(words, "e us", "c us", "v i64"), ",")
 		value := func(t string) any {
 			k := r.IntN(5)
 			switch {
