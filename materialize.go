@@ -138,37 +138,35 @@ func (fs *FeatureStore) materialize(ctx context.Context, r MaterializeRequest, s
 	if r.Concurrency == 0 {
 		r.Concurrency = max(4, runtime.GOMAXPROCS(0))
 	}
-	snap, err := fs.registry.Snapshot(ctx)
+	found, err := resolve(ctx, fs, func(snap *registry.Snapshot) (found struct {
+		snap    *registry.Snapshot
+		views   []registry.View
+		skipped []string
+	}, err error) {
+		found.snap = snap
+		found.views, found.skipped, err = plan.Materializable(snap, r.Views)
+		return found, err
+	})
 	if err != nil {
 		return res, err
 	}
-	views, skipped, err := plan.Materializable(snap, r.Views)
-	if errors.Is(err, feasterr.ErrNotFound) {
-		if fresh, ferr := fs.registry.RefreshOnMiss(ctx); ferr == nil && fresh != snap {
-			snap = fresh
-			views, skipped, err = plan.Materializable(snap, r.Views)
-		}
-	}
-	if err != nil {
-		return res, err
-	}
-	res.Skipped = skipped
-	for _, name := range skipped {
+	res.Skipped = found.skipped
+	for _, name := range found.skipped {
 		fs.opts.logger.WarnContext(ctx, "a view is not materialized: only Feast can compute its rows", "view", name)
 	}
-	m := &materialization{fs: fs, req: r, start: start, views: len(views)}
+	m := &materialization{fs: fs, req: r, start: start, views: len(found.views)}
 	if err := m.open(ctx); err != nil {
 		return res, err
 	}
 	var errs []error
-	for _, v := range views {
-		_, err := plan.ResolveMaterialization(snap, v, fs.planOptions(m.online.Info()))
+	for _, v := range found.views {
+		_, err := plan.ResolveMaterialization(found.snap, v, fs.planOptions(m.online.Info()))
 		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return res, err
 	}
-	for i, v := range views {
+	for i, v := range found.views {
 		m.index = i
 		done, err := m.view(ctx, v.Info().Name)
 		if err != nil {

@@ -330,4 +330,3 @@ func compareStates(t *testing.T, fs *feast.FeatureStore, want map[string]string)
 		t.Error("nothing was compared")
 	}
 }
-

@@ -81,8 +81,6 @@ func TestGoldenPush(t *testing.T) {
 			}
 			var want error
 			switch {
-			case c.ID == "push_offline", c.ID == "push_online_and_offline_bad_cols":
-				want = feast.ErrUnsupported // there are no offline stores
 			case c.ID == "write_odfv":
 				want = feast.ErrInvalid // the view's function is Python's: push_double has to be given
 			case c.Response.Status == 200:
