@@ -4,6 +4,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -41,14 +42,14 @@ func New() *Engine { return &Engine{} }
 func (*Engine) Close() error { return nil }
 
 // Run implements [compute.Engine]. Memory is bounded by what the store's reader holds and one batch for each writer.
-func (*Engine) Run(ctx context.Context, t *compute.Task) error {
+func (*Engine) Run(outer context.Context, t *compute.Task) error {
+	ctx, cancel := context.WithCancelCause(outer)
+	defer cancel(nil)
 	job, err := t.Store.Latest(ctx, t.Plan)
 	if err != nil {
 		return feasterr.InStore(t.Store.Info().Name, "read", err)
 	}
 	defer job.Close() //nolint:errcheck // has nothing to say after what was read
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	r, err := job.Read(ctx)
 	if err != nil {
 		return feasterr.InStore(t.Store.Info().Name, "read", err)
@@ -83,6 +84,9 @@ func (*Engine) Run(ctx context.Context, t *compute.Task) error {
 	close(pieces)
 	writers.Wait()
 	if err := context.Cause(ctx); err != nil {
+		if outer.Err() != nil && errors.Is(err, context.Cause(outer)) {
+			return outer.Err()
+		}
 		return err
 	}
 	return feasterr.InStore(t.Store.Info().Name, "read", r.Err())
