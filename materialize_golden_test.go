@@ -253,7 +253,7 @@ func compareTables(t *testing.T, path string, want map[string]string) {
 		}
 		tables = append(tables, name)
 	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil { //nolint:sqlclosecheck // others are read then
 		t.Fatal(err)
 	}
 	for _, table := range tables {

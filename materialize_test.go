@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -103,8 +104,8 @@ func (m *materializer) rows(t testing.TB, view string, rows ...[3]any) {
 	frame := feast.Columns{}
 	var ids, trips, times, created []any
 	for _, r := range rows {
-		at := t0.Add(time.Duration(r[2].(int)) * time.Hour)
-		ids, trips, times, created = append(ids, r[0]), append(trips, r[1]), append(times, at), append(created, at)
+		when := at(r[2].(int))
+		ids, trips, times, created = append(ids, r[0]), append(trips, r[1]), append(times, when), append(created, when)
 	}
 	frame["driver_id"], frame["trips"], frame["ts"], frame["created"] = ids, trips, times, created
 	if n, err := m.WriteToOfflineStore(t.Context(), view, frame); err != nil || n != len(rows) {
@@ -663,9 +664,7 @@ func TestPushOffline(t *testing.T) {
 		"no column type": {map[string]any{"trips": []chan int{nil}}, "is no column"},
 	} {
 		rows := row(4, 3)
-		for k, v := range c.change {
-			rows[k] = v
-		}
+		maps.Copy(rows, c.change)
 		if _, err := m.WriteToOfflineStore(t.Context(), "a", rows); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want %s", name, err, c.says)
 		}
