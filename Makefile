@@ -4,6 +4,8 @@ SHELL := bash
 
 # Tools are pinned in internal/tools, a module of its own; what is built or cached from them stays in .build.
 GOLANGCI_LINT := .build/bin/golangci-lint
+# A Python with Feast, as internal/interop/requirements.txt pins it; the copy of that file there says that it is complete.
+FEAST := .build/feast
 PLATFORMS := linux/arm64 darwin/arm64 windows/amd64
 # How long one test package may take, and how long one fuzz target runs.
 TIMEOUT ?= 10m
@@ -11,7 +13,7 @@ FUZZTIME ?= 10s
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: check
 check: format vet tidy generated build cross lint ## Everything short of tests: all targets from format to lint
@@ -57,6 +59,20 @@ $(GOLANGCI_LINT): internal/tools/go.mod
 .PHONY: test
 test: ## Run the tests with the race detector
 	go test -race -timeout $(TIMEOUT) ./...
+
+.PHONY: interop
+interop: $(FEAST)/requirements.txt ## Test against Feast itself, in Python
+	FEAST_PYTHON=$(CURDIR)/$(FEAST)/bin/python go test -race -count=1 -timeout $(TIMEOUT) ./internal/interop
+
+.PHONY: interop-bench
+interop-bench: $(FEAST)/requirements.txt ## Measure what applying and pushing cost in Feast
+	$(FEAST)/bin/python internal/interop/testdata/peer.py bench
+
+$(FEAST)/requirements.txt: internal/interop/requirements.txt
+	rm -rf $(FEAST)
+	python3 -m venv $(FEAST)
+	$(FEAST)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	cp $< $@
 
 .PHONY: test-all
 test-all: test fuzz ## Run the tests, then the fuzz targets

@@ -255,3 +255,29 @@ func TestGoldenPlanInfra(t *testing.T) {
 		}
 	}
 }
+
+// Feast lists the tables of label views that are online, and would create and drop them when they were not.
+func TestLabelViewInfra(t *testing.T) {
+	store := open(t, newRepo(t, ""))
+	served := &feast.LabelView{
+		Name: "served", Entities: []string{"driver"}, Online: true,
+		Schema: []feast.Field{{Name: "driver_id", Type: feast.Int64}, {Name: "verdict", Type: feast.String}, {Name: "labeler", Type: feast.String}},
+	}
+	kept := *served
+	kept.Name, kept.Online = "kept", false
+	diff, err := store.Apply(t.Context(), driver, served, &kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(diff.Infra) != 1 || diff.Infra[0].Action != feast.ActionCreate || diff.Infra[0].Object.SQLite.Name != "demo_served" {
+		t.Errorf("infrastructure: %+v", diff.Infra)
+	}
+	again := *served
+	again.Online = false
+	if diff, err = store.Apply(t.Context(), &again); err != nil {
+		t.Fatal(err)
+	}
+	if len(diff.Infra) != 1 || diff.Infra[0].Action != feast.ActionDelete || diff.Infra[0].Object.SQLite.Name != "demo_served" {
+		t.Errorf("infrastructure when it is not online any more: %+v", diff.Infra)
+	}
+}

@@ -107,6 +107,71 @@ func BenchmarkOnline(b *testing.B) {
 	}
 }
 
+// BenchmarkOnDemand reads a feature that an on-demand view computes from two int64 features of two views and an int64 of
+// the request. The floor asks for the two features and adds by hand.
+func BenchmarkOnDemand(b *testing.B) {
+	type in struct {
+		L   int64 `feast:"left:n"`
+		R   int64 `feast:"right:n"`
+		Add int64 `feast:"add"`
+	}
+	type out struct {
+		Both int64 `feast:"both"`
+	}
+	left, right := driverView("left", 0, fieldsOf(feast.Int64, "n")...), driverView("right", 0, fieldsOf(feast.Int64, "n")...)
+	data := requestSource("r", fieldsOf(feast.Int64, "add")...)
+	fs, store, _ := newStore(b, []feast.Object{
+		driver, left, right,
+		onDemand("columns", fieldsOf(feast.Int64, "both"), data, "left", "right"),
+		onDemand("rows", fieldsOf(feast.Int64, "both"), data, "left", "right"),
+	}, feast.WithTransformation("columns", sums([]string{"left__n", "right__n", "add"}, []string{"both"})),
+		feast.WithTransformation("rows", feast.RowWise(func(r in) (out, error) { return out{r.L + r.R + r.Add}, nil })))
+	for id := range int64(100) {
+		for _, v := range []*feast.FeatureView{left, right} {
+			write(b, store, v, driverKey, row{[]any{id}, time.Unix(1_700_000_000, 0), map[string]any{"n": id << 33}})
+		}
+	}
+	all := make([]int64, 100)
+	for i := range all {
+		all[i] = int64(i)
+	}
+	var batch feast.Batch
+	var resp feast.OnlineResponse
+	for _, rows := range []int{1, 100} {
+		get := func(features ...string) func() error {
+			q, err := fs.PrepareOnline(context.Background(), feast.OnlineQuery{Features: features, FullFeatureNames: true})
+			if err != nil {
+				b.Fatal(err)
+			}
+			return func() error {
+				batch.Reset()
+				feast.SetColumn(&batch, "driver_id", all[:rows])
+				feast.SetColumn(&batch, "add", all[:rows])
+				return q.GetInto(context.Background(), &batch, &resp)
+			}
+		}
+		read, sum := get("left:n", "right:n"), make([]int64, rows)
+		byHand := func() error {
+			if err := read(); err != nil {
+				return err
+			}
+			l, err := feast.Values[int64](resp.At(1))
+			if err != nil {
+				return err
+			}
+			r, err := feast.Values[int64](resp.At(2))
+			for i := range sum {
+				sum[i] = l[i] + r[i] + all[i]
+			}
+			return err
+		}
+		b.Run(fmt.Sprintf("Floor/%d", rows), func(b *testing.B) { loop(b, 0, byHand) })
+		floor := measure(b, byHand)
+		b.Run(fmt.Sprintf("Columns/%d", rows), func(b *testing.B) { loop(b, floor, get("columns:both")) })
+		b.Run(fmt.Sprintf("RowWise/%d", rows), func(b *testing.B) { loop(b, floor, get("rows:both")) })
+	}
+}
+
 // decodeByHand returns the floor of BenchmarkOnline.
 func decodeByHand() func() error {
 	_, values := wide(50)

@@ -2,6 +2,7 @@ package feast_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"log"
 	"os"
@@ -216,6 +217,93 @@ func ExampleScan() {
 	// Output:
 	// 1002 Lima true
 	// 1003 unknown false
+}
+
+func ExampleWithTransformation() {
+	dir, remove := exampleRepo()
+	defer remove()
+	ctx := context.Background()
+
+	// The registry declares an on-demand view "trip_cost" of the feature avg_daily_trips and of request data "fare", which
+	// computes "cost". Its function in Go, of one row:
+	type in struct {
+		Trips sql.Null[int64] `feast:"driver_hourly_stats:avg_daily_trips"`
+		Fare  float64         `feast:"fare"`
+	}
+	type out struct {
+		Cost sql.Null[float64] `feast:"cost"`
+	}
+	cost := feast.RowWise(func(r in) (out, error) {
+		return out{sql.Null[float64]{V: float64(r.Trips.V) * r.Fare, Valid: r.Trips.Valid}}, nil
+	})
+
+	fs, err := feast.Open(ctx, dir, feast.WithTransformation("trip_cost", cost))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer fs.Close()
+	if _, err := fs.Apply(ctx, &feast.OnDemandFeatureView{
+		Name:    "trip_cost",
+		Schema:  []feast.Field{{Name: "cost", Type: feast.Float64}},
+		Sources: []feast.FeatureViewProjection{{Name: "driver_hourly_stats"}},
+		RequestSources: []*feast.DataSource{{
+			Name:    "ride",
+			Options: registry.RequestOptions{Schema: []feast.Field{{Name: "fare", Type: feast.Float64}}},
+		}},
+	}); err != nil {
+		log.Fatal(err)
+	}
+
+	resp, err := fs.GetOnlineFeatures(ctx, feast.OnlineRequest{
+		Features: []string{"trip_cost:cost"},
+		Entities: feast.Columns{"driver_id": []int64{1001, 9999}, "fare": []float64{2.5, 2.5}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for row := range resp.Len() {
+		fmt.Println(resp.At(1).Any(row), resp.At(1).Status(row))
+	}
+	// Output:
+	// 45 PRESENT
+	// <nil> NULL_VALUE
+}
+
+func ExampleBind() {
+	dir, remove := exampleRepo()
+	defer remove()
+	ctx := context.Background()
+
+	fs, err := feast.Open(ctx, dir)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer fs.Close()
+
+	type Driver struct {
+		ID    int64           `feast:"driver_id"`
+		Trips sql.Null[int64] `feast:"avg_daily_trips"` // not valid when there is no value
+	}
+	q, err := fs.PrepareOnline(ctx, feast.OnlineQuery{FeatureService: "driver_activity"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	drivers, err := feast.Bind[Driver](q) // a wrong tag or type is found here
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	var out feast.OnlineResponse // reused, as are the rows
+	var rows []Driver
+	if err := q.GetInto(ctx, feast.Columns{"driver_id": []int64{1001, 1003}}, &out); err != nil {
+		log.Fatal(err)
+	}
+	if rows, err = drivers.Scan(&out, rows[:0]); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(rows)
+	// Output:
+	// [{1001 {18 true}} {1003 {0 false}}]
 }
 
 func ExampleLoadDefinitions() {

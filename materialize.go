@@ -304,7 +304,7 @@ func (s *sink) rows(ctx context.Context, rb arrow.RecordBatch) error {
 	}
 	var stored online.WriteResult
 	if nulls < read {
-		if err := s.convert(w, rb); err != nil {
+		if err := s.convert(ctx, w, rb); err != nil {
 			return err
 		}
 		if stored, err = s.online.Write(ctx, &w.batch); err != nil {
@@ -337,7 +337,7 @@ func (s *sink) keyNames() string {
 }
 
 // convert makes the writer's batch of rows.
-func (s *sink) convert(w *writer, rb arrow.RecordBatch) error {
+func (s *sink) convert(ctx context.Context, w *writer, rb arrow.RecordBatch) error {
 	l, err := s.load(w, rb)
 	if err != nil {
 		return err
@@ -346,7 +346,7 @@ func (s *sink) convert(w *writer, rb arrow.RecordBatch) error {
 	w.lengths = append(w.lengths[:0], s.lengths...)
 	s.mu.Unlock()
 	w.batch.Overwrite = s.req.Overwrite
-	if err := w.convert(s.target.plan, l, 0, w.rows); err != nil {
+	if err := w.convert(ctx, s.target.plan, l, 0, w.rows); err != nil {
 		return s.inSource(w, l, err)
 	}
 	s.mu.Lock()

@@ -18,7 +18,7 @@ type OnlineRequest struct {
 	FeastCompatible  bool
 	ViewVersions     bool
 
-	Entities Frame
+	Entities Frame // the join keys, and the request data of on-demand views
 }
 
 func (r *OnlineRequest) query() OnlineQuery {
@@ -29,7 +29,9 @@ func (r *OnlineRequest) query() OnlineQuery {
 }
 
 // GetOnlineFeatures reads features from the online store, one row for each entity row. Entity columns that name a join
-// key of the project come first in the answer, in the order of the request; other columns are ignored.
+// key of the project come first in the answer, in the order of the request. Features of on-demand views are computed by the
+// functions that [WithTransformation] gave, from other features and from columns of request data, which are not answered;
+// other columns are ignored.
 //
 // Queries are resolved once and kept by their shape. Where views failed while others were answered, the error is a
 // [*PartialError] and the response holds the others.

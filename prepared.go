@@ -193,7 +193,9 @@ func (fs *FeatureStore) compile(ctx context.Context, snap *registry.Snapshot, q 
 // copies, is overwritten. out must not be used by another call at the same time; after an error it holds nothing of use,
 // except after a [*PartialError]: then the views that failed say so in [Column.Err] and the others are answered.
 //
-// Columns of entities that the query does not need are ignored. entities must not alias out's own columns.
+// entities hold the join keys, and the request data of on-demand views: all that their request sources declare, of the
+// types they declare, where []any is converted as features are (see [types.Column.SetNative]) and may hold nulls. Columns that
+// the query does not need are ignored. entities must not alias out's own columns.
 func (p *Prepared) GetInto(ctx context.Context, entities Frame, out *OnlineResponse) error {
 	if out == nil {
 		return feasterr.Invalid("GetInto needs an OnlineResponse to read into, and got nil")

@@ -413,42 +413,40 @@ func fitsType(field reflect.Type, t types.Type) bool {
 	return assign(reflect.New(field).Elem(), sample(t), t)
 }
 
-// sample returns a value as [Column.Any] does for a column of a type.
+// sample returns a value as [Column.Any] does for a column of a type: one that as many fields as possible can hold.
 func sample(t types.Type) any {
-	c := types.NewColumn("", t, 1)
-	var v any
-	switch {
-	case t == types.Bytes || t == types.PdfBytes || t == types.ImageBytes:
-		v = []byte{}
-	case t == types.JSON:
-		v = "null"
-	case t == types.UUID || t == types.TimeUUID:
-		v = [16]byte{}
-	case t == types.ZonedTimestamp:
-		v = time.Unix(0, 0).UTC()
-	case t == types.Map || t == types.Struct:
-		v = map[string]any{}
-	case t == types.MapList || t == types.StructList:
+	switch t {
+	case types.Bytes, types.PdfBytes, types.ImageBytes:
+		return []byte{0}
+	case types.Bool:
+		return false
+	case types.Int32:
+		return int32(0)
+	case types.Int64, types.UnixTimestamp:
+		return int64(0)
+	case types.Float32:
+		return float32(0)
+	case types.Float64:
+		return float64(0)
+	case types.JSON:
+		return json.RawMessage("null")
+	case types.UUID, types.TimeUUID:
+		return [16]byte{}
+	case types.ZonedTimestamp:
+		return time.Unix(0, 0).UTC()
+	case types.Map, types.Struct:
+		return map[string]any{}
+	case types.MapList, types.StructList:
 		return []map[string]any{{}}
-	case t == types.ScalarMap:
-		return []types.MapEntry{}
-	case t == types.ValueList || t == types.ValueSet:
-		return []any{}
-	case t == types.JSONList:
-		v = []string{"null"}
-	case t.Elem() != types.Invalid:
+	case types.ScalarMap:
+		return []types.MapEntry{{}}
+	case types.ValueList, types.ValueSet:
+		return []any{[]any{}}
+	}
+	if t.Elem() != types.Invalid {
 		return sampleList(t)
-	case t.Numeric() && t != types.Bool:
-		v = 0
-	case t == types.Bool:
-		v = false
-	default:
-		v = "0"
 	}
-	if c.SetNative(0, v) != nil {
-		return nil
-	}
-	return c.Any(0)
+	return "0"
 }
 
 // sampleList returns a list of one element.

@@ -104,29 +104,6 @@ func (fs *FeatureStore) transform(ctx context.Context, c *plan.Computed, in *typ
 	return nil
 }
 
-// transformRows computes an on-demand view from rows that a caller brings, before they are written: from columns named as
-// features of its sources or as source__name, of the types that those have. out holds what the function computes, by
-// c.Outputs; other features of the view have to come from the rows themselves. c is resolved once, by
-// [plan.ResolveComputed].
-func (fs *FeatureStore) transformRows(ctx context.Context, c *plan.Computed, rows *types.Frame, out *types.Builder) error {
-	var in types.Frame
-	in.Reset(rows.Rows())
-	for _, input := range c.Inputs {
-		col, err := rows.Column(input.Name)
-		if err != nil && input.Name != input.Bare() {
-			col, err = rows.Column(input.Bare())
-		}
-		if err != nil {
-			return &feasterr.RequestError{Column: input.Bare(), Row: -1, Msg: fmt.Sprintf("on-demand feature view %q is computed from this column, and the rows have no such column", c.View)}
-		}
-		if input.Type != types.Invalid && col.Type() != input.Type {
-			return &feasterr.TypeMismatchError{Column: input.Name, Want: input.Type.String(), Have: col.Type().String(), Row: -1}
-		}
-		in.Append(input.Name, col)
-	}
-	return fs.transform(ctx, c, &in, out)
-}
-
 // computed is the memory of on-demand views in a response.
 type computed struct {
 	views []computedView
@@ -319,14 +296,14 @@ func (m *rowMemory[In, Out]) apply(fn func(In) (Out, error), ins *scanPlan, in *
 	return nil
 }
 
-var (
-	timeType  = reflect.TypeFor[time.Time]()
-	bytesType = reflect.TypeFor[[]byte]()
-)
+var timeType = reflect.TypeFor[time.Time]()
 
-// ownText reports whether values of a type make their own text.
+// ownText reports whether values of a type, or what they point to, make their own text.
 func ownText(t reflect.Type) bool {
-	return t != timeType && (t.Implements(textMarshaler) || reflect.PointerTo(t).Implements(textMarshaler))
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t != timeType && t.Kind() != reflect.Interface && (t.Implements(textMarshaler) || reflect.PointerTo(t).Implements(textMarshaler))
 }
 
 // givesType reports whether values of a Go type are stored as t, as setCell does.
@@ -338,7 +315,7 @@ func givesType(goType reflect.Type, t types.Type) bool {
 		return isText(t)
 	case goType == timeType:
 		return t == types.UnixTimestamp || t == types.ZonedTimestamp
-	case goType == bytesType:
+	case k == reflect.Slice && goType.Elem().Kind() == reflect.Uint8:
 		return t.ValueField() == types.Bytes.ValueField() || takesJSON(t)
 	case k == reflect.Pointer:
 		return givesType(goType.Elem(), t)

@@ -26,6 +26,8 @@ import (
 type WriteOptions struct {
 	// Overwrite replaces stored rows also where they are newer.
 	Overwrite bool
+	// AsGiven writes the values of an on-demand view as they are given, also where it has a function that computes them.
+	AsGiven bool
 }
 
 // WriteResult counts the rows of a write.
@@ -46,7 +48,12 @@ type WriteResult struct {
 //     time may be null, an event time may not. On-demand views have neither: they are written as of now
 //
 // A column that the source's field mapping renames may have either name. Rows of a view without entities are all for its one
-// row. The values of an on-demand view, which needs write_to_online_store, are written as they are given.
+// row.
+//
+// The values of an on-demand view, which needs write_to_online_store, are computed when a function is registered for it with
+// [WithTransformation]: the rows then have the join keys and what the function reads; features that it does not compute are
+// taken from the rows, or null. The function is given at most 10,000 rows at once, and when there are more, all of them twice:
+// to see that they are right, and to write them. Without a function the values are written as they are given.
 //
 // No row is written when any is wrong. More than 10,000 rows are written in several batches: when the store fails, the
 // result counts those that were written before, and writing all again is safe. As in Feast, rows are not written, and
@@ -55,7 +62,7 @@ func (fs *FeatureStore) WriteToOnlineStore(ctx context.Context, view string, row
 	if err := fs.writable(ctx); err != nil {
 		return WriteResult{}, err
 	}
-	targets, err := fs.writes.get(ctx, fs, destination{view: view})
+	targets, err := fs.writes.get(ctx, fs, destination{view: view, asGiven: o.AsGiven})
 	if err != nil {
 		return WriteResult{}, err
 	}
@@ -184,7 +191,7 @@ func (fs *FeatureStore) DeleteFromOnlineStore(ctx context.Context, view string, 
 	if err := fs.writable(ctx); err != nil {
 		return err
 	}
-	targets, err := fs.writes.get(ctx, fs, destination{view: view})
+	targets, err := fs.writes.get(ctx, fs, destination{view: view, asGiven: true})
 	if err != nil {
 		return err
 	}
@@ -225,7 +232,10 @@ func (fs *FeatureStore) DeleteFromOnlineStore(ctx context.Context, view string, 
 }
 
 // destination is where rows go: a view, or the views of a push source.
-type destination struct{ view, source string }
+type destination struct {
+	view, source string
+	asGiven      bool // see WriteOptions
+}
 
 // target is a view that is written, resolved.
 type target struct {
@@ -306,7 +316,7 @@ func resolveTargets(snap *registry.Snapshot, d destination, o plan.Options) ([]*
 	targets := make([]*target, len(views))
 	var errs []error
 	for i, v := range views {
-		p, err := plan.ResolveWrite(snap, v, o)
+		p, err := plan.ResolveWrite(snap, v, d.asGiven, o)
 		errs = append(errs, err)
 		targets[i] = &target{plan: p}
 	}
@@ -368,7 +378,7 @@ func (fs *FeatureStore) write(ctx context.Context, targets []*target, rows Frame
 	if err := w.load(rows); err != nil || w.rows == 0 { // as in Feast, no rows need no columns
 		return results, errs, err
 	}
-	w.batch.Overwrite, w.now = o.Overwrite, types.TimestampOf(fs.opts.now())
+	w.fs, w.batch.Overwrite, w.now = fs, o.Overwrite, types.TimestampOf(fs.opts.now())
 	layouts := make([]*plan.WriteLayout, len(targets))
 	problems := []error(nil)
 	for i, t := range targets {
@@ -416,7 +426,7 @@ func (fs *FeatureStore) writeTo(ctx context.Context, store online.Store, w *writ
 	size := chunkOf(p)
 	for from := 0; from < w.rows; from += size {
 		if !ready {
-			if err := w.convert(p, l, from, min(size, w.rows-from)); err != nil {
+			if err := w.convert(ctx, p, l, from, min(size, w.rows-from)); err != nil {
 				return res, err
 			}
 		}
@@ -431,6 +441,7 @@ func (fs *FeatureStore) writeTo(ctx context.Context, store online.Store, w *writ
 
 // writer is the memory that converting rows needs, reused from call to call.
 type writer struct {
+	fs       *FeatureStore
 	frame    []frameColumn
 	names    []string
 	rows     int
@@ -443,6 +454,9 @@ type writer struct {
 	event    []types.Timestamp
 	created  []types.Timestamp
 	lengths  []int // of vectors, as far as known
+	inputs   types.Block
+	in       types.Frame
+	out      types.Builder
 	batch    online.WriteBatch
 }
 
@@ -454,7 +468,7 @@ func (w *writer) release() {
 	clear(w.names)
 	clear(w.columns)
 	w.frame, w.names, w.columns = w.frame[:0], w.names[:0], w.columns[:0]
-	w.batch.Table = nil
+	w.fs, w.batch.Table = nil, nil
 	if cap(w.buf) <= keepBytes {
 		writers.Put(w)
 	}
@@ -477,7 +491,7 @@ func (w *writer) check(ctx context.Context, p *plan.Write, l *plan.WriteLayout) 
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
-		if err := w.convert(p, l, from, min(size, w.rows-from)); err != nil {
+		if err := w.convert(ctx, p, l, from, min(size, w.rows-from)); err != nil {
 			return 0, err
 		}
 		some = some || !w.allNull()
@@ -489,7 +503,7 @@ func (w *writer) check(ctx context.Context, p *plan.Write, l *plan.WriteLayout) 
 }
 
 // convert makes a batch of n rows.
-func (w *writer) convert(p *plan.Write, l *plan.WriteLayout, from, n int) error {
+func (w *writer) convert(ctx context.Context, p *plan.Write, l *plan.WriteLayout, from, n int) error {
 	if err := w.encode(p, l, from, n); err != nil {
 		return err
 	}
@@ -498,10 +512,17 @@ func (w *writer) convert(p *plan.Write, l *plan.WriteLayout, from, n int) error 
 	w.batch.Columns = w.batch.Columns[:0]
 	cols := w.features.Columns()
 	for i := range cols {
-		if err := w.column(&cols[i], l.Features[i], from, n, true); err != nil {
-			return err
+		if l.Features[i] >= 0 {
+			if err := w.column(&cols[i], l.Features[i], from, n, true); err != nil {
+				return err
+			}
 		}
 		w.batch.Columns = append(w.batch.Columns, &cols[i])
+	}
+	if p.Computed != nil {
+		if err := w.compute(ctx, p.Computed, l, from, n); err != nil {
+			return err
+		}
 	}
 	if err := w.vectors(p, from); err != nil {
 		return err
@@ -513,6 +534,36 @@ func (w *writer) convert(p *plan.Write, l *plan.WriteLayout, from, n int) error 
 func (w *writer) column(dst *types.Column, source, from, n int, nulls bool) error {
 	part := w.frame[source].part(from, n)
 	return inFrame(fill(dst, &part, nulls), from)
+}
+
+// compute puts what the function of an on-demand view computes of n rows into the batch.
+func (w *writer) compute(ctx context.Context, c *plan.Computed, l *plan.WriteLayout, from, n int) error {
+	fields := make([]types.Field, len(c.Inputs))
+	for i := range c.Inputs {
+		fields[i] = types.Field{Name: c.Inputs[i].Name, Type: c.Inputs[i].Type}
+		if fields[i].Type == types.Invalid {
+			fields[i].Type = naturalType(&w.frame[l.Inputs[i]])
+		}
+	}
+	w.inputs.Reset(fields, n)
+	w.in.Reset(n)
+	cols := w.inputs.Columns()
+	for i := range cols {
+		if err := w.column(&cols[i], l.Inputs[i], from, n, true); err != nil {
+			return err
+		}
+		w.in.Append(fields[i].Name, &cols[i])
+	}
+	if err := w.fs.transform(ctx, c, &w.in, &w.out); err != nil {
+		if at, ok := err.(*feasterr.TransformError); ok && at.Row >= 0 { //nolint:errorlint // as it was made there
+			at.Row += from
+		}
+		return err
+	}
+	for i, feature := range l.Computed {
+		w.batch.Columns[feature] = w.out.At(i)
+	}
+	return nil
 }
 
 // inFrame moves the row that an error names from a batch to the frame.

@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"github.com/feastgo/feast/registry"
 	"github.com/feastgo/feast/registry/memory"
 	"github.com/feastgo/feast/registry/registrytest"
+	"github.com/feastgo/feast/types"
 )
 
 var noon = time.Date(2024, 5, 1, 12, 0, 0, 123456789, time.UTC)
@@ -43,6 +45,70 @@ func snapshot(t *testing.T, b registry.Backend, project string) *registry.Snapsh
 		t.Fatal(err)
 	}
 	return s
+}
+
+// Feast tells functions apart by their source text, pickles them anew each time, and runs the text.
+func TestApplyFunctionText(t *testing.T) {
+	b := memory.New()
+	w := &registry.Writer{Backend: b, Project: "p"}
+	definition := func(text, description string, body []byte) *registry.OnDemandFeatureView {
+		return &registry.OnDemandFeatureView{
+			Name: "v", Mode: "python", Description: description, Schema: []registry.Field{{Name: "x", Type: types.Float64}},
+			RequestSources: []*registry.DataSource{{
+				Name: "r", Options: registry.RequestOptions{Schema: []registry.Field{{Name: "a", Type: types.Float64}}},
+			}},
+			Transformation: &registry.Transformation{Name: "f", Mode: "python", Text: text, Body: body},
+		}
+	}
+	pickle := []byte("pickle")
+	for _, step := range []struct {
+		name    string
+		apply   *registry.OnDemandFeatureView
+		changes int
+		body    []byte
+	}{
+		{"as Feast writes it", definition("def f(a): ...", "", pickle), 4, pickle},
+		{"without the pickle", definition("def f(a): ...", "", nil), 0, pickle},
+		{"something else changed", definition("def f(a): ...", "d", nil), 1, pickle},
+		{"another text", definition("def f(a, b): ...", "d", nil), 2, nil}, // and a version
+	} {
+		d, err := w.Apply(t.Context(), objects(step.apply))
+		if err != nil {
+			t.Fatal(err)
+		}
+		changes := 0
+		for _, c := range d.Changes {
+			if c.Action != registry.ActionUnchanged {
+				changes++
+			}
+		}
+		v, err := snapshot(t, b, "p").OnDemandFeatureView("v")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if changes != step.changes || !bytes.Equal(v.Transformation.Body, step.body) {
+			t.Errorf("%s: body %q after\n%s", step.name, v.Transformation.Body, d)
+		}
+	}
+}
+
+// Parquet is what files are unless something else is said, which Feast does not always leave out.
+func TestApplyFileFormat(t *testing.T) {
+	w := &registry.Writer{Backend: memory.New(), Project: "p"}
+	for i, step := range []struct {
+		format registry.FileFormat
+		same   bool
+	}{{"", false}, {registry.FormatParquet, true}, {registry.FormatDelta, false}, {"", false}} {
+		d, err := w.Apply(t.Context(), objects(&registry.SavedDataset{
+			Name: "d", Storage: registry.FileOptions{Path: "x", Format: step.format},
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Empty() != step.same {
+			t.Errorf("step %d, %q:\n%s", i, step.format, d)
+		}
+	}
 }
 
 // fixed is a registry that cannot be written.

@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -157,6 +158,19 @@ func TestMadeInGoRoundTrips(t *testing.T) {
 			t.Errorf("%T:\n got %s\nwant %s", o, dump(read), dump(o))
 		}
 		checkChanges(t, read, r.ID.String())
+	}
+	for o, want := range map[*DataSource]string{
+		source(IcebergOptions{Table: "t"}): `"catalog_properties":{},"catalog_type":"","credential_vending":false,"endpoint":"","namespace":"","table":"t",` +
+			`"token_env_var":null,`,
+		source(IcebergOptions{TokenEnvVar: "T"}): `"token_env_var":"T"`,
+	} {
+		pb := new(core.DataSource)
+		if err := proto.Unmarshal(must(Encode("", o)).Proto, pb); err != nil {
+			t.Fatal(err)
+		}
+		if got := string(pb.GetCustomOptions().GetConfiguration()); !strings.Contains(got, want) {
+			t.Errorf("configuration %s has no %s", got, want)
+		}
 	}
 	for _, infra := range []*Infra{
 		{Objects: []InfraObject{{Class: "a.B", SQLite: &SQLiteTable{Path: "p", Name: "n"}}, {Class: "c.D", Custom: []byte{1}}}},

@@ -698,3 +698,58 @@ func TestSourceViews(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A definition of an on-demand view without a function is one that Go computes: Feast finds a function that says so, or the
+// one that it stored itself.
+func TestOnDemandWithoutFunction(t *testing.T) {
+	w, b := newWriter("p")
+	od := func(change func(*registry.OnDemandFeatureView)) *registry.OnDemandFeatureView {
+		return onDemand(func(v *registry.OnDemandFeatureView) {
+			v.RequestSources = []*registry.DataSource{{Name: "request", Options: registry.RequestOptions{Schema: fields("r")}}}
+			change(v)
+		})
+	}
+	stored := func() *registry.Transformation {
+		t.Helper()
+		r := registry.New(b, "p", registry.Options{})
+		defer r.Close()
+		s, err := r.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := s.OnDemandFeatureView("v")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.Transformation
+	}
+	none := od(func(*registry.OnDemandFeatureView) {})
+	mustApply(t, w, objects(none))
+	want := registry.Transformation{
+		Name: "go_function", Mode: "pandas",
+		Text: "def go_function(inputs):\n    raise NotImplementedError(\"this on-demand feature view is computed by a Go function\")\n",
+	}
+	if got := stored(); !reflect.DeepEqual(*got, want) {
+		t.Errorf("stored is %+v, want %+v", *got, want)
+	}
+	if d := mustApply(t, w, objects(none)); !d.Empty() {
+		t.Errorf("the same again changes\n%s", d)
+	}
+	if none.Transformation != nil {
+		t.Error("the definition was changed")
+	}
+
+	python := registry.Transformation{Name: "f", Body: []byte("pickle"), Text: "def f(inputs): ...", Mode: "pandas"}
+	mustApply(t, w, objects(od(func(v *registry.OnDemandFeatureView) { v.Transformation = new(python) })))
+	if d := mustApply(t, w, objects(none)); !d.Empty() {
+		t.Errorf("a definition that leaves the function to Go changes\n%s", d)
+	}
+	if got := stored(); !reflect.DeepEqual(*got, python) {
+		t.Errorf("stored is %+v, want %+v", *got, python)
+	}
+	mustApply(t, w, registry.ApplyRequest{Delete: []registry.Object{none}})
+	mustApply(t, w, objects(od(func(v *registry.OnDemandFeatureView) { v.Mode = "substrait" })))
+	if got := stored(); got != nil {
+		t.Errorf("a plan was made up: %+v", got)
+	}
+}

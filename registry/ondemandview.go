@@ -29,6 +29,8 @@ type OnDemandFeatureView struct {
 	Sources        []FeatureViewProjection // views it reads; sorted by name when read from a registry
 	RequestSources []*DataSource           // values of the request, with [RequestOptions]; sorted by name likewise
 
+	// Transformation is Feast's function. A definition whose features a Go function computes leaves it nil: applying it keeps
+	// the stored one, or makes one that says so to Feast.
 	Transformation *Transformation
 	Aggregations   []Aggregation // instead of a Transformation
 	Mode           string        // "pandas", "python" or "substrait"; Feast's default is "pandas"

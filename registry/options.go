@@ -321,6 +321,27 @@ type namedPostgres struct {
 	PostgresOptions
 }
 
+// configuration returns what is marshalled for options: they themselves, but for what Feast tells apart and Go does not.
+func configuration(o SourceOptions) any {
+	iceberg, ok := o.(IcebergOptions)
+	if !ok {
+		return o
+	}
+	out := struct {
+		IcebergOptions
+
+		TokenEnvVar       *string           `json:"token_env_var"`      // Feast's default is null
+		CatalogProperties map[string]string `json:"catalog_properties"` // and here it is {}
+	}{IcebergOptions: iceberg, CatalogProperties: iceberg.CatalogProperties}
+	if iceberg.TokenEnvVar != "" {
+		out.TokenEnvVar = &iceberg.TokenEnvVar
+	}
+	if out.CatalogProperties == nil {
+		out.CatalogProperties = map[string]string{}
+	}
+	return out
+}
+
 // writeJSON sets the members of v in the stored configuration, unless it says the same already.
 func writeJSON[T SourceOptions](c *codec, v T, class string, stored proto.Message) proto.Message {
 	m, ok := stored.(*core.DataSource_CustomSourceOptions)
@@ -333,7 +354,7 @@ func writeJSON[T SourceOptions](c *codec, v T, class string, stored proto.Messag
 	if len(m.Configuration) > 0 && json.Unmarshal(m.Configuration, &all) != nil {
 		clear(all)
 	}
-	text, err := json.Marshal(v)
+	text, err := json.Marshal(configuration(v))
 	if err == nil {
 		members := map[string]json.RawMessage{}
 		err = json.Unmarshal(text, &members)

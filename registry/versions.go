@@ -63,6 +63,7 @@ func (d *draft) putView(v View, noPromote bool) error {
 	if err != nil {
 		return err
 	}
+	keepFunction(stored, v)
 	keep := keptBy(v)
 	if stored == nil {
 		n := d.lastVersion(info.Name) + 1
@@ -133,6 +134,45 @@ func (d *draft) putView(v View, noPromote bool) error {
 	}
 	d.diff.add(Change{Action: ActionUpdate, ID: id, Fields: fields, Old: stored, New: v})
 	return d.writeView(v, version)
+}
+
+// goFunction is the source text of the Python function of on-demand views that a definition leaves to Go. Feast cannot load
+// a registry with a view that has none.
+const goFunction = "def go_function(inputs):\n" +
+	"    raise NotImplementedError(\"this on-demand feature view is computed by a Go function\")\n"
+
+// keepFunction keeps the stored Python function of a view, nil when there is no such view: its pickle, where a definition
+// has but the same source text, by which Feast tells functions apart; and all of it where a definition of an on-demand view
+// has none.
+func keepFunction(stored, v View) {
+	var was *Transformation
+	if stored != nil {
+		was = transformationOf(stored)
+	}
+	is := transformationOf(v)
+	if was != nil && is != nil && len(is.Body) == 0 && is.Text != "" && is.Text == was.Text && is.Name == was.Name {
+		is.Body = was.Body
+	}
+	od, ok := v.(*OnDemandFeatureView)
+	switch {
+	case !ok || is != nil || len(od.Aggregations) > 0 || od.origin.Proto != nil:
+	case was != nil:
+		od.Transformation = new(*was)
+	case od.Mode != "substrait":
+		od.Transformation = &Transformation{Name: "go_function", Text: goFunction, Mode: od.Mode}
+	}
+}
+
+func transformationOf(v View) *Transformation {
+	switch v := v.(type) {
+	case *FeatureView:
+		return v.Transformation
+	case *StreamFeatureView:
+		return v.Transformation
+	case *OnDemandFeatureView:
+		return v.Transformation
+	}
+	return nil
 }
 
 // restore returns the view as it was in version pin, as the successor of stored.

@@ -73,6 +73,25 @@ func Values[T Native](c *Column) ([]T, error) {
 // ValueAt returns a scalar cell as T: of the types that [Values] reads as T, without looking at other rows. ok is false
 // where there is no value, and where it is of another type. A string is a copy; []byte aliases the column.
 func ValueAt[T Native](c *Column, row int) (v T, ok bool) {
+	if s := c.states()[row]; has(s) && s&stateOdd == 0 { // the common cases
+		switch p := any(&v).(type) {
+		case *int64:
+			if c.store == storeInt64 {
+				*p = c.i64()[row]
+				return v, true
+			}
+		case *float32:
+			if c.store == storeFloat32 {
+				*p = c.f32()[row]
+				return v, true
+			}
+		case *float64:
+			if c.store == storeFloat64 {
+				*p = c.f64()[row]
+				return v, true
+			}
+		}
+	}
 	x, ok := c.scalar(row)
 	return v, ok && widen(&v, x)
 }

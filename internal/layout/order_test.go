@@ -94,6 +94,7 @@ var rules = map[string]rule{
 
 	"drivers/...":         {own: []string{"registry/...", "online/...", "offline/...", "drivers/embedded"}},
 	"examples/...":        {own: public},
+	"internal/interop":    {},
 	"internal/layout":     {},
 	"internal/testserver": {},
 	"internal/cputime":    {},

@@ -49,8 +49,7 @@ func Migrate(c *registry.Commit, all bool) Migration {
 		is, _ := change.New.(registry.View)
 		switch {
 		case is != nil && hasTable(is):
-			listed := change.ID.Kind == registry.KindFeatureView || change.ID.Kind == registry.KindStreamFeatureView
-			m.keep = append(m.keep, storedView{is, name, is.Info().CurrentVersion, m.after.Entity, listed})
+			m.keep = append(m.keep, storedView{is, name, is.Info().CurrentVersion, m.after.Entity, isListed(is.Info())})
 		case was != nil && hasTable(was), was == nil && change.Action == registry.ActionDelete:
 			m.drop = append(m.drop, allVersions(before, was, name)...)
 		}
@@ -100,16 +99,27 @@ func hasTable(v registry.View) bool {
 	return !ok || od.WriteToOnlineStore
 }
 
+// isListed reports whether Feast lists the table of a view, see [Tables].
+func isListed(v registry.ViewInfo) bool {
+	switch v.Kind {
+	case registry.KindFeatureView, registry.KindStreamFeatureView:
+		return true
+	case registry.KindLabelView:
+		return v.Online
+	}
+	return false
+}
+
 // Empty reports whether nothing is asked.
 func (m Migration) Empty() bool { return len(m.keep) == 0 && len(m.drop) == 0 }
 
 // Tables is a migration for one store. No table is both kept and dropped, and none is dropped that a view still uses.
 type Tables struct {
 	Keep, Drop []*online.Table
-	// Listed are those of Keep that Feast lists in the registry where it lists tables at all: of feature views and stream
-	// feature views. It drops tables that are listed and that it would not list, and creates those that are not listed
-	// unless they exist. So tables of views with several versions are not listed, where it may name others; they are
-	// among Unlisted, with all that must not be listed any more.
+	// Listed are those of Keep that Feast lists in the registry where it lists tables at all: of feature views, stream
+	// feature views, and label views that are online. It drops tables that are listed and that it would not list, and
+	// creates those that are not listed unless they exist. So tables of views with several versions are not listed, where
+	// it may name others; they are among Unlisted, with all that must not be listed any more.
 	Listed, Unlisted []*online.Table
 }
 

@@ -94,7 +94,7 @@ func (p *Online) bindData(l *Layout) (errs []error) {
 		if d.Key.Request != "" {
 			source := p.source(l.Names, d.Key)
 			if source < 0 && !p.inSet(d.Key) { // else it is reported already, or allowed
-				errs = append(errs, missingKeys(d.View, []string{d.Key.Request}, l.Names))
+				errs = append(errs, missingKeys(d.Views[0], []string{d.Key.Request}, l.Names))
 			}
 			l.Data = append(l.Data, l.column(source, d.Key))
 			continue
@@ -104,8 +104,10 @@ func (p *Online) bindData(l *Layout) (errs []error) {
 			if !slices.Contains(missing, d.Name) {
 				missing = append(missing, d.Name)
 			}
-			if !slices.Contains(views, d.View) {
-				views = append(views, d.View)
+			for _, v := range d.Views {
+				if !slices.Contains(views, v) {
+					views = append(views, v)
+				}
 			}
 			continue
 		}

@@ -34,7 +34,7 @@ func ResolveMaterialization(snap *registry.Snapshot, v registry.View, o Options)
 	case s.TimestampField == "":
 		return nil, noTimestampField(s, info.Name)
 	}
-	w, err := ResolveWrite(snap, v, o)
+	w, err := ResolveWrite(snap, v, false, o)
 	if err != nil {
 		return nil, err
 	}

@@ -55,10 +55,10 @@ func (in *Input) Bare() string {
 
 // Data is a column that a request brings for functions: request data, or a join key.
 type Data struct {
-	Name string
-	Type types.Type
-	Key  JoinKey // Request is empty for request data
-	View string  // that needs it first
+	Name  string
+	Type  types.Type
+	Key   JoinKey  // Request is empty for request data
+	Views []string // projections that need it
 }
 
 // candidate is what an input may be.
@@ -331,27 +331,30 @@ func (r *resolver) compute(p *Online, u *use, od *registry.OnDemandFeatureView) 
 				in.Table.Features = append(in.Table.Features, types.Field{Name: in.Feature, Type: in.Type})
 			}
 		case in.Key.Request != "":
-			in.Column = p.data(Data{Name: in.Key.Request, Type: in.Type, Key: in.Key, View: u.name})
+			in.Column = p.data(u.name, Data{Name: in.Key.Request, Type: in.Type, Key: in.Key})
 			p.needs(in.Key)
 		default:
-			in.Column = p.data(Data{Name: in.Feature, Type: in.Type, View: u.name})
+			in.Column = p.data(u.name, Data{Name: in.Feature, Type: in.Type})
 		}
 	}
 	for _, s := range od.RequestSources { // all of it has to be there, as in Feast
 		for _, f := range requestSchema(s) {
-			p.data(Data{Name: f.Name, Type: f.Type, View: u.name})
+			p.data(u.name, Data{Name: f.Name, Type: f.Type})
 		}
 	}
 	p.Computed = append(p.Computed, c)
 }
 
-// data returns the number of a column that requests bring for functions.
-func (p *Online) data(d Data) int {
+// data returns the number of a column that requests bring for a view.
+func (p *Online) data(view string, d Data) int {
 	i := slices.IndexFunc(p.Data, func(x Data) bool {
 		return x.Name == d.Name && x.Type == d.Type && (x.Key.Request != "") == (d.Key.Request != "")
 	})
 	if i < 0 {
 		i, p.Data = len(p.Data), append(p.Data, d)
+	}
+	if !slices.Contains(p.Data[i].Views, view) {
+		p.Data[i].Views = append(p.Data[i].Views, view)
 	}
 	return i
 }

@@ -526,7 +526,7 @@ func (p *Online) changed(now *Online) error {
 	}
 	for _, d := range now.Data {
 		if !slices.ContainsFunc(p.Data, func(was Data) bool { return was.Name == d.Name }) {
-			return &feasterr.SchemaChangedError{Err: fmt.Errorf("on-demand feature view %q needs request data %s now", d.View, d.Name)}
+			return &feasterr.SchemaChangedError{Err: fmt.Errorf("on-demand feature view %q needs request data %s now", d.Views[0], d.Name)}
 		}
 	}
 	return nil

@@ -18,6 +18,8 @@ type Write struct {
 	Event   string // column of the event time; empty for on-demand views, whose rows are of the time they are written
 	Created string // column of the created time, empty when the source has none
 	Vectors []Vector
+	// Computed is how the values of an on-demand view come about; nil: they are given.
+	Computed *Computed
 
 	mapped    map[string]string // column to the source's name of it
 	keyFields []types.Field
@@ -36,10 +38,12 @@ type Vector struct {
 // DefaultEventColumn is the event time column of views whose source names none.
 const DefaultEventColumn = "event_timestamp"
 
-// ResolveWrite resolves a write to a view. It does no I/O.
-func ResolveWrite(snap *registry.Snapshot, v registry.View, o Options) (*Write, error) {
+// ResolveWrite resolves a write to a view. Values of an on-demand view that has a function are computed by it unless asGiven
+// is set. It does no I/O.
+func ResolveWrite(snap *registry.Snapshot, v registry.View, asGiven bool, o Options) (*Write, error) {
 	info := v.Info()
-	if od, ok := v.(*registry.OnDemandFeatureView); ok && !od.WriteToOnlineStore {
+	od, onDemand := v.(*registry.OnDemandFeatureView)
+	if onDemand && !od.WriteToOnlineStore {
 		return nil, feasterr.Invalid("on-demand feature view %q is computed when it is read: only one with write_to_online_store is written", info.Name)
 	}
 	version := 0
@@ -63,8 +67,11 @@ func ResolveWrite(snap *registry.Snapshot, v registry.View, o Options) (*Write, 
 			w.Vectors = append(w.Vectors, Vector{i, f.VectorLength})
 		}
 	}
-	if info.Kind == registry.KindOnDemandFeatureView {
-		return w, nil
+	if onDemand {
+		if !asGiven && o.Functions[od.Name] != nil {
+			w.Computed, err = ResolveComputed(snap, od, o)
+		}
+		return w, err
 	}
 	w.Event = DefaultEventColumn
 	if src := info.Source; src != nil {
@@ -89,7 +96,9 @@ func ResolveWrite(snap *registry.Snapshot, v registry.View, o Options) (*Write, 
 type WriteLayout struct {
 	Names          []string // the frame's columns
 	Keys           []int    // by join key; none for a view without entities
-	Features       []int    // by feature
+	Features       []int    // by feature; -1: it is computed, or null
+	Inputs         []int    // by input of the function that computes features
+	Computed       []int    // by output of the function: the feature
 	Event, Created int      // -1: there is none
 }
 
@@ -104,7 +113,7 @@ func (w *Write) Bind(names []string, keysOnly bool) (*WriteLayout, error) {
 		if from, ok := w.mapped[name]; i < 0 && ok {
 			i = slices.Index(names, from)
 		}
-		if i < 0 {
+		if i < 0 && !slices.Contains(missing, name) {
 			missing = append(missing, name)
 		}
 		return i
@@ -113,8 +122,12 @@ func (w *Write) Bind(names []string, keysOnly bool) (*WriteLayout, error) {
 		l.Keys = append(l.Keys, find(k.Name))
 	}
 	if !keysOnly {
-		for _, f := range w.Table.Features {
-			l.Features = append(l.Features, find(f.Name))
+		if w.Computed != nil {
+			w.bindComputed(l, find)
+		} else {
+			for _, f := range w.Table.Features {
+				l.Features = append(l.Features, find(f.Name))
+			}
 		}
 		if w.Event != "" {
 			l.Event = find(w.Event)
@@ -134,5 +147,26 @@ func (w *Write) Bind(names []string, keysOnly bool) (*WriteLayout, error) {
 		Column: missing[0], Row: -1,
 		Msg: fmt.Sprintf("feature view %q needs %s %s, and the rows have no such %s (given are %s)",
 			w.Table.View, what, strings.Join(missing, ", "), what, strings.Join(names, ", ")),
+	}
+}
+
+// bindComputed lays out what a function reads, which find looks up, and computes. Features that it does not compute are the
+// rows' own, or null.
+func (w *Write) bindComputed(l *WriteLayout, find func(string) int) {
+	for i := range w.Computed.Inputs {
+		in := &w.Computed.Inputs[i]
+		at := slices.Index(l.Names, in.Name)
+		if at < 0 {
+			at = find(in.Bare())
+		}
+		l.Inputs = append(l.Inputs, at)
+	}
+	for _, f := range w.Table.Features {
+		l.Features = append(l.Features, slices.Index(l.Names, f.Name))
+	}
+	for _, out := range w.Computed.Outputs {
+		i := slices.IndexFunc(w.Table.Features, func(f types.Field) bool { return f.Name == out.Name })
+		l.Features[i] = -1
+		l.Computed = append(l.Computed, i)
 	}
 }

@@ -39,8 +39,9 @@ func init() {
 const (
 	pollInterval = time.Second
 
-	// Feast rewrites the file in place: for a moment it is empty or cut off. Such a file is believed when it has been
-	// quiet for settle, or for patience when it would be written over.
+	// Feast rewrites the file in place: for a moment it is empty or cut off. A file that may be cut off is believed when it
+	// has been quiet for settle; one that is empty, which would make everything unknown and is hardly ever meant, for
+	// patience: on a busy machine Feast's moment takes longer than one would think.
 	settle   = 50 * time.Millisecond
 	patience = 2 * time.Second
 	pause    = 10 * time.Millisecond
@@ -79,7 +80,7 @@ func (b *Backend) Load(ctx context.Context, have registry.Token) (*registry.Stat
 		return nil, have, nil
 	}
 	why := opening
-	if have != "" {
+	if have != "" || b.loaded() {
 		why = polling
 	}
 	c, err := load(ctx, b.path, why)
@@ -102,6 +103,13 @@ func (b *Backend) unchanged(token registry.Token) bool {
 	}
 	info, err := os.Stat(b.path)
 	return err == nil && same(b.info, info)
+}
+
+// loaded reports whether the file was read before, so that somebody may serve what it held.
+func (b *Backend) loaded() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.token != ""
 }
 
 // remember keeps what the file holds for the next probe and returns its token.
@@ -131,7 +139,7 @@ const (
 
 // load reads the file when nobody is writing it.
 func load(ctx context.Context, path string, why purpose) (content, error) {
-	broken, doubtful := settle, settle // how long to be quiet for when empty or no registry; when maybe cut off
+	broken, doubtful := settle, settle // how long to be quiet for when it is no registry; when maybe cut off
 	switch why {
 	case opening:
 		doubtful = 0
@@ -159,7 +167,9 @@ func load(ctx context.Context, path string, why purpose) (content, error) {
 			state, err = registry.ParseState(data)
 			switch {
 			case statErr != nil || !same(info, after) || int64(len(data)) != info.Size(): // torn
-			case err != nil || len(data) == 0:
+			case len(data) == 0:
+				wait = quiet < patience
+			case err != nil:
 				wait = quiet < broken
 			default:
 				wait = quiet < doubtful && !state.Sealed

@@ -13,6 +13,7 @@ import (
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/registry"
+	"github.com/feastgo/feast/registry/registrytest"
 )
 
 // Another program opened the file after the last look at it, and writes what has been replaced: it gets its file back.
@@ -124,4 +125,43 @@ func TestEmpty(t *testing.T) {
 			t.Errorf("%v, %v", c.state, err)
 		}
 	})
+}
+
+// What serves is not given up for a file that Feast has emptied and takes its time to write, also when a refresh asks for
+// more than a probe.
+func TestEmptiedWhileServing(t *testing.T) {
+	for _, probe := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "registry.db")
+			write := func(name string) {
+				r, err := registry.Encode("demo", &registry.Entity{Name: name})
+				if err == nil {
+					err = os.WriteFile(path, registrytest.File(name, []registry.Record{r}), 0o600)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+			write("before")
+			b := New(path)
+			_, token, err := b.Load(t.Context(), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Truncate(path, 0); err != nil {
+				t.Fatal(err)
+			}
+			go func() {
+				time.Sleep(patience / 2)
+				write("after")
+			}()
+			if !probe {
+				token = ""
+			}
+			state, _, err := b.Load(t.Context(), token)
+			if err != nil || len(state.Records) != 1 || state.Records[0].Name != "after" {
+				t.Errorf("probe %t: %+v, %v", probe, state, err)
+			}
+		})
+	}
 }

@@ -24,14 +24,14 @@ type store struct {
 	batches [][]int64
 	err     error // of Latest
 	readErr error // of Read
-	closed  atomic.Int32
+	closed  int
 }
 
 func (*store) Info() offline.Info { return offline.Info{Name: "fake"} }
 
 func (s *store) Latest(context.Context, *offline.ScanPlan) (offline.Job, error) { return s, s.err }
 
-func (s *store) Close() error { s.closed.Add(1); return nil }
+func (s *store) Close() error { s.closed++; return nil }
 
 func (s *store) Read(context.Context) (array.RecordReader, error) {
 	if s.readErr != nil {
@@ -86,8 +86,8 @@ func TestRun(t *testing.T) {
 		if !errors.Is(err, c.is) || sum.Load() != c.sum {
 			t.Errorf("%s: %v, sum %d, want %d", name, err, sum.Load(), c.sum)
 		}
-		if c.store.err == nil && c.store.closed.Load() != 1 {
-			t.Errorf("%s: the job was closed %d times", name, c.store.closed.Load())
+		if c.store.err == nil && c.store.closed != 1 {
+			t.Errorf("%s: the job was closed %d times", name, c.store.closed)
 		}
 		mem.AssertSize(t, 0)
 	}
