@@ -176,6 +176,7 @@ func appendToFile(ctx context.Context, path string, info fs.FileInfo, rows array
 		if err != nil || !os.SameFile(now, info) || now.Size() != info.Size() || !now.ModTime().Equal(info.ModTime()) {
 			return fmt.Errorf("%w: the file was changed by somebody else while rows were appended", feasterr.ErrConflict)
 		}
+		old.close() // not every system replaces an open file
 		return nil
 	})
 	return n, err

@@ -38,7 +38,7 @@ func openCodec(ctx context.Context, path string, names ...string) (array.RecordR
 	if err != nil {
 		return nil, err
 	}
-	tasks, err := stretches(ctx, s.table.groups, s.widest(), window{})
+	tasks, err := stretches(ctx, s.table.groups, s.widest(), window{}, rowsOfWidth(len(s.out)))
 	if err != nil {
 		s.table.close()
 		return nil, err

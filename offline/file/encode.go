@@ -19,6 +19,13 @@ import (
 type encoder struct {
 	values [][]parquet.Value // by leaf
 	size   int               // bytes of what was encoded
+	of     map[*shape]valuerOf
+}
+
+// valuerOf is the valuer of the array that a leaf inside of others was encoded from last.
+type valuerOf struct {
+	array arrow.Array
+	value func(i int) (parquet.Value, error)
 }
 
 // column encodes rows from to to of a column. Values that the column of the file cannot hold exactly are an error.
@@ -26,20 +33,20 @@ func (e *encoder) column(s *shape, a arrow.Array, from, to int) error {
 	if s.kind == kindLeaf {
 		of, err := valuer(s.leaf, a)
 		if err != nil {
-			return named(s.name, -1, a, s, err)
+			return mismatch(s, a, -1)
 		}
 		out := e.values[s.first]
 		for i := from; i < to; i++ {
 			if isNull(a, i) {
 				if !s.optional {
-					return named(s.name, i, a, s, errNull)
+					return mismatch(s, a, i)
 				}
 				out = append(out, parquet.NullValue().Level(0, 0, s.first))
 				continue
 			}
 			v, err := of(i)
 			if err != nil {
-				return named(s.name, i, a, s, err)
+				return mismatch(s, a, i)
 			}
 			e.size += sizeOf(v)
 			out = append(out, v.Level(0, s.def, s.first))
@@ -49,7 +56,7 @@ func (e *encoder) column(s *shape, a arrow.Array, from, to int) error {
 	}
 	for i := from; i < to; i++ {
 		if err := e.value(s, a, i, 0); err != nil {
-			return named(s.name, i, a, s, err)
+			return mismatch(s, a, i)
 		}
 	}
 	return nil
@@ -67,8 +74,8 @@ func sizeOf(v parquet.Value) int {
 
 var errNull = feasterr.Invalid("a null")
 
-// named says which column and row do not fit.
-func named(column string, row int, a arrow.Array, s *shape, err error) error {
+// mismatch says that a column, or one of its rows, does not fit.
+func mismatch(s *shape, a arrow.Array, row int) error {
 	want := "values of the source"
 	if s.own != nil {
 		want = typeName(s.own)
@@ -77,7 +84,7 @@ func named(column string, row int, a arrow.Array, s *shape, err error) error {
 	if row >= 0 {
 		have = fmt.Sprintf("%s (%s)", valueText(a, row), have)
 	}
-	return &feasterr.TypeMismatchError{Column: column, Row: row, Have: have, Want: want}
+	return &feasterr.TypeMismatchError{Column: s.name, Row: row, Have: have, Want: want}
 }
 
 func valueText(a arrow.Array, i int) string {
@@ -110,11 +117,16 @@ func (e *encoder) value(s *shape, a arrow.Array, i, rep int) error {
 	var from, to int64
 	switch s.kind {
 	case kindLeaf:
-		of, err := valuer(s.leaf, a)
-		if err != nil {
-			return err
+		of := e.of[s]
+		if of.array != a {
+			value, err := valuer(s.leaf, a)
+			if err != nil {
+				return err
+			}
+			of = valuerOf{a, value}
+			e.of[s] = of
 		}
-		v, err := of(i)
+		v, err := of.value(i)
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
+	"github.com/feastgo/feast/internal/cputime"
 	"github.com/feastgo/feast/offline"
 	"github.com/feastgo/feast/offline/file"
 )
@@ -29,6 +30,7 @@ type benchmarkSize struct {
 	features, entities, keys int
 	wide                     int  // further columns of random doubles
 	ties                     bool // event times floored to the hour, created times to ten minutes
+	skew                     bool // a fifth of the rows, of both sides, are of key 0
 }
 
 var (
@@ -48,12 +50,18 @@ func (s benchmarkSize) featureRow(i int) (key int64, event, created int64, f2 fl
 	if s.ties {
 		event, created = event/3600*3600, created/600*600
 	}
-	return int64(h % uint64(s.keys)), event * 1e6, created * 1e6, float64(h>>11) / (1 << 53), fmt.Sprint("s", h%997)
+	if key = int64(h % uint64(s.keys)); s.skew && i%5 == 0 {
+		key = 0
+	}
+	return key, event * 1e6, created * 1e6, float64(h>>11) / (1 << 53), fmt.Sprint("s", h%997)
 }
 
 func (s benchmarkSize) entityRow(j int) (key, event int64) {
 	g := mix(uint64(j) + 1000000007)
-	return int64(g % uint64(s.keys+s.keys/10)), (generatorStart + int64(g>>20%3024000)) * 1e6
+	if key = int64(g % uint64(s.keys+s.keys/10)); s.skew && j%5 == 0 {
+		key = 0
+	}
+	return key, (generatorStart + int64(g>>20%3024000)) * 1e6
 }
 
 // featureRows makes the source, in batches.
@@ -280,4 +288,43 @@ func BenchmarkJoin(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkJoinScale joins 1, 2, 4 and 10 times the large size; with one key that has a fifth of the rows, too.
+func BenchmarkJoinScale(b *testing.B) {
+	for _, c := range []struct {
+		times int
+		skew  bool
+	}{{1, false}, {1, true}, {2, false}, {4, false}, {10, false}} {
+		name := fmt.Sprint(c.times, "x")
+		if c.skew {
+			name += "/skewed"
+		}
+		b.Run(name, func(b *testing.B) {
+			size := largeSize
+			size.features, size.entities, size.keys, size.skew = size.features*c.times, size.entities*c.times, size.keys*c.times, c.skew
+			path := filepath.Join(b.TempDir(), "features.parquet")
+			size.generate(b, path)
+			entities := size.entityRows()
+			done := cputime.Report(b)
+			for b.Loop() {
+				size.joined(b, path, entities, func(arrow.RecordBatch) {})
+			}
+			done()
+			b.ReportMetric(b.Elapsed().Seconds()*1e9/float64(b.N)/float64(size.features), "ns/row")
+		})
+	}
+}
+
+// Joins allocate for pages and batches, not for values.
+func TestAllocations(t *testing.T) {
+	size := benchmarkSize{features: 100_000, entities: 20_000, keys: 2_000}
+	path := filepath.Join(t.TempDir(), "features.parquet")
+	size.generate(t, path)
+	entities := size.entityRows()
+	allocations := testing.AllocsPerRun(3, func() { size.joined(t, path, entities, func(arrow.RecordBatch) {}) })
+	if allocations > 2_000 {
+		t.Errorf("%.0f allocations for %d and %d rows", allocations, size.features, size.entities)
+	}
+	t.Logf("%.0f allocations", allocations)
 }

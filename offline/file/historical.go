@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"slices"
 	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -22,7 +21,7 @@ type historical struct {
 	source offline.EntityRows
 
 	mu     sync.Mutex
-	read1  bool
+	taken  bool // the entity rows
 	closed bool
 }
 
@@ -42,10 +41,10 @@ func (h *historical) take() error {
 	if h.closed {
 		return feasterr.ErrClosed
 	}
-	if h.read1 {
+	if h.taken {
 		return feasterr.Invalid("the entity rows of this job were read already: they come once")
 	}
-	h.read1 = true
+	h.taken = true
 	return nil
 }
 
@@ -130,9 +129,7 @@ func (h *historical) join(ctx context.Context, e *entities) (array.RecordReader,
 		if err := v.gather(ctx); err != nil {
 			return nil, err
 		}
-		if err := v.finish(); err != nil {
-			return nil, err
-		}
+		v.winners = nil // what is needed of it is in v.of
 	}
 	return e.result(ctx, views)
 }
@@ -159,11 +156,11 @@ func (e *entities) result(ctx context.Context, views []*joinedView) (array.Recor
 		first    int // entity row
 	}
 	var pieces []piece
-	row := 0
+	row, most := 0, rowsOfWidth(len(fields))/4 // several, to share the work
 	for i, b := range e.batches {
 		n := int(b.NumRows())
-		for from := 0; from < n; from += batchRows / 2 {
-			pieces = append(pieces, piece{i, from, min(n, from+batchRows/2), row + from})
+		for from := 0; from < n; from += most {
+			pieces = append(pieces, piece{i, from, min(n, from+most), row + from})
 		}
 		row += n
 	}
@@ -229,11 +226,4 @@ func inMicros(a arrow.Array) arrow.Array {
 	data := array.NewData(resultTime, len(times), []*memory.Buffer{memory.NewBufferBytes(packed), memory.NewBufferBytes(bytesOf(times))}, nil, nulls, 0)
 	defer data.Release()
 	return array.MakeFromData(data)
-}
-
-// finish forgets what only the join needed.
-func (v *joinedView) finish() error {
-	v.winners = nil
-	v.of = slices.Clip(v.of)
-	return nil
 }

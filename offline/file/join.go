@@ -303,7 +303,7 @@ func (v *joinedView) scan(ctx context.Context, set *keySet, s *slots) ([]candida
 			groups = append(groups, g)
 		}
 	}
-	tasks, err := stretches(ctx, groups, v.event, window{low, high, v.units.event})
+	tasks, err := stretches(ctx, groups, v.event, window{low, high, v.units.event}, scanRows)
 	if err != nil {
 		return nil, err
 	}
@@ -378,41 +378,58 @@ func (s *scanner) run(ctx context.Context, t stretchOf) error {
 	return ctx.Err()
 }
 
+// offerBlock is how many rows take each step together: the steps wait for memory, and waiting together is shorter.
+const offerBlock = 128
+
 // offer offers the rows read to their slots; the first is that number of the source.
 func (s *scanner) offer(first int64) {
 	start, latest, limit := s.slots.start, s.slots.latest, s.slots.created
-	for i, id := range s.ids {
-		e := s.event[i]
-		if id == noID || e == noTime {
-			continue
-		}
-		at, end := int(start[id]), int(start[id+1])
-		if end-at > 8 {
-			k, _ := slices.BinarySearch(latest[at:end], e)
-			at += k
-		} else {
-			for at < end && latest[at] < e {
-				at++
+	var rows, at, end [offerBlock]int32
+	for i := 0; i < len(s.ids); {
+		n := 0
+		for ; i < len(s.ids) && n < offerBlock; i++ { // the rows that an entity row may want
+			if e := s.event[i]; s.ids[i] != noID && e >= s.low && e <= s.high {
+				rows[n] = int32(i)
+				n++
 			}
 		}
-		created := int64(noTime)
-		if s.view.created != nil {
-			created = s.created[i]
+		for k, i := range rows[:n] { // the slots of their keys
+			id := s.ids[i]
+			at[k], end[k] = start[id], start[id+1]
 		}
-		if limit != nil {
-			if created == noTime { // when it was created is not known, so that it may be later
+		for k, i := range rows[:n] { // the first slot that is not earlier
+			e, from, to := s.event[i], at[k], end[k]
+			for to-from > 8 {
+				if half := from + (to-from)/2; latest[half] < e {
+					from = half + 1
+				} else {
+					to = half
+				}
+			}
+			for from < to && latest[from] < e {
+				from++
+			}
+			at[k] = from
+		}
+		for k, i := range rows[:n] {
+			slot, c := at[k], candidate{event: s.event[i], created: noTime, row: first + int64(i)}
+			if s.view.created != nil {
+				c.created = s.created[i]
+			}
+			if limit != nil {
+				if c.created == noTime { // when it was created is not known, so that it may be later
+					continue
+				}
+				for slot < end[k] && limit[slot] < c.created {
+					slot++
+				}
+			}
+			if slot == end[k] || s.slots.expired(slot, c.event) {
 				continue
 			}
-			for at < end && limit[at] < created {
-				at++
+			if b := &s.best[slot]; c.better(b) {
+				*b = c
 			}
-		}
-		if at == end || s.slots.expired(int32(at), e) {
-			continue
-		}
-		c := candidate{event: e, created: created, row: first + int64(i)}
-		if b := &s.best[at]; c.better(b) {
-			*b = c
 		}
 	}
 }

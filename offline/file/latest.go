@@ -348,7 +348,7 @@ func readLatest(ctx context.Context, s *scan) (array.RecordReader, error) {
 				return nil, err
 			}
 			for _, g := range rows.order {
-				for chunk := range slices.Chunk(rows.groups[g.ordinal].rows(), batchRows) {
+				for chunk := range slices.Chunk(rows.groups[g.ordinal].rows(), rowsOfWidth(len(s.out))) {
 					todo = append(todo, stretchOf{g, someRows(chunk)})
 				}
 			}

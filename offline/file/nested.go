@@ -27,8 +27,7 @@ func (v *vector) whole() (arrow.Array, error) {
 	if v.leaf.form != formNull || len(v.nested) == 0 {
 		return v.array()
 	}
-	slices.SortFunc(v.nested, func(a, b stretch) int { return cmp.Compare(a.at, b.at) })
-	if len(v.nested) == 1 && v.nested[0].values.Len() == v.n {
+	if len(v.nested) == 1 && v.nested[0].values.Len() == v.n { // as a batch of a scan has it
 		v.nested[0].values.Retain()
 		return v.nested[0].values, nil
 	}
@@ -41,7 +40,6 @@ func (v *vector) whole() (arrow.Array, error) {
 
 // takeNested returns the values at idx as an Arrow array, nulls where it is negative.
 func (v *vector) takeNested(idx []int32) (arrow.Array, error) {
-	slices.SortFunc(v.nested, func(a, b stretch) int { return cmp.Compare(a.at, b.at) })
 	b := array.NewBuilder(memory.DefaultAllocator, v.typ)
 	defer b.Release()
 	for _, k := range idx {
@@ -60,6 +58,14 @@ func (v *vector) takeNested(idx []int32) (arrow.Array, error) {
 	return b.NewArray(), nil
 }
 
+// put adds values of a column that is not flat, in their place.
+func (v *vector) put(at int, values arrow.Array) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	i, _ := slices.BinarySearchFunc(v.nested, at, func(s stretch, at int) int { return cmp.Compare(s.at, at) })
+	v.nested = slices.Insert(v.nested, i, stretch{at: at, values: values})
+}
+
 // leafRows reads the values of a leaf, a row at a time.
 type leafRows struct {
 	pages   parquet.Pages
@@ -72,6 +78,9 @@ type leafRows struct {
 
 // fillNested reads wanted rows of a column that is not flat.
 func (g *rowGroup) fillNested(ctx context.Context, c *column, s *shape, w wanted, dst *vector, at int) error {
+	if s.simpleList() {
+		return g.fillList(ctx, c, s, w, dst, at)
+	}
 	leaves := make([]*leafRows, s.leaves)
 	defer func() {
 		for _, l := range leaves {
@@ -117,9 +126,7 @@ func (g *rowGroup) fillNested(ctx context.Context, c *column, s *shape, w wanted
 		k++
 	}
 	values := b.NewArray()
-	dst.mu.Lock()
-	dst.nested = append(dst.nested, stretch{at: at, values: values})
-	dst.mu.Unlock()
+	dst.put(at, values)
 	return nil
 }
 
@@ -147,7 +154,7 @@ func (l *leafRows) nextRow() ([]parquet.Value, error) {
 		if len(l.row) > 0 && v.RepetitionLevel() == 0 {
 			return l.row, nil
 		}
-		l.row = append(l.row, v.Clone()) // its bytes are the page's, which may be released before the row is used
+		l.row = append(l.row, v)
 		l.next++
 	}
 }
@@ -160,6 +167,9 @@ func (l *leafRows) read() error {
 				return err
 			}
 			if l.page != nil {
+				for i, v := range l.row { // their bytes are the page's
+					l.row[i] = v.Clone()
+				}
 				parquet.Release(l.page)
 			}
 			l.page, l.values = p, p.Values()

@@ -105,7 +105,7 @@ func ceilTime(t time.Time, unit int64) int64 {
 
 // stretches are the parts of the source that may have rows in the window.
 func (s *scan) stretches(ctx context.Context) ([]stretchOf, error) {
-	return stretches(ctx, s.table.groups, s.event, window{s.low, s.high, s.units.event})
+	return stretches(ctx, s.table.groups, s.event, window{s.low, s.high, s.units.event}, rowsOfWidth(len(s.out)))
 }
 
 // inWindow finds the rows of a stretch whose event time is in the window, and returns the times of all.
@@ -157,9 +157,6 @@ func (s *scan) batch(ctx context.Context, g *rowGroup, w wanted) (_ arrow.Record
 	}
 	return array.NewRecordBatch(s.schema, arrays, int64(w.len())), nil
 }
-
-// batchRows bounds the rows of a batch of results.
-const batchRows = 1 << 16
 
 // some makes the batches of several tasks on all processors; a task may come to none.
 func some(ctx context.Context, n int, do func(i int) (arrow.RecordBatch, error)) ([]arrow.RecordBatch, error) {

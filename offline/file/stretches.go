@@ -12,6 +12,15 @@ import (
 // scanRows is about how many rows a task reads at a time.
 var scanRows = 1 << 17
 
+// batchCells bounds the values of a batch of results, so that wide tables come in shorter ones.
+const batchCells = 1 << 21
+
+// rowsOfWidth is how many rows of that many columns a task reads at a time.
+func rowsOfWidth(columns int) int {
+	const least = 1 << 14 // a page is decoded as a whole, and should not be for a few rows
+	return min(scanRows, max(least, batchCells/max(columns, 1)))
+}
+
 // stretchOf is a part of a row group that one task reads.
 type stretchOf struct {
 	group *rowGroup
@@ -24,8 +33,8 @@ type window struct{ low, high, unit int64 }
 func (w window) outside(low, high int64) bool { return w.unit != 0 && (low > w.high || high < w.low) }
 
 // stretches divides row groups, between pages of a column, into parts that fit well in the caches, and leaves out the row
-// groups and pages that have no time in the window, as their statistics say.
-func stretches(ctx context.Context, groups []*rowGroup, c *column, w window) ([]stretchOf, error) {
+// groups and pages that have no time in the window, as their statistics say. Parts have about so many rows.
+func stretches(ctx context.Context, groups []*rowGroup, c *column, w window, rows int) ([]stretchOf, error) {
 	var out []stretchOf
 	for _, g := range groups {
 		if g.rows > math.MaxInt32 {
@@ -39,7 +48,7 @@ func stretches(ctx context.Context, groups []*rowGroup, c *column, w window) ([]
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		parts, err := g.stretches(c, w)
+		parts, err := g.stretches(c, w, rows)
 		if err != nil {
 			return nil, inFile(g.file.path, err)
 		}
@@ -48,7 +57,7 @@ func stretches(ctx context.Context, groups []*rowGroup, c *column, w window) ([]
 	return out, nil
 }
 
-func (g *rowGroup) stretches(c *column, w window) (out []stretchOf, err error) {
+func (g *rowGroup) stretches(c *column, w window, rows int) (out []stretchOf, err error) {
 	defer recovered(g.file.path, &err)
 	from := 0
 	add := func(to int) {
@@ -63,7 +72,7 @@ func (g *rowGroup) stretches(c *column, w window) (out []stretchOf, err error) {
 		return out, nil
 	}
 	index := g.pageTimes(p.shape, w)
-	if g.rows <= int64(scanRows) && index == nil {
+	if g.rows <= int64(rows) && index == nil {
 		add(int(g.rows))
 		return out, nil
 	}
@@ -78,7 +87,7 @@ func (g *rowGroup) stretches(c *column, w window) (out []stretchOf, err error) {
 		if index != nil && w.outside(index[i].low, index[i].high) {
 			add(int(p.first))
 			from = int(p.first + p.rows)
-		} else if to := int(p.first + p.rows); to-from >= scanRows*3/4 {
+		} else if to := int(p.first + p.rows); to-from >= rows*3/4 {
 			add(to)
 		}
 	}

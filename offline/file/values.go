@@ -24,7 +24,7 @@ type vector struct {
 	nulls atomic.Bool // some of valid is false
 
 	mu     sync.Mutex
-	nested []stretch // columns that are not flat: arrays of values, one behind the other once sorted
+	nested []stretch // columns that are not flat: arrays of values, one behind the other
 }
 
 // stretch is a part of a vector.

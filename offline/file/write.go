@@ -62,8 +62,12 @@ func writing(path string, err error) error {
 	return &feasterr.StoreError{Store: name, Op: "write", Table: path, Err: err}
 }
 
-// replace writes a file under another name and renames it once it is complete and on disk.
+// replace writes a file under another name and renames it once it is complete and on disk. A link stays: what it leads to
+// is replaced.
 func replace(path string, write func(f *os.File) error) (err error) {
+	if real, linkErr := filepath.EvalSymlinks(path); linkErr == nil {
+		path = real
+	}
 	dir, base := filepath.Split(path)
 	f, err := os.CreateTemp(dir, "."+base+".*.tmp")
 	if err != nil {
@@ -118,7 +122,7 @@ func writeRows(ctx context.Context, out io.Writer, schema *parquet.Schema, shape
 		w.SetKeyValueMetadata(k, v)
 	}
 	columns := w.ColumnWriters()
-	enc := encoder{values: make([][]parquet.Value, len(columns))}
+	enc := encoder{values: make([][]parquet.Value, len(columns)), of: map[*shape]valuerOf{}}
 	group := 0
 	size := 0
 	for rows.Next() {

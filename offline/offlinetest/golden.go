@@ -26,17 +26,31 @@ import (
 // times are the front's. The answers are those of Feast's duckdb store, which keeps every entity row once
 // (docs/compatibility.md, line 7), and of its PostgreSQL store where there are no entity rows (line 8).
 //
-//go:embed testdata/pit
+//go:embed testdata/pit testdata/materialize
 var goldenFiles embed.FS
 
-type goldenCase struct {
-	Name    string
-	Sources []struct {
-		Name, File   string
-		Timestamp    string            `json:"timestamp_field"`
-		Created      string            `json:"created_timestamp_column"`
-		FieldMapping map[string]string `json:"field_mapping"`
+type goldenSource struct {
+	Name, File   string
+	Timestamp    string            `json:"timestamp_field"`
+	Created      string            `json:"created_timestamp_column"`
+	FieldMapping map[string]string `json:"field_mapping"`
+}
+
+// physical turns the names of the source's field mapping round.
+func (s *goldenSource) physical() func(logical string) string {
+	return func(logical string) string {
+		for from, to := range s.FieldMapping {
+			if to == logical {
+				return from
+			}
+		}
+		return logical
 	}
+}
+
+type goldenCase struct {
+	Name     string
+	Sources  []goldenSource
 	Entities []struct {
 		Name    string
 		JoinKey string `json:"join_key"`
@@ -67,7 +81,7 @@ type goldenCase struct {
 	}
 }
 
-func golden(t *testing.T, h Harness) {
+func goldenJoins(t *testing.T, h Harness) {
 	dirs, err := fs.Glob(goldenFiles, "testdata/pit/*/case.json")
 	if err != nil || len(dirs) == 0 {
 		t.Fatal("no cases: ", err)
@@ -139,14 +153,7 @@ func goldenJoin(b *bed, dir string) {
 	}
 	sources := map[string]source{}
 	for _, s := range c.Sources {
-		physical := func(logical string) string {
-			for from, to := range s.FieldMapping {
-				if to == logical {
-					return from
-				}
-			}
-			return logical
-		}
+		physical := s.physical()
 		sources[s.Name] = source{b.source(goldenTable(b, dir+"/"+s.File)...), physical(s.Timestamp), physical(s.Created), physical}
 	}
 	// References by view, in order of first appearance.

@@ -86,7 +86,8 @@ func Run(t *testing.T, h Harness) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) { c.run(h.bed(t)) })
 	}
-	t.Run("Golden", func(t *testing.T) { golden(t, h) })
+	t.Run("Golden/Join", func(t *testing.T) { goldenJoins(t, h) })
+	t.Run("Golden/Latest", func(t *testing.T) { goldenLatest(t, h) })
 }
 
 func (h Harness) bed(t *testing.T) *bed {
