@@ -15,6 +15,7 @@ type mapped struct {
 	src     array.RecordReader
 	schema  *arrow.Schema
 	each    func(arrow.RecordBatch) (arrow.RecordBatch, error) // what it returns is released
+	failed  func(error) error                                  // nil, or says more of an error of src
 	release func()                                             // nil, or called at the end
 	refs    atomic.Int64
 	cur     arrow.RecordBatch
@@ -74,7 +75,11 @@ func (m *mapped) Err() error {
 	if m.err != nil {
 		return m.err
 	}
-	return m.src.Err()
+	err := m.src.Err()
+	if err != nil && m.failed != nil {
+		err = m.failed(err)
+	}
+	return err
 }
 
 // selectColumns reads columns in an order. It takes over the reference to src.

@@ -123,9 +123,18 @@ var pitErrors = map[string]struct {
 }
 
 // open makes the feature store of a case.
-func (c *pitCase) open(t *testing.T, dir string) *feast.FeatureStore {
+func (c *pitCase) open(t *testing.T, dir string, more ...any) *feast.FeatureStore {
 	t.Helper()
 	var objects []feast.Object
+	opts := []feast.Option{feast.WithOfflineStore(file.New(dir))}
+	for _, m := range more { // objects and options
+		switch m := m.(type) {
+		case feast.Object:
+			objects = append(objects, m)
+		case feast.Option:
+			opts = append(opts, m)
+		}
+	}
 	joinKeys := map[string]feast.Field{}
 	for _, e := range c.Entities {
 		typ, _ := types.ParseType(e.ValueType)
@@ -174,7 +183,7 @@ func (c *pitCase) open(t *testing.T, dir string) *feast.FeatureStore {
 	}
 	backend := registrymemory.New()
 	putIn(t, backend, "golden", objects...)
-	fs, err := feast.New(t.Context(), config.Default("golden"), feast.WithRegistry(backend), feast.WithOfflineStore(file.New(dir)))
+	fs, err := feast.New(t.Context(), config.Default("golden"), append(opts, feast.WithRegistry(backend))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -524,5 +533,109 @@ func TestRetrievalBadInput(t *testing.T) {
 				t.Errorf("%q is left", left)
 			}
 		})
+	}
+}
+
+// On-demand views are computed from joined rows and from columns of the entity rows; of their sources all features come along.
+func TestHistoricalOnDemand(t *testing.T) {
+	const dir = "testdata/offline/pit/01_basic_single_view"
+	var c pitCase
+	readJSON(t, "offline/pit/01_basic_single_view/case.json", &c)
+	calc := &feast.OnDemandFeatureView{
+		Name:           "calc",
+		Schema:         []feast.Field{{Name: "boosted", Type: feast.Int64}, {Name: "label", Type: feast.String}},
+		Sources:        []feast.FeatureViewProjection{{Name: "dv", Features: []feast.Field{{Name: "trips", Type: feast.Int64}, {Name: "rate", Type: feast.Float64}}}},
+		RequestSources: []*feast.DataSource{{Name: "req", Options: registry.RequestOptions{Schema: []feast.Field{{Name: "boost", Type: feast.Int64}}}}},
+	}
+	type in struct {
+		Trips *int64 `feast:"trips"`
+		Boost int64  `feast:"boost"`
+		ID    int64  `feast:"driver_id"`
+	}
+	type out struct {
+		Boosted *int64 `feast:"boosted"`
+		Label   string `feast:"label"`
+	}
+	fs := c.open(t, dir, calc, feast.WithTransformation("calc", feast.RowWise(func(r in) (out, error) {
+		if r.Boost < 0 {
+			return out{}, errors.New("a negative boost")
+		}
+		o := out{Label: fmt.Sprint("driver ", r.ID)}
+		if r.Trips != nil {
+			n := *r.Trips + r.Boost
+			o.Boosted = &n
+		}
+		return o, nil
+	})))
+	rows := func(boost int64) feast.Columns {
+		return feast.Columns{
+			"driver_id": []int64{1, 99}, "boost": []int64{100, boost},
+			"event_timestamp": []time.Time{time.Date(2024, 1, 10, 0, 0, 0, 0, time.UTC), time.Date(2024, 1, 10, 0, 0, 0, 0, time.UTC)},
+		}
+	}
+	plain, err := fs.GetHistoricalFeatures(t.Context(), feast.HistoricalRequest{Features: []string{"dv:trips"}, Entities: rows(1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rb, err := plain.RecordBatch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	trips := rb.Column(3).(*array.Int64)
+	if trips.IsNull(0) || trips.IsValid(1) {
+		t.Fatalf("trips are %v, want a value and a null", trips)
+	}
+
+	for _, full := range []bool{false, true} {
+		job, err := fs.GetHistoricalFeatures(t.Context(), feast.HistoricalRequest{Features: []string{"calc:label", "dv:name", "calc:boosted"}, FullFeatureNames: full, Entities: rows(1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(job.Metadata().Features, " "); got != "calc:label dv:name calc:boosted dv:trips dv:rate" {
+			t.Errorf("features %s", got)
+		}
+		rb, err := job.RecordBatch(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, f := range rb.Schema().Fields() {
+			names = append(names, f.Name)
+		}
+		want := "boost driver_id event_timestamp name trips rate label boosted"
+		if full {
+			want = "boost driver_id event_timestamp dv__name dv__trips dv__rate calc__label calc__boosted"
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("columns %s, want %s", got, want)
+		}
+		if got, want := fmt.Sprint(rb.Column(6), rb.Column(7)), fmt.Sprintf(`["driver 1" "driver 99"] [%d (null)]`, trips.Value(0)+100); got != want {
+			t.Errorf("computed %s, want %s", got, want)
+		}
+	}
+
+	job, err := fs.GetHistoricalFeatures(t.Context(), feast.HistoricalRequest{Features: []string{"calc:boosted"}, Entities: rows(-1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed *feast.TransformError
+	if _, err := job.RecordBatch(t.Context()); !errors.As(err, &failed) || failed.View != "calc" || failed.Row != 1 || !strings.Contains(err.Error(), "a negative boost") {
+		t.Errorf("a function that fails: %v", err)
+	}
+	for _, e := range []struct {
+		req  feast.HistoricalRequest
+		says string
+	}{
+		{feast.HistoricalRequest{Features: []string{"calc:boosted"}, Entities: feast.Columns{"driver_id": []int64{1}, "event_timestamp": []time.Time{t0}}}, `on-demand feature view "calc" needs request data boost`},
+		{feast.HistoricalRequest{Features: []string{"calc:boosted"}}, `on-demand feature view "calc" needs request data boost`},
+		{feast.HistoricalRequest{Features: []string{"calc:nope"}, Entities: rows(1)}, `feature "nope" does not exist`},
+	} {
+		if _, err := fs.GetHistoricalFeatures(t.Context(), e.req); err == nil || !strings.Contains(err.Error(), e.says) {
+			t.Errorf("%v, want an error with %q", err, e.says)
+		}
+	}
+	without := c.open(t, dir, calc)
+	if _, err := without.GetHistoricalFeatures(t.Context(), feast.HistoricalRequest{Features: []string{"calc:boosted"}, Entities: rows(1)}); !errors.Is(err, feast.ErrUnsupported) || !strings.Contains(err.Error(), "WithTransformation") {
+		t.Errorf("a view without a function: %v", err)
 	}
 }

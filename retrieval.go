@@ -72,7 +72,7 @@ func (j *RetrievalJob) Records(ctx context.Context) iter.Seq2[arrow.RecordBatch,
 			}
 		}
 		if err := r.Err(); err != nil {
-			yield(nil, j.failed(err))
+			yield(nil, err)
 		}
 	}
 }
@@ -98,7 +98,7 @@ func (j *RetrievalJob) RecordBatch(ctx context.Context) (arrow.RecordBatch, erro
 		rows += b.NumRows()
 	}
 	if err := r.Err(); err != nil {
-		return nil, j.failed(err)
+		return nil, err
 	}
 	if len(batches) == 1 {
 		batches[0].Retain()
@@ -140,7 +140,7 @@ func (j *RetrievalJob) WriteParquet(ctx context.Context, path string) error {
 	}
 	defer r.Release()
 	if _, err = codec.Create(ctx, path, r); r.Err() != nil {
-		return j.failed(r.Err())
+		return r.Err()
 	}
 	return err
 }
@@ -223,6 +223,7 @@ func (j *RetrievalJob) run(ctx context.Context, start func() (offline.Job, error
 		b.Retain()
 		return b, nil
 	})
+	m.failed = j.failed
 	m.release = func() { _ = job.Close() } // has nothing to say after everything was read
 	return m, nil
 }

@@ -60,10 +60,17 @@ func (j *RetrievalJob) computed(ctx context.Context, r array.RecordReader) (arra
 	}), nil
 }
 
-// inRows moves the row that an error of a function names from a batch to all rows.
+// inRows moves the row that an error names from a batch to all rows.
 func inRows(err error, first int) error {
-	if t, ok := err.(*feasterr.TransformError); ok && t.Row >= 0 { //nolint:errorlint // as transform made it
-		t.Row += first
+	switch e := err.(type) { //nolint:errorlint // as they were made just now
+	case *feasterr.TransformError:
+		if e.Row >= 0 {
+			e.Row += first
+		}
+	case *feasterr.RequestError:
+		if e.Row >= 0 {
+			e.Row += first
+		}
 	}
 	return err
 }

@@ -47,10 +47,7 @@ func (j *RetrievalJob) addKeys(ctx context.Context, s *spine, view int) error {
 			return err
 		}
 	}
-	if err := r.Err(); err != nil {
-		return j.failed(err)
-	}
-	return nil
+	return r.Err()
 }
 
 type spine struct {

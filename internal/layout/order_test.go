@@ -31,7 +31,7 @@ var rules = map[string]rule{
 	"telemetry": {},
 	"types":     {own: []string{"feasterr"}},
 	"types/arrowconv": {
-		own: []string{"types", "feasterr"}, modules: []string{"github.com/apache/arrow-go/v18"},
+		own: []string{"types", "feasterr"}, modules: []string{arrow},
 	},
 	"config": {own: []string{"feasterr", "internal/yamldoc"}, modules: []string{"go.yaml.in/yaml/v3"}},
 
@@ -87,7 +87,7 @@ var rules = map[string]rule{
 			"telemetry", "feasterr", "offline/compute", "offline/compute/local",
 			"internal/plan",
 		},
-		modules: []string{"github.com/apache/arrow-go/v18"},
+		modules: []string{arrow},
 	},
 
 	"feasttest": {own: []string{".", "config", "online/memory", "registry/memory"}},
