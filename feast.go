@@ -35,6 +35,7 @@ import (
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/plan"
 	"github.com/feastgo/feast/offline"
+	"github.com/feastgo/feast/offline/compute"
 	"github.com/feastgo/feast/online"
 	"github.com/feastgo/feast/registry"
 	"github.com/feastgo/feast/telemetry"
@@ -48,8 +49,10 @@ type FeatureStore struct {
 	registry *registry.Registry
 	online   room[online.Store]
 	offline  room[offline.Store]
+	engine   room[compute.Engine]
 	plans    plans
 	writes   writes
+	runs     runs
 	closed   atomic.Bool
 	closing  sync.Once
 	closeErr error
@@ -100,7 +103,8 @@ func WithHooks(h telemetry.Hooks) Option { return func(o *options) { o.hooks = h
 // refreshed. The default logs nothing.
 func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
 
-// WithClock replaces time.Now where a ttl is looked at, and where applied objects are stamped.
+// WithClock replaces time.Now where a ttl is looked at, where applied objects are stamped, and where the first incremental
+// materialization of a view begins.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
 
 // ReadOnly forbids every write through this feature store, to the registry and to the stores.
@@ -328,6 +332,7 @@ func (fs *FeatureStore) Close() error {
 
 func (fs *FeatureStore) closeStores() error {
 	return errors.Join(
+		fs.engine.close(func(e compute.Engine) error { return e.Close() }),
 		fs.online.close(func(s online.Store) error { return s.Close() }),
 		fs.offline.close(func(s offline.Store) error { return s.Close() }),
 	)

@@ -66,7 +66,7 @@ func (fs *FeatureStore) WriteToOnlineStore(ctx context.Context, view string, row
 	if err != nil {
 		return WriteResult{}, err
 	}
-	results, errs, err := fs.write(ctx, targets, rows, o)
+	results, errs, err := fs.write(ctx, targets, rows, o, nil)
 	if err != nil {
 		return WriteResult{}, err
 	}
@@ -96,11 +96,14 @@ func (m PushMode) String() string {
 	return fmt.Sprintf("PushMode(%d)", int(m))
 }
 
-// Push writes rows to every view that a push source feeds, as [FeatureStore.WriteToOnlineStore] does; rows have the columns
-// that any of the views needs. No view is written when any row is wrong for one of them. When the store fails for some of
-// the views, the error is a [*PartialError].
+// Push writes rows to every view that a push source feeds: to the online store as [FeatureStore.WriteToOnlineStore] does,
+// where rows have the columns that any of the views needs, and to the batch source of the views as
+// [FeatureStore.WriteToOfflineStore] does, where rows have all its columns and no other; views that share it have them
+// written there once.
 //
-// ToOffline and ToOnlineAndOffline are [ErrUnsupported], and nothing is written: this version has no offline stores.
+// Nothing is written when any row is wrong for one of the views. With ToOnlineAndOffline a view's rows go to the online
+// store first, and to the offline store if that succeeded: when only the second fails, the error says so. When a store fails
+// for some of the views, the error is a [*PartialError].
 func (fs *FeatureStore) Push(ctx context.Context, source string, rows Frame, to PushMode) error {
 	if err := fs.writable(ctx); err != nil {
 		return err
@@ -108,27 +111,73 @@ func (fs *FeatureStore) Push(ctx context.Context, source string, rows Frame, to 
 	if to < ToOnline || to > ToOnlineAndOffline {
 		return feasterr.Invalid("%s is no push mode: give ToOnline, ToOffline or ToOnlineAndOffline", to)
 	}
+	if to == ToOnline {
+		targets, err := fs.writes.get(ctx, fs, destination{source: source})
+		if err != nil {
+			return err
+		}
+		_, errs, err := fs.write(ctx, targets, rows, WriteOptions{}, nil)
+		if err != nil {
+			return err
+		}
+		return pushed(errs, func(i int) string { return targets[i].plan.Table.View })
+	}
+	views, err := resolve(ctx, fs, func(snap *registry.Snapshot) (plans []*plan.Append, err error) {
+		views, err := fedBy(snap, source)
+		errs := []error{err}
+		for _, v := range views {
+			p, err := plan.ResolveAppend(snap, v)
+			plans, errs = append(plans, p), append(errs, err)
+		}
+		return plans, errors.Join(errs...)
+	})
+	if err != nil {
+		return err
+	}
+	a, err := fs.prepareAppend(ctx, views, rows)
+	if err != nil {
+		return err
+	}
+	defer a.release()
+	errs := make([]error, len(views))
+	if to == ToOffline {
+		for i := range views {
+			_, errs[i] = a.run(ctx, i)
+		}
+		return pushed(errs, func(i int) string { return views[i].View })
+	}
 	targets, err := fs.writes.get(ctx, fs, destination{source: source})
 	if err != nil {
 		return err
 	}
-	if to != ToOnline {
-		return feasterr.Unsupported("push source %q: rows cannot be pushed to %s: an offline store has to be linked in by an import, and this version has none; nothing was written, ToOnline writes to the online store", source, to)
-	}
-	_, errs, err := fs.write(ctx, targets, rows, WriteOptions{})
+	_, errs, err = fs.write(ctx, targets, rows, WriteOptions{}, func(view string) error {
+		i := slices.IndexFunc(views, func(v *plan.Append) bool { return v.View == view })
+		if i < 0 {
+			return feasterr.ErrConflict // the view was fed by the source a moment later
+		}
+		if _, err := a.run(ctx, i); err != nil {
+			return fmt.Errorf("the rows are in the online store and not in the offline store: %w", err)
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
+	return pushed(errs, func(i int) string { return targets[i].plan.Table.View })
+}
+
+// pushed makes one error of those of the views of a push.
+func pushed(errs []error, view func(i int) string) error {
 	failed := map[string]error{}
-	for i, t := range targets {
-		if errs[i] != nil {
-			failed[t.plan.Table.View] = errs[i]
+	for i, err := range errs {
+		if err != nil {
+			failed[view(i)] = err
 		}
 	}
 	switch len(failed) {
 	case 0:
 		return nil
-	case len(targets):
+	case len(errs):
 		return errors.Join(errs...)
 	}
 	return &feasterr.PartialError{Views: failed}
@@ -253,13 +302,9 @@ func (c *writes) get(ctx context.Context, fs *FeatureStore, d destination) ([]*t
 func resolveTargets(snap *registry.Snapshot, d destination, o plan.Options) ([]*target, error) {
 	var views []registry.View
 	if d.source != "" {
-		for v := range snap.Views() {
-			if s := v.Info().StreamSource; s != nil && s.Name == d.source && isPush(s) {
-				views = append(views, v)
-			}
-		}
-		if len(views) == 0 {
-			return nil, noPushSource(snap, d.source)
+		var err error
+		if views, err = fedBy(snap, d.source); err != nil {
+			return nil, err
 		}
 	} else {
 		v, err := snap.View(d.view)
@@ -279,6 +324,19 @@ func resolveTargets(snap *registry.Snapshot, d destination, o plan.Options) ([]*
 		return nil, err
 	}
 	return targets, nil
+}
+
+// fedBy returns the views that a push source feeds, at least one.
+func fedBy(snap *registry.Snapshot, source string) (views []registry.View, err error) {
+	for v := range snap.Views() {
+		if s := v.Info().StreamSource; s != nil && s.Name == source && isPush(s) {
+			views = append(views, v)
+		}
+	}
+	if len(views) == 0 {
+		return nil, noPushSource(snap, source)
+	}
+	return views, nil
 }
 
 func isPush(s *registry.DataSource) bool {
@@ -308,8 +366,8 @@ const (
 )
 
 // write converts rows for each target and writes them, if all rows are right for all. It returns a result and a store's error
-// for each target, or what is wrong with the rows.
-func (fs *FeatureStore) write(ctx context.Context, targets []*target, rows Frame, o WriteOptions) ([]WriteResult, []error, error) {
+// for each target, or what is wrong with the rows. then, when it is set, follows each target that was written.
+func (fs *FeatureStore) write(ctx context.Context, targets []*target, rows Frame, o WriteOptions, then func(view string) error) ([]WriteResult, []error, error) {
 	store, err := fs.onlineStore(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -336,12 +394,14 @@ func (fs *FeatureStore) write(ctx context.Context, targets []*target, rows Frame
 		}
 	}
 	for i, t := range targets {
-		if results[i].Null > 0 {
-			continue
+		if results[i].Null == 0 {
+			// Rows that are one batch are converted already.
+			ready := len(targets) == 1 && w.rows <= chunkOf(t.plan)
+			results[i], errs[i] = fs.writeTo(ctx, store, w, t.plan, layouts[i], ready)
 		}
-		// Rows that are one batch are converted already.
-		ready := len(targets) == 1 && w.rows <= chunkOf(t.plan)
-		results[i], errs[i] = fs.writeTo(ctx, store, w, t.plan, layouts[i], ready)
+		if then != nil && errs[i] == nil {
+			errs[i] = then(t.plan.Table.View)
+		}
 	}
 	return results, errs, nil
 }

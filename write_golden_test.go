@@ -90,8 +90,6 @@ func TestGoldenPush(t *testing.T) {
 			}
 			var want error
 			switch {
-			case c.ID == "push_offline", c.ID == "push_online_and_offline_bad_cols":
-				want = feast.ErrUnsupported // there are no offline stores
 			case c.Response.Status == 200:
 			case c.ID == "push_unknown_source", c.ID == "write_unknown_view":
 				want = feast.ErrNotFound

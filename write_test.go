@@ -500,8 +500,6 @@ func TestPush(t *testing.T) {
 		{"unknown source", "event", rows, feast.ToOnline, nil, feast.ErrNotFound, `push source "event" does not exist in project "demo"; did you mean "events"?`, nil},
 		{"no view", "lonely", rows, feast.ToOnline, nil, feast.ErrInvalid, `push source "lonely" feeds no feature view: give it to one as its source, and apply it`, nil},
 		{"bad mode", "events", rows, 0, nil, feast.ErrInvalid, "PushMode(0) is no push mode: give ToOnline, ToOffline or ToOnlineAndOffline", nil},
-		{"offline", "events", rows, feast.ToOffline, nil, feast.ErrUnsupported, `push source "events": rows cannot be pushed to offline: an offline store has to be linked in by an import, and this version has none; nothing was written, ToOnline writes to the online store`, nil},
-		{"both", "events", rows, feast.ToOnlineAndOffline, nil, feast.ErrUnsupported, `push source "events": rows cannot be pushed to online_and_offline: an offline store has to be linked in by an import, and this version has none; nothing was written, ToOnline writes to the online store`, nil},
 		{"missing for several", "events", feast.Columns{"driver_id": []int64{1}, "ts": []time.Time{t0}}, feast.ToOnline, nil, feast.ErrInvalid,
 			"column \"rate\": feature view \"pushed\" needs column rate, and the rows have no such column (given are driver_id, ts)\n" +
 				"column \"label\": feature view \"stream\" needs column label, and the rows have no such column (given are driver_id, ts)", nil},

@@ -102,29 +102,6 @@ func (w *Writer) prepare(ctx context.Context, d *draft, r ApplyRequest) error {
 	return w.BeforeCommit(ctx, &Commit{Diff: d.diff, DryRun: r.DryRun, draft: d})
 }
 
-// ApplyMaterialization notes that the feature or stream feature view was materialized from start to end, which makes
-// it available online.
-func (w *Writer) ApplyMaterialization(ctx context.Context, view string, start, end time.Time) error {
-	return w.update(ctx, func(d *draft) error {
-		stored, err := d.findView(view)
-		if err != nil {
-			return err
-		}
-		o, err := Clone(Object(stored))
-		if err != nil {
-			return err
-		}
-		keep := keptBy(o)
-		if keep.intervals == nil {
-			return feasterr.Invalid("%s %q cannot be materialized", KindOf(o), view)
-		}
-		*keep.intervals = append(slices.Clip(*keep.intervals), Interval{start, end})
-		*keep.state = StateAvailableOnline
-		*keep.lastUpdated = d.now
-		return d.write(o)
-	})
-}
-
 // update runs fn on a draft of the project, and writes what it changed.
 func (w *Writer) update(ctx context.Context, fn func(*draft) error) error {
 	_, err := w.Backend.Update(ctx, w.Project, func(tx Tx) error {

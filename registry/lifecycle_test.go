@@ -256,6 +256,60 @@ func TestMaterializationErrors(t *testing.T) {
 	}
 }
 
+// A run marks the view, unless no state is known of it, and takes over what a run that was killed left.
+func TestMaterializationStates(t *testing.T) {
+	for state, want := range map[registry.ViewState]struct {
+		was, during, restored registry.ViewState
+		is, exclusive         error
+	}{
+		registry.StateUnspecified:     {registry.StateUnspecified, registry.StateUnspecified, registry.StateUnspecified, nil, nil},
+		registry.StateCreated:         {registry.StateCreated, registry.StateCreated, registry.StateCreated, feasterr.ErrInvalid, feasterr.ErrInvalid},
+		registry.StateGenerated:       {registry.StateGenerated, registry.StateMaterializing, registry.StateGenerated, nil, nil},
+		registry.StateMaterializing:   {registry.StateGenerated, registry.StateMaterializing, registry.StateGenerated, nil, feasterr.ErrConflict},
+		registry.StateAvailableOnline: {registry.StateAvailableOnline, registry.StateMaterializing, registry.StateAvailableOnline, nil, nil},
+	} {
+		for _, exclusive := range []bool{false, true} {
+			w, b := newWriter("p")
+			mustApply(t, w, objects(view("v", func(v *registry.FeatureView) { v.State = state })))
+			is, after := want.is, want.during
+			if exclusive {
+				is = want.exclusive
+			}
+			was, err := w.StartMaterialization(t.Context(), "v", exclusive)
+			if !errors.Is(err, is) || err == nil && was != want.was {
+				t.Errorf("%s: was %s, %v", state, was, err)
+			}
+			now := func() registry.ViewState {
+				v, err := snapshot(t, b, "p").FeatureView("v")
+				if err != nil {
+					t.Fatal(err)
+				}
+				return v.State
+			}
+			if got := now(); got != after {
+				t.Errorf("%s: is %s while materialized", state, got)
+			}
+			if err != nil {
+				continue
+			}
+			if err := w.RestoreState(t.Context(), "v", was); err != nil || now() != want.restored {
+				t.Errorf("%s: restored %s, %v", state, now(), err)
+			}
+		}
+	}
+	w, b := newWriter("p")
+	mustApply(t, w, objects(view("v", func(*registry.FeatureView) {})))
+	if err := w.ApplyMaterialization(t.Context(), "v", noon, noon); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.RestoreState(t.Context(), "v", registry.StateGenerated); err != nil { // somebody else was faster
+		t.Fatal(err)
+	}
+	if v, err := snapshot(t, b, "p").FeatureView("v"); err != nil || v.State != registry.StateAvailableOnline {
+		t.Error(v, err)
+	}
+}
+
 // A view that an older Feast stored without a history gets one, and can be pinned to its first version.
 func TestFirstVersion(t *testing.T) {
 	for _, change := range []func(*registry.FeatureView){

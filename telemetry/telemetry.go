@@ -20,6 +20,8 @@ type Hooks struct {
 	RegistryRefresh func(e RegistryRefresh)
 	// Apply follows every Apply and ApplyAll, dry runs apart.
 	Apply func(ctx context.Context, e Apply)
+	// Materialize follows every view that a materialization began. Its batches cause no OnlineWrite.
+	Materialize func(ctx context.Context, e Materialize)
 }
 
 // OnlineRead describes an online request.
@@ -58,4 +60,14 @@ type Apply struct {
 	Start                     time.Time
 	Took                      time.Duration
 	Err                       error
+}
+
+// Materialize describes the materialization of a view.
+type Materialize struct {
+	View                           string
+	WindowStart, WindowEnd         time.Time // of event times; zero when it failed before they were known
+	Read, NullKeys, Older, Written int       // rows, as in feast.MaterializedView
+	Start                          time.Time
+	Took                           time.Duration
+	Err                            error // Written rows were stored before
 }

@@ -75,6 +75,8 @@ var rules = map[string]rule{
 		modules: []string{arrow, "github.com/parquet-go/parquet-go"},
 	},
 	"offline/offlinetest": {own: []string{"offline", "feasterr"}, modules: []string{arrow}},
+	"offline/compute":     {own: []string{"offline", "config", "feasterr"}, modules: []string{arrow}},
+	"offline/compute/...": {own: []string{"offline/compute", "offline", "config", "feasterr"}, modules: []string{arrow}},
 
 	"internal/plan": {
 		own: []string{"registry", "online", "offline", "permissions", "config", "types", "telemetry", "feasterr"},
@@ -82,7 +84,7 @@ var rules = map[string]rule{
 	".": {
 		own: []string{
 			"registry", "registry/definitions", "online", "offline", "permissions", "config", "types", "types/arrowconv",
-			"telemetry", "feasterr",
+			"telemetry", "feasterr", "offline/compute", "offline/compute/local",
 			"internal/plan",
 		},
 		modules: []string{arrow},
@@ -101,7 +103,7 @@ var rules = map[string]rule{
 // core lists the packages that every program links, with any driver or none.
 var core = []string{
 	"feasterr", "telemetry", "types", "types/arrowconv", "config", "permissions", "registry", "registry/definitions",
-	"online", "offline", "internal/plan", ".",
+	"online", "offline", "offline/compute", "offline/compute/local", "internal/plan", ".",
 }
 
 // heavy lists what no core package may reach, by the beginning of import paths.

@@ -181,21 +181,9 @@ func (r *resolver) joinView(u *use, full bool) (offline.JoinView, error) {
 		return v, feasterr.Unsupported("feature view %q has no batch source, from which its history could be read", u.info.Name)
 	}
 	v.Source = offlineSource(s)
-	physical := func(name string) string { return name }
-	if len(s.FieldMapping) > 0 {
-		reversed := map[string]string{}
-		for _, from := range slices.Sorted(maps.Keys(s.FieldMapping)) {
-			reversed[s.FieldMapping[from]] = from
-		}
-		physical = func(name string) string {
-			if from, ok := reversed[name]; ok {
-				return from
-			}
-			return name
-		}
-	}
+	physical := physicalNames(s)
 	if s.TimestampField == "" {
-		return v, feasterr.Invalid("data source %q of feature view %q names no timestamp field: set TimestampField and apply it", s.Name, u.info.Name)
+		return v, noTimestampField(s, u.info.Name)
 	}
 	v.Event = physical(s.TimestampField)
 	if s.CreatedTimestampColumn != "" {
@@ -224,6 +212,24 @@ func (r *resolver) joinView(u *use, full bool) (offline.JoinView, error) {
 		v.Features = append(v.Features, offline.Column{Source: physical(f.feature), Name: outputName(f, full)})
 	}
 	return v, errors.Join(errs...)
+}
+
+// physicalNames returns what says how a source names a view's columns.
+func physicalNames(s *registry.DataSource) func(name string) string {
+	reversed := map[string]string{}
+	for _, from := range slices.Sorted(maps.Keys(s.FieldMapping)) {
+		reversed[s.FieldMapping[from]] = from
+	}
+	return func(name string) string {
+		if from, ok := reversed[name]; ok {
+			return from
+		}
+		return name
+	}
+}
+
+func noTimestampField(s *registry.DataSource, view string) error {
+	return feasterr.Invalid("data source %q of feature view %q names no timestamp field: set TimestampField and apply it", s.Name, view)
 }
 
 // offlineSource says to an offline store what a data source is.

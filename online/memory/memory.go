@@ -70,12 +70,14 @@ func (s *Store) lock(ctx context.Context) error {
 // Write implements [online.Store].
 func (s *Store) Write(ctx context.Context, b *online.WriteBatch) (online.WriteResult, error) {
 	var res online.WriteResult
+	values := serialize(b) // before the lock, so that writers get in each other's way as little as possible
 	if err := s.lock(ctx); err != nil {
 		return res, err
 	}
 	defer s.mu.Unlock()
 	t := s.table(b.Table)
 	slots := make([]int, len(b.Table.Features))
+	inOrder := true
 	for i, f := range b.Table.Features {
 		slot, ok := t.slots[f.Name]
 		if !ok {
@@ -83,6 +85,7 @@ func (s *Store) Write(ctx context.Context, b *online.WriteBatch) (online.WriteRe
 			t.slots[f.Name] = slot
 		}
 		slots[i] = slot
+		inOrder = inOrder && slot == i
 	}
 	for i, key := range b.Keys {
 		old := t.rows[string(key)]
@@ -90,17 +93,42 @@ func (s *Store) Write(ctx context.Context, b *online.WriteBatch) (online.WriteRe
 			res.Older++
 			continue
 		}
-		next := &row{event: b.Event[i], values: make([][]byte, len(t.slots))}
-		if old != nil {
-			copy(next.values, old.values)
-		}
-		for f, slot := range slots {
-			next.values[slot] = b.AppendValue([]byte{}, i, f)
+		next := &row{event: b.Event[i], values: values[i]}
+		if !inOrder || len(slots) < len(t.slots) {
+			next.values = make([][]byte, len(t.slots))
+			if old != nil {
+				copy(next.values, old.values)
+			}
+			for f, slot := range slots {
+				next.values[slot] = values[i][f]
+			}
 		}
 		t.rows[string(key)] = next
 		res.Written++
 	}
 	return res, nil
+}
+
+// serialize returns the values of all rows, those of a row in one piece of memory.
+func serialize(b *online.WriteBatch) [][][]byte {
+	rows := make([][][]byte, b.Rows())
+	ends := make([]int, len(b.Columns))
+	var buf []byte
+	for i := range rows {
+		buf = buf[:0]
+		for f := range ends {
+			buf = b.AppendValue(buf, i, f)
+			ends[f] = len(buf)
+		}
+		kept := append(make([]byte, 0, len(buf)), buf...)
+		rows[i] = make([][]byte, len(ends))
+		from := 0
+		for f, to := range ends {
+			rows[i][f] = kept[from:to:to]
+			from = to
+		}
+	}
+	return rows
 }
 
 // Delete implements [online.Deleter].

@@ -203,6 +203,23 @@ func TestImportNaN(t *testing.T) {
 	}
 }
 
+// Empty lists stay lists, also when nothing else was imported before.
+func TestImportEmptyLists(t *testing.T) {
+	for _, elem := range []types.Type{types.Int64List, types.Int32List, types.Float64List, types.Float32List, types.BoolList, types.StringList, types.BytesList, types.UnixTimestampList} {
+		dt, err := DataType(elem, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := array.NewBuilder(memory.DefaultAllocator, dt).(*array.ListBuilder)
+		b.AppendNull()
+		b.Append(true)
+		col := types.NewColumn("c", elem, 2)
+		if err := new(Importer).Import(col, 0, b.NewArray()); err != nil || col.Status(0) != types.NullValue || col.Status(1) != types.Present || col.ListLen(1) != 0 {
+			t.Errorf("%s: %s %s, %v", elem, col.Status(0), col.Status(1), err)
+		}
+	}
+}
+
 func TestImportErrors(t *testing.T) {
 	for _, c := range []struct {
 		from arrow.DataType

@@ -111,6 +111,9 @@ func importList[T types.Native](dst *types.Column, at int, list array.ListLike, 
 			continue
 		}
 		start, end := list.ValueOffsets(i)
+		if *scratch == nil {
+			*scratch = []T{} // a nil slice would be a null
+		}
 		elems := (*scratch)[:0]
 		var err error
 		if direct {

@@ -1,0 +1,504 @@
+package feast
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/plan"
+	"github.com/feastgo/feast/offline"
+	"github.com/feastgo/feast/offline/compute"
+	_ "github.com/feastgo/feast/offline/compute/local" // Feast's default, always there
+	"github.com/feastgo/feast/online"
+	"github.com/feastgo/feast/registry"
+	"github.com/feastgo/feast/telemetry"
+	"github.com/feastgo/feast/types"
+)
+
+// MaterializeRequest says what to bring from the offline store to the online store.
+type MaterializeRequest struct {
+	// Start and End bound the event times of rows, both included. [FeatureStore.MaterializeIncremental] finds Start itself,
+	// for each view.
+	Start, End time.Time
+	// Views are names of feature views and stream feature views. Empty: all that are served online and not disabled.
+	Views []string
+	// Overwrite replaces stored rows also where they are newer.
+	Overwrite bool
+	// Strict makes rows with a null in a join key an error; else they are left out and counted.
+	Strict bool
+	// Refuse makes it an [ErrConflict] when another run materializes a view. Else a run of the same FeatureStore is waited
+	// for. One of another process shows as a state of the view, which a run that was killed leaves behind too; it is
+	// not waited for: both go on, and newer rows win.
+	Refuse bool
+	// Concurrency is how many batches of a view are converted and written at the same time; 0: as many as there are
+	// processors, 4 at least.
+	Concurrency int
+	// Progress, when set, is told of each batch that was written, and of each view that is done. It is called by one
+	// goroutine at a time, which waits for it.
+	Progress func(MaterializeProgress)
+}
+
+// MaterializeProgress tells how far a materialization is.
+type MaterializeProgress struct {
+	MaterializedView      // the current view, counts so far
+	Done             bool // it is complete, and so noted in the registry
+	Index, Views     int  // the view is number Index of so many, from 0
+}
+
+// MaterializeResult counts what was materialized.
+type MaterializeResult struct {
+	Views []MaterializedView // in the order in which they were done
+	// Skipped are views that were not named and whose rows only Feast can compute: on-demand feature views with
+	// write_to_online_store, views with a Python function, views of views.
+	Skipped []string
+}
+
+// MaterializedView counts the rows of a view.
+type MaterializedView struct {
+	Name       string
+	Start, End time.Time // the window, as noted in the registry
+	Read       int       // rows of the source: the newest of each key in the window, and all with a null in the key
+	NullKeys   int       // left out because a join key is null
+	Older      int       // left out because a newer row is stored (on Redis: or one of the same time)
+	Written    int       // stored
+	Took       time.Duration
+}
+
+// Materialize brings the newest row of each key whose event time is from r.Start to r.End from the batch sources of views to
+// the online store, one view after the other. A ttl plays no role. Values become those of the declared types by Feast's
+// rules: a NaN becomes a null. A stored row stays when it is newer, see [MaterializeRequest].Overwrite.
+//
+// Names, the linked stores and all views are checked before anything is written. While a view is materialized its state in
+// the registry says so, unless it never was before: then, as in Feast, it does not serve, except with
+// serve_features_while_materializing. When it is complete the window is noted in the registry. When it fails its state is
+// as before, no window is noted, and rows that were written stay: running it again completes it, also after the program was
+// killed. Views before it in the result stay done, those after it are not begun.
+//
+// The batch size is online_write_batch_size of feature_store.yaml, else at most 10,000 rows.
+func (fs *FeatureStore) Materialize(ctx context.Context, r MaterializeRequest) (MaterializeResult, error) {
+	switch {
+	case r.Start.IsZero() || r.End.IsZero():
+		return MaterializeResult{}, feasterr.Invalid("Start and End are needed: the event times to materialize, both included")
+	case r.Start.After(r.End):
+		return MaterializeResult{}, feasterr.Invalid("Start %s is after End %s", r.Start.Format(time.RFC3339Nano), r.End.Format(time.RFC3339Nano))
+	}
+	return fs.materialize(ctx, r, func(registry.View) time.Time { return r.Start })
+}
+
+// MaterializeIncremental is [FeatureStore.Materialize] from where each view was materialized to until r.End: from the latest
+// end that is noted, included. A view that was never materialized begins its ttl ago, or, without a ttl, 52 weeks ago.
+func (fs *FeatureStore) MaterializeIncremental(ctx context.Context, r MaterializeRequest) (MaterializeResult, error) {
+	switch {
+	case r.End.IsZero():
+		return MaterializeResult{}, feasterr.Invalid("End is needed: the last event time to materialize")
+	case !r.Start.IsZero():
+		return MaterializeResult{}, feasterr.Invalid("Start is found for each view: leave it out, or call Materialize")
+	}
+	return fs.materialize(ctx, r, fs.nextStart)
+}
+
+// firstWindow is how far back an incremental materialization of a view without a ttl begins.
+const firstWindow = 52 * 7 * 24 * time.Hour
+
+// nextStart is where an incremental materialization of a view begins.
+func (fs *FeatureStore) nextStart(v registry.View) time.Time {
+	var start time.Time
+	for _, i := range plan.Intervals(v) {
+		if i.End.After(start) {
+			start = i.End
+		}
+	}
+	if !start.IsZero() {
+		return start
+	}
+	back := v.Info().TTL
+	if back <= 0 {
+		back = firstWindow
+	}
+	return fs.opts.now().Add(-back)
+}
+
+func (fs *FeatureStore) materialize(ctx context.Context, r MaterializeRequest, start func(registry.View) time.Time) (res MaterializeResult, err error) {
+	if err := fs.writable(ctx); err != nil {
+		return res, err
+	}
+	if r.Concurrency < 0 {
+		return res, feasterr.Invalid("Concurrency is %d", r.Concurrency)
+	}
+	if r.Concurrency == 0 {
+		r.Concurrency = max(4, runtime.GOMAXPROCS(0))
+	}
+	found, err := resolve(ctx, fs, func(snap *registry.Snapshot) (found struct {
+		snap    *registry.Snapshot
+		views   []registry.View
+		skipped []string
+	}, err error) {
+		found.snap = snap
+		found.views, found.skipped, err = plan.Materializable(snap, r.Views)
+		return found, err
+	})
+	if err != nil {
+		return res, err
+	}
+	res.Skipped = found.skipped
+	for _, name := range found.skipped {
+		fs.opts.logger.WarnContext(ctx, "a view is not materialized: only Feast can compute its rows", "view", name)
+	}
+	m := &materialization{fs: fs, req: r, start: start, views: len(found.views)}
+	if err := m.open(ctx); err != nil {
+		return res, err
+	}
+	var errs []error
+	for _, v := range found.views {
+		_, err := plan.ResolveMaterialization(found.snap, v, fs.planOptions(m.online.Info()))
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return res, err
+	}
+	for i, v := range found.views {
+		m.index = i
+		done, err := m.view(ctx, v.Info().Name)
+		if err != nil {
+			return res, fmt.Errorf("feature view %q was not materialized: %w", v.Info().Name, err)
+		}
+		res.Views = append(res.Views, done)
+		if _, err := fs.registry.Refresh(ctx); err != nil {
+			return res, fmt.Errorf("feature view %q was materialized, but the registry cannot be read back: %w", v.Info().Name, err)
+		}
+	}
+	return res, nil
+}
+
+// materialization is a call of Materialize.
+type materialization struct {
+	fs      *FeatureStore
+	req     MaterializeRequest
+	start   func(registry.View) time.Time
+	online  online.Store
+	offline offline.Store
+	engine  compute.Engine
+
+	index, views int
+}
+
+// open opens what it needs, and reports all that is not linked in together.
+func (m *materialization) open(ctx context.Context) error {
+	var errs [3]error
+	m.online, errs[0] = m.fs.onlineStore(ctx)
+	m.offline, errs[1] = m.fs.offlineStore(ctx)
+	m.engine, errs[2] = m.fs.engine.get(ctx, func() (compute.Engine, error) {
+		return compute.Open(ctx, m.fs.cfg.BatchEngine, compute.Env{Project: m.fs.cfg.Project, RepoDir: m.fs.cfg.RepoPath})
+	})
+	return errors.Join(errs[:]...)
+}
+
+// restoring bounds how long the state of a view is tried to be restored, after the caller's context has ended.
+const restoring = 10 * time.Second
+
+// view materializes a view and notes it in the registry.
+func (m *materialization) view(ctx context.Context, name string) (done MaterializedView, err error) {
+	leave, err := m.fs.runs.enter(ctx, name, m.req.Refuse)
+	if err != nil {
+		return done, err
+	}
+	defer leave()
+	began := time.Now()
+	w := registry.Writer{Backend: m.fs.backend, Project: m.fs.cfg.Project, Now: m.fs.opts.now}
+	was, err := w.StartMaterialization(ctx, name, m.req.Refuse)
+	if err != nil {
+		return done, err
+	}
+	if hook := m.fs.opts.hooks.Materialize; hook != nil {
+		defer func() {
+			hook(ctx, telemetry.Materialize{
+				View: name, WindowStart: done.Start, WindowEnd: done.End, Read: done.Read, NullKeys: done.NullKeys,
+				Older: done.Older, Written: done.Written, Start: began, Took: time.Since(began), Err: err,
+			})
+		}()
+	}
+	defer func() {
+		if err == nil || was == registry.StateUnspecified {
+			return
+		}
+		restore, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoring)
+		defer cancel()
+		rerr := w.RestoreState(restore, name, was)
+		if rerr == nil {
+			_, rerr = m.fs.registry.Refresh(restore)
+		}
+		if rerr != nil {
+			err = fmt.Errorf("%w; and its state %s could not be restored: %w", err, was, rerr)
+		}
+	}()
+	snap, err := m.fs.registry.Refresh(ctx) // the latest windows, and the state
+	if err != nil {
+		return done, err
+	}
+	v, err := snap.View(name)
+	if err != nil {
+		return done, err
+	}
+	p, err := plan.ResolveMaterialization(snap, v, m.fs.planOptions(m.online.Info()))
+	if err != nil {
+		return done, err
+	}
+	s := &sink{materialization: m, plan: p, target: target{plan: p.Write}}
+	s.counts = MaterializedView{Name: name, Start: m.start(v).UTC(), End: m.req.End.UTC()}
+	for _, vector := range p.Vectors {
+		s.lengths = append(s.lengths, vector.Length)
+	}
+	batch := m.fs.cfg.Materialization.OnlineWriteBatchSize
+	if batch == 0 {
+		batch = chunkOf(p.Write)
+	}
+	err = m.engine.Run(ctx, &compute.Task{
+		Plan: p.Scan(s.counts.Start, s.counts.End), Store: m.offline, Rows: s.rows, BatchRows: batch, Writers: m.req.Concurrency,
+	})
+	if err == nil {
+		if err = w.ApplyMaterialization(ctx, name, s.counts.Start, s.counts.End); err != nil {
+			err = fmt.Errorf("its rows were written, and then the registry failed: %w; run it again", err)
+		}
+	}
+	s.counts.Took = time.Since(began)
+	if err == nil {
+		s.report(true)
+	}
+	return s.counts, err
+}
+
+// sink stores rows of a view.
+type sink struct {
+	*materialization
+	plan   *plan.Materialization
+	target target
+
+	mu      sync.Mutex
+	counts  MaterializedView
+	lengths []int // of vectors, as far as known
+}
+
+// rows converts and stores a batch of rows as the scan of the plan has them.
+func (s *sink) rows(ctx context.Context, rb arrow.RecordBatch) error {
+	w := writers.Get().(*writer)
+	defer w.release()
+	read := int(rb.NumRows())
+	rb, err := s.withKeys(w, rb)
+	if err != nil {
+		return err
+	}
+	defer rb.Release()
+	nulls := read - int(rb.NumRows())
+	if nulls > 0 && s.req.Strict {
+		return feasterr.Invalid("%d rows have a null in join key %s, which Strict makes an error", nulls, s.keyNames())
+	}
+	var stored online.WriteResult
+	if nulls < read {
+		if err := s.convert(ctx, w, rb); err != nil {
+			return err
+		}
+		if stored, err = s.online.Write(ctx, &w.batch); err != nil {
+			return feasterr.InStore(s.online.Info().Name, "write", err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counts.Read += read
+	s.counts.NullKeys += nulls
+	s.counts.Written += stored.Written
+	s.counts.Older += stored.Older
+	s.report(false)
+	return nil
+}
+
+// report tells the caller how far the view is.
+func (s *sink) report(done bool) {
+	if s.req.Progress != nil {
+		s.req.Progress(MaterializeProgress{MaterializedView: s.counts, Done: done, Index: s.index, Views: s.views})
+	}
+}
+
+func (s *sink) keyNames() string {
+	var names []string
+	for _, k := range s.target.plan.KeyFields() {
+		names = append(names, k.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// convert makes the writer's batch of rows.
+func (s *sink) convert(ctx context.Context, w *writer, rb arrow.RecordBatch) error {
+	l, err := s.load(w, rb)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	w.lengths = append(w.lengths[:0], s.lengths...)
+	s.mu.Unlock()
+	w.batch.Overwrite = s.req.Overwrite
+	if err := w.convert(ctx, s.target.plan, l, 0, w.rows); err != nil {
+		return s.inSource(w, l, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, n := range w.lengths {
+		if s.lengths[i] == 0 {
+			s.lengths[i] = n
+		}
+		if n != 0 && n != s.lengths[i] {
+			name := s.target.plan.Table.Features[s.target.plan.Vectors[i].Feature].Name
+			return &feasterr.RequestError{Column: name, Row: -1, Msg: fmt.Sprintf("has vectors of length %d and of length %d", s.lengths[i], n)}
+		}
+	}
+	return nil
+}
+
+func (s *sink) load(w *writer, rb arrow.RecordBatch) (*plan.WriteLayout, error) {
+	if err := w.load(ArrowFrame(rb)); err != nil {
+		return nil, err
+	}
+	return s.target.bind(w.names)
+}
+
+// inSource says by its key which row an error is about, since nobody knows its number.
+func (s *sink) inSource(w *writer, l *plan.WriteLayout, err error) error {
+	re, ok := err.(*feasterr.RequestError) //nolint:errorlint // as it was made by the writer
+	if !ok || re.Row < 0 || len(l.Keys) == 0 {
+		return err
+	}
+	var key []string
+	for _, k := range l.Keys {
+		key = append(key, w.names[k]+"="+w.frame[k].array().ValueStr(re.Row))
+	}
+	row := strings.Join(key, ", ")
+	re.Row = -1
+	return fmt.Errorf("the row of %s: %w", row, err)
+}
+
+// withKeys returns the rows without those that have a null in the key. The caller releases them.
+func (s *sink) withKeys(w *writer, rb arrow.RecordBatch) (arrow.RecordBatch, error) {
+	l, err := s.load(w, rb)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(l.Keys, func(k int) bool { return mayBeNull(w.frame[k].array()) }) {
+		rb.Retain()
+		return rb, nil
+	}
+	w.keys.Reset(w.keyFields(s.target.plan, l), w.rows)
+	cols := w.keys.Columns()
+	for i := range cols {
+		if err := fillArrow(&cols[i], &w.frame[l.Keys[i]], true); err != nil {
+			return nil, s.inSource(w, l, err)
+		}
+	}
+	null := func(row int) bool {
+		return slices.ContainsFunc(cols, func(c types.Column) bool { return !c.HasValue(row) })
+	}
+	return without(rb, null)
+}
+
+// mayBeNull reports whether an array may have places that become no key: nulls, or a NaN.
+func mayBeNull(a arrow.Array) bool {
+	switch a.DataType().ID() {
+	case arrow.INT8, arrow.INT16, arrow.INT32, arrow.INT64, arrow.UINT8, arrow.UINT16, arrow.UINT32, arrow.UINT64,
+		arrow.STRING, arrow.LARGE_STRING, arrow.BINARY, arrow.LARGE_BINARY, arrow.BOOL, arrow.TIMESTAMP:
+		return a.NullN() > 0
+	}
+	return true
+}
+
+// without copies the rows of a batch but for some.
+func without(rb arrow.RecordBatch, drop func(row int) bool) (arrow.RecordBatch, error) {
+	n := int(rb.NumRows())
+	type span struct{ from, to int }
+	var kept []span
+	rows := 0
+	for row := 0; row < n; {
+		if drop(row) {
+			row++
+			continue
+		}
+		from := row
+		for row < n && !drop(row) {
+			row++
+		}
+		kept = append(kept, span{from, row})
+		rows += row - from
+	}
+	switch {
+	case rows == n:
+		rb.Retain()
+		return rb, nil
+	case rows == 0:
+		return rb.NewSlice(0, 0), nil
+	}
+	columns := make([]arrow.Array, 0, rb.NumCols())
+	defer func() {
+		for _, c := range columns {
+			c.Release()
+		}
+	}()
+	for _, c := range rb.Columns() {
+		parts := make([]arrow.Array, 0, len(kept))
+		for _, k := range kept {
+			parts = append(parts, array.NewSlice(c, int64(k.from), int64(k.to)))
+		}
+		whole, err := array.Concatenate(parts, memory.DefaultAllocator)
+		for _, p := range parts {
+			p.Release()
+		}
+		if err != nil {
+			return nil, err
+		}
+		columns = append(columns, whole)
+	}
+	return array.NewRecordBatch(rb.Schema(), columns, int64(rows)), nil
+}
+
+// runs knows which views are being materialized.
+type runs struct {
+	mu    sync.Mutex
+	views map[string]chan struct{} // closed at the end
+}
+
+// enter waits until no other run materializes the view, or refuses to. leave ends the run.
+func (r *runs) enter(ctx context.Context, view string, refuse bool) (leave func(), err error) {
+	for {
+		r.mu.Lock()
+		other := r.views[view]
+		if other == nil {
+			if r.views == nil {
+				r.views = map[string]chan struct{}{}
+			}
+			done := make(chan struct{})
+			r.views[view] = done
+			r.mu.Unlock()
+			return func() {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				delete(r.views, view)
+				close(done)
+			}, nil
+		}
+		r.mu.Unlock()
+		if refuse {
+			return nil, fmt.Errorf("%w: another call is materializing it", feasterr.ErrConflict)
+		}
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,267 @@
+package feast
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/plan"
+	"github.com/feastgo/feast/offline"
+	"github.com/feastgo/feast/registry"
+	"github.com/feastgo/feast/types"
+	"github.com/feastgo/feast/types/arrowconv"
+)
+
+// WriteToOfflineStore adds rows to the batch source of a view, of any kind but on-demand, all or none, and returns their
+// number. The rows have the source's columns, by the source's names and in any order: all of them and no other. Values are
+// stored in the source's types and have to fit them exactly; []any, and what comes from JSON, is coerced by Feast's rules.
+// Times may be ISO 8601 text or nanoseconds since 1970, as for [FeatureStore.WriteToOnlineStore]. Of rows that tie, those
+// that were written last win.
+//
+// A source that does not exist yet is made where the store can, with the columns of the view.
+func (fs *FeatureStore) WriteToOfflineStore(ctx context.Context, view string, rows Frame) (int, error) {
+	if err := fs.writable(ctx); err != nil {
+		return 0, err
+	}
+	to, err := resolve(ctx, fs, func(snap *registry.Snapshot) (*plan.Append, error) {
+		v, err := snap.View(view)
+		if err != nil {
+			return nil, err
+		}
+		return plan.ResolveAppend(snap, v)
+	})
+	if err != nil {
+		return 0, err
+	}
+	a, err := fs.prepareAppend(ctx, []*plan.Append{to}, rows)
+	if err != nil {
+		return 0, err
+	}
+	defer a.release()
+	return a.run(ctx, 0)
+}
+
+// appends are rows that are ready to be written to the batch sources of views.
+type appends struct {
+	store  offline.Store
+	views  []*plan.Append
+	rows   map[string]arrow.RecordBatch // by source; nothing when there are no rows
+	failed map[string]error             // of sources that were written to
+}
+
+func (a *appends) release() {
+	for _, rb := range a.rows {
+		rb.Release()
+	}
+}
+
+// prepareAppend converts rows for the batch sources of views, each once. All problems with columns are reported together.
+func (fs *FeatureStore) prepareAppend(ctx context.Context, views []*plan.Append, rows Frame) (*appends, error) {
+	store, err := fs.offlineStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if rows == nil {
+		return nil, feasterr.Invalid("no rows: the frame is nil")
+	}
+	a := &appends{store: store, views: views, rows: map[string]arrow.RecordBatch{}, failed: map[string]error{}}
+	frame, names, n, err := loadFrame(rows, nil, nil)
+	if err != nil || n == 0 { // as in Feast, no rows need no columns
+		return a, err
+	}
+	var errs []error
+	for _, v := range views {
+		if a.rows[v.Source.Name] != nil {
+			continue
+		}
+		schema, err := sourceSchema(ctx, store, v)
+		if err == nil {
+			err = sameColumns(v, schema, names)
+		}
+		var rb arrow.RecordBatch
+		if err == nil {
+			rb, err = sourceRows(v, schema, frame, names)
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		a.rows[v.Source.Name] = rb
+	}
+	if err := errors.Join(errs...); err != nil {
+		a.release()
+		return nil, err
+	}
+	return a, nil
+}
+
+// run writes the rows to the source of a view, unless they are there because of another view.
+func (a *appends) run(ctx context.Context, view int) (int, error) {
+	source := a.views[view].Source
+	rb := a.rows[source.Name]
+	if rb == nil {
+		return 0, nil
+	}
+	if err, done := a.failed[source.Name]; done {
+		return 0, err
+	}
+	r, err := array.NewRecordReader(rb.Schema(), []arrow.RecordBatch{rb})
+	if err != nil {
+		return 0, err
+	}
+	defer r.Release()
+	n, err := a.store.Append(ctx, source, r)
+	a.failed[source.Name] = feasterr.InStore(a.store.Info().Name, "append", err)
+	return int(n), a.failed[source.Name]
+}
+
+// sourceSchema returns the columns of a view's batch source: those it has, or those it will have.
+func sourceSchema(ctx context.Context, store offline.Store, a *plan.Append) (*arrow.Schema, error) {
+	schema, err := store.Describe(ctx, a.Source)
+	if !errors.Is(err, feasterr.ErrNotFound) {
+		return schema, feasterr.InStore(store.Info().Name, "describe", err)
+	}
+	var fields []arrow.Field
+	for _, f := range a.Fields {
+		if f.Type == types.Invalid {
+			return nil, feasterr.InStore(store.Info().Name, "describe", err)
+		}
+		dt, err := arrowconv.DataType(f.Type, "")
+		if err != nil {
+			return nil, err
+		}
+		fields = append(fields, arrow.Field{Name: f.Name, Type: dt, Nullable: true})
+	}
+	return arrow.NewSchema(fields, nil), nil
+}
+
+// sameColumns reports columns that the source has and the rows have not, and the other way round.
+func sameColumns(a *plan.Append, schema *arrow.Schema, names []string) error {
+	var missing, extra []string
+	for _, f := range schema.Fields() {
+		if !slices.Contains(names, f.Name) {
+			missing = append(missing, f.Name)
+		}
+	}
+	for _, name := range names {
+		if !schema.HasField(name) {
+			extra = append(extra, name)
+		}
+	}
+	if len(missing)+len(extra) == 0 {
+		return nil
+	}
+	slices.Sort(missing)
+	slices.Sort(extra)
+	var problems []string
+	if len(missing) > 0 {
+		problems = append(problems, "missing are "+strings.Join(missing, ", "))
+	}
+	if len(extra) > 0 {
+		problems = append(problems, "not in the source are "+strings.Join(extra, ", "))
+	}
+	return &feasterr.RequestError{
+		Column: slices.Concat(missing, extra)[0], Row: -1,
+		Msg: fmt.Sprintf("rows for the offline store must have the columns of data source %q of feature view %q, and no other: %s",
+			a.Source.Name, a.View, strings.Join(problems, "; ")),
+	}
+}
+
+// sourceRows makes a record batch of a frame, with the columns of a source in its order.
+func sourceRows(a *plan.Append, schema *arrow.Schema, frame []frameColumn, names []string) (arrow.RecordBatch, error) {
+	columns := make([]arrow.Array, 0, len(frame))
+	fields := slices.Clone(schema.Fields())
+	defer func() {
+		for _, c := range columns {
+			c.Release()
+		}
+	}()
+	for i := range fields {
+		c := &frame[slices.Index(names, fields[i].Name)]
+		array, err := sourceColumn(c, fields[i].Type, fields[i].Name == a.Event)
+		if err != nil {
+			return nil, err
+		}
+		fields[i].Type = array.DataType()
+		columns = append(columns, array)
+	}
+	return array.NewRecordBatch(arrow.NewSchema(fields, nil), columns, int64(frame[0].n)), nil
+}
+
+// sourceColumn makes an array of a frame's column. The store casts it where it is of another type than its own.
+func sourceColumn(c *frameColumn, dt arrow.DataType, event bool) (arrow.Array, error) {
+	switch {
+	case dt.ID() == arrow.TIMESTAMP && !(c.kind == colArrow && c.array().DataType().ID() == arrow.TIMESTAMP):
+		return anyTimes(c, event)
+	case c.kind != colAny && c.kind != colOther:
+		a, err := arrowOf(c)
+		if err == nil && event && a.NullN() > 0 {
+			row := firstNull(a)
+			a.Release()
+			return nil, noTime(c, row)
+		}
+		return a, err
+	}
+	typ := arrowconv.TypeOf(dt)
+	if typ == types.Invalid {
+		return nil, feasterr.Unsupported("column %q: the source has it as %s, which is made of Arrow arrays only: use feast.ArrowFrame", c.name, arrowconv.TypeText(dt))
+	}
+	col := types.NewColumn(c.name, typ, c.n)
+	if err := fill(col, c, true); err != nil {
+		return nil, err
+	}
+	return arrowconv.Array(col, dt, memory.DefaultAllocator)
+}
+
+// anyTimes makes timestamps of times in any of their forms.
+func anyTimes(c *frameColumn, event bool) (arrow.Array, error) {
+	value := c.value
+	if c.kind == colArrow {
+		value = c.arrowTime
+	}
+	times := make([]any, c.n)
+	for i := range times {
+		t, ok, err := parseTime(value(i))
+		switch {
+		case err != nil:
+			return nil, &feasterr.RequestError{Column: c.name, Row: i, Err: err}
+		case ok:
+			times[i] = t.Time()
+		case event:
+			return nil, noTime(c, i)
+		}
+	}
+	return timesOf(c.name, times)
+}
+
+func firstNull(a arrow.Array) int {
+	for i := range a.Len() {
+		if a.IsNull(i) {
+			return i
+		}
+	}
+	return -1
+}
+
+// resolve looks something up in the registry's current state, and once more in a fresh one when it is not there.
+func resolve[T any](ctx context.Context, fs *FeatureStore, find func(*registry.Snapshot) (T, error)) (T, error) {
+	snap, err := fs.registry.Snapshot(ctx)
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	v, err := find(snap)
+	if errors.Is(err, feasterr.ErrNotFound) {
+		if fresh, ferr := fs.registry.RefreshOnMiss(ctx); ferr == nil && fresh != snap {
+			return find(fresh)
+		}
+	}
+	return v, err
+}
