@@ -12,6 +12,7 @@ import (
 	"github.com/feastgo/feast/online"
 	"github.com/feastgo/feast/registry"
 	"github.com/feastgo/feast/telemetry"
+	"github.com/feastgo/feast/types/arrowconv"
 )
 
 // Apply creates and updates definitions, in the registry and in the online store, and returns what that changes. The
@@ -37,7 +38,12 @@ func (fs *FeatureStore) Plan(ctx context.Context, objects ...Object) (*Diff, err
 //
 // What was applied is visible to the next call. Should reading it back fail, the error comes with the diff.
 //
-// Objects are stamped with the time of [WithClock]. A data source must name its timestamp field, and a view its schema.
+// Objects are stamped with the time of [WithClock].
+//
+// What definitions leave out is inferred from their data sources by Feast's rules: the timestamp field, which has to be the
+// only timestamp column, the features of a view without Schema, and the types of join keys that neither the view nor the
+// entity declares. The offline store is opened for that, and for nothing else; a program that links none has to set
+// TimestampField, Schema and ValueType.
 func (fs *FeatureStore) ApplyAll(ctx context.Context, r ApplyRequest) (*Diff, error) {
 	check := fs.writable
 	if r.DryRun {
@@ -110,6 +116,7 @@ func (fs *FeatureStore) change(ctx context.Context, r ApplyRequest,
 	var failed error
 	w := registry.Writer{
 		Backend: fs.backend, Project: fs.cfg.Project, Now: fs.opts.now, PurgeMetadata: fs.cfg.Registry.PurgeMetadata,
+		Describe: fs.describe,
 		BeforeCommit: func(ctx context.Context, c *registry.Commit) error {
 			var changed bool
 			changed, failed = infra(ctx, c)
@@ -130,6 +137,23 @@ func (fs *FeatureStore) change(ctx context.Context, r ApplyRequest,
 		return diff, fmt.Errorf("the changes were made, but cannot be read back: %w", err)
 	}
 	return diff, nil
+}
+
+// describe lists the columns of a data source, for definitions that leave something to be inferred.
+func (fs *FeatureStore) describe(ctx context.Context, s *registry.DataSource) ([]registry.Column, error) {
+	store, err := fs.offlineStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	schema, err := store.Describe(ctx, plan.OfflineSource(s))
+	if err != nil {
+		return nil, feasterr.InStore(store.Info().Name, "describe", err)
+	}
+	columns := make([]registry.Column, schema.NumFields())
+	for i, f := range schema.Fields() {
+		columns[i] = registry.Column{Name: f.Name, Type: arrowconv.TypeText(f.Type)}
+	}
+	return columns, nil
 }
 
 // migrate makes the online store what a change of the registry needs, by do, and keeps the registry's list of

@@ -421,8 +421,8 @@ func TestApplyInvalid(t *testing.T) {
 	want := `feature view "a:b": the name must not contain ":", which separates view and feature in references: "view:feature"
 feature view "a:b": feature "x" is there twice
 entity "": has no name
-data source "no_time": has no TimestampField, the column of event times
-feature view "none": has no features, and none can be inferred from data source "stats_source": set Schema`
+data source "no_time": has no TimestampField, the column of event times: set it, for its columns are not known: file: describe: Parquet file "` + filepath.Join(dir, "x.parquet") + `" does not exist
+feature view "none": has no features: set Schema, for the columns of data source "stats_source" are not known: file: describe: Parquet file "` + filepath.Join(dir, "stats_source.parquet") + `" does not exist`
 	if !errors.Is(err, feast.ErrInvalid) || err.Error() != want {
 		t.Errorf("%v\nwant %s", err, want)
 	}

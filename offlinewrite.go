@@ -213,6 +213,9 @@ func sourceColumn(c *frameColumn, dt arrow.DataType, event bool) (arrow.Array, e
 	if typ == types.Invalid {
 		return nil, feasterr.Unsupported("column %q: the source has it as %s, which is made of Arrow arrays only: use feast.ArrowFrame", c.name, arrowconv.TypeText(dt))
 	}
+	if dt.ID() == arrow.LARGE_STRING {
+		dt = arrow.BinaryTypes.String
+	}
 	col := types.NewColumn(c.name, typ, c.n)
 	if err := fill(col, c, true); err != nil {
 		return nil, err

@@ -29,7 +29,7 @@ type Store interface {
 	// order. It does not release rows.
 	Append(ctx context.Context, dst *Source, rows array.RecordReader) (int64, error)
 	// Describe returns the columns of a source in their order. The types are those that Historical and All answer,
-	// timestamps apart, which keep their unit and zone.
+	// timestamps apart, which keep their unit and zone, and text, which may be a LargeString: definitions are inferred from it.
 	Describe(ctx context.Context, s *Source) (*arrow.Schema, error)
 	// Close releases what the store holds, after running calls have ended. It may be repeated; other calls afterwards
 	// return feasterr.ErrClosed.

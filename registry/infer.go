@@ -50,7 +50,7 @@ func (d *draft) inferTimestamp(ctx context.Context, s *DataSource) (string, erro
 	}
 	columns, err := d.describe(ctx, s)
 	if err != nil {
-		return "", fmt.Errorf("has no TimestampField, and its columns are not known: %w", err)
+		return "", fmt.Errorf("has no TimestampField, the column of event times: set it, for its columns are not known: %w", err)
 	}
 	var found []string
 	for _, c := range columns {
@@ -116,7 +116,7 @@ func nativeType(s *DataSource, c Column) (types.Type, error) {
 		return t, fmt.Errorf("features cannot be inferred from a %s: set Schema", className(s.Options))
 	}
 	if t == types.Invalid {
-		return t, fmt.Errorf("column %q of data source %q has type %s, which no feature can have: leave it out of Schema",
+		return t, fmt.Errorf("column %q of data source %q has type %s, from which nothing is inferred: set Schema",
 			c.Name, s.Name, c.Type)
 	}
 	return t, nil

@@ -170,7 +170,7 @@ func TestInferErrors(t *testing.T) {
 		},
 		{file("keys"), describe, `data source "s": has no TimestampField, and 0 of its columns are timestamps (): set it`},
 		{file("keys"), nil, `data source "s": has no TimestampField, the column of event times`},
-		{file("gone"), describe, `data source "s": has no TimestampField, and its columns are not known: s cannot be read`},
+		{file("gone"), describe, `data source "s": has no TimestampField, the column of event times: set it, for its columns are not known: s cannot be read`},
 	} {
 		w, _ := newWriter("p")
 		w.Describe = tc.describe

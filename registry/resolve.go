@@ -51,7 +51,11 @@ func (d *draft) completeColumns(ctx context.Context, v View, schema, keys *[]Fie
 	if needed && info.Source != nil && d.describe != nil {
 		var err error
 		if columns, err = d.describe(ctx, info.Source); err != nil {
-			return append(problems, fmt.Errorf("columns of data source %q: %w", info.Source.Name, err))
+			missing := "has no features: set Schema"
+			if len(*schema) > 0 {
+				missing = "has a join key without a type: set ValueType of its entity"
+			}
+			return append(problems, fmt.Errorf("%s, for the columns of data source %q are not known: %w", missing, info.Source.Name, err))
 		}
 	}
 	for _, name := range info.Entities {

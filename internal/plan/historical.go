@@ -180,7 +180,7 @@ func (r *resolver) joinView(u *use, full bool) (offline.JoinView, error) {
 	if s == nil {
 		return v, feasterr.Unsupported("feature view %q has no batch source, from which its history could be read", u.info.Name)
 	}
-	v.Source = offlineSource(s)
+	v.Source = OfflineSource(s)
 	physical := physicalNames(s)
 	if s.TimestampField == "" {
 		return v, noTimestampField(s, u.info.Name)
@@ -232,8 +232,8 @@ func noTimestampField(s *registry.DataSource, view string) error {
 	return feasterr.Invalid("data source %q of feature view %q names no timestamp field: set TimestampField and apply it", s.Name, view)
 }
 
-// offlineSource says to an offline store what a data source is.
-func offlineSource(d *registry.DataSource) *offline.Source {
+// OfflineSource says to an offline store what a data source is.
+func OfflineSource(d *registry.DataSource) *offline.Source {
 	s := &offline.Source{
 		Name: d.Name, DatePartitionColumn: d.DatePartitionColumn, DateOnly: d.TimestampFieldType == "DATE",
 	}

@@ -50,7 +50,7 @@ func TestOfflineSource(t *testing.T) {
 		{nil, offline.Source{}},
 	} {
 		c.want.Name, c.want.DatePartitionColumn, c.want.DateOnly = "name", "day", true
-		got := offlineSource(&registry.DataSource{Name: "name", DatePartitionColumn: "day", TimestampFieldType: "DATE", Options: c.options})
+		got := OfflineSource(&registry.DataSource{Name: "name", DatePartitionColumn: "day", TimestampFieldType: "DATE", Options: c.options})
 		if !reflect.DeepEqual(*got, c.want) {
 			t.Errorf("%T: %+v, want %+v", c.options, *got, c.want)
 		}

@@ -40,7 +40,7 @@ func ResolveMaterialization(snap *registry.Snapshot, v registry.View, o Options)
 	}
 	physical := physicalNames(s)
 	column := func(name string) offline.Column { return offline.Column{Source: physical(name), Name: name} }
-	m := &Materialization{Write: w, scan: offline.ScanPlan{Name: info.Name, Source: offlineSource(s), Event: column(w.Event)}}
+	m := &Materialization{Write: w, scan: offline.ScanPlan{Name: info.Name, Source: OfflineSource(s), Event: column(w.Event)}}
 	read := []string{w.Event}
 	if w.Created != "" {
 		m.scan.Created = column(w.Created)

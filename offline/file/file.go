@@ -82,7 +82,7 @@ func (s *Store) begin(ctx context.Context) (end func(), err error) {
 	return sync.OnceFunc(s.calls.Done), nil
 }
 
-// Describe implements [offline.Store].
+// Describe implements [offline.Store]. Text is a LargeString where the Arrow schema of a file says so.
 func (s *Store) Describe(ctx context.Context, src *offline.Source) (*arrow.Schema, error) {
 	end, err := s.begin(ctx)
 	if err != nil {
@@ -94,7 +94,12 @@ func (s *Store) Describe(ctx context.Context, src *offline.Source) (*arrow.Schem
 		return nil, err
 	}
 	defer t.close()
-	return t.schema(func(c *column) arrow.DataType { return c.own })
+	return t.schema(func(c *column) arrow.DataType {
+		if c.leaf.large && c.own.ID() == arrow.STRING {
+			return arrow.BinaryTypes.LargeString
+		}
+		return c.own
+	})
 }
 
 // schema describes the columns of the first file, which all others have to have too.

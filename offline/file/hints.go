@@ -7,8 +7,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 )
 
-// hints are types of top-level columns of which Parquet has no more than a part: durations, and timestamps with the name of
-// their zone. Arrow's writers leave them in a schema of Arrow's IPC format in the metadata of a file.
+// hints are types of top-level columns of which Parquet has no more than a part: durations, timestamps with the name of
+// their zone, and large_string. Arrow's writers leave them in a schema of Arrow's IPC format in the metadata of a file.
 type hints map[string]arrow.DataType
 
 // hintsOf takes hints from a schema.
@@ -28,6 +28,7 @@ const (
 	durationUnit                              = 0
 	tagTimestamp                       byte   = 10
 	tagDuration                        byte   = 18
+	tagLargeUtf8                       byte   = 20
 	continuation                       uint32 = 0xffffffff
 )
 
@@ -58,6 +59,10 @@ func readHints(text string) (h hints) {
 		f := flatTable{message, at + int(binary.LittleEndian.Uint32(message[at:]))}
 		tag, ok := f.at(fieldTypeTag)
 		if !ok {
+			continue
+		}
+		if message[tag] == tagLargeUtf8 {
+			h[f.text(fieldName)] = arrow.BinaryTypes.LargeString
 			continue
 		}
 		t, ok := f.table(fieldType)

@@ -45,6 +45,7 @@ type leafType struct {
 	own     arrow.DataType // as the file has it: timestamps keep their unit and zone
 	clock   clock          // of timestamps and dates
 	integer bool           // of decimals: integers, not big-endian bytes
+	large   bool           // of texts: Arrow's readers make them large_string, which Feast infers JSON from
 }
 
 var resultTime = &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}
@@ -66,7 +67,9 @@ func typeOfLeaf(el *format.SchemaElement, hint arrow.DataType) (leafType, error)
 	case format.ByteArray:
 		switch logical := logicalType(el).(type) {
 		case *format.StringType, *format.EnumType, *format.JsonType:
-			return plain(formText, 0, arrow.BinaryTypes.String), nil
+			t := plain(formText, 0, arrow.BinaryTypes.String)
+			t.large = hint != nil && hint.ID() == arrow.LARGE_STRING
+			return t, nil
 		case *format.DecimalType:
 			return decimalType(logical, formText, 0, false)
 		}
