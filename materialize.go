@@ -30,7 +30,8 @@ type MaterializeRequest struct {
 	// Start and End bound the event times of rows, both included. [FeatureStore.MaterializeIncremental] finds Start itself,
 	// for each view.
 	Start, End time.Time
-	// Views are names of feature views and stream feature views. Empty: all that are served online and not disabled.
+	// Views are names of feature views, stream feature views and on-demand feature views with write_to_online_store. Empty:
+	// all that are served online and not disabled, in this order of kinds.
 	Views []string
 	// Overwrite replaces stored rows also where they are newer.
 	Overwrite bool
@@ -58,8 +59,8 @@ type MaterializeProgress struct {
 // MaterializeResult counts what was materialized.
 type MaterializeResult struct {
 	Views []MaterializedView // in the order in which they were done
-	// Skipped are views that were not named and whose rows only Feast can compute: on-demand feature views with
-	// write_to_online_store, views with a Python function, views of views.
+	// Skipped are views that were not named and whose rows cannot be computed here: on-demand feature views with
+	// write_to_online_store that have no Go function or need request data, views with a Python function, views of views.
 	Skipped []string
 }
 
@@ -84,6 +85,10 @@ type MaterializedView struct {
 // as before, no window is noted, and rows that were written stay: running it again completes it, also after the program was
 // killed. Views before it in the result stay done, those after it are not begun.
 //
+// On-demand feature views with write_to_online_store are computed by their Go functions ([WithTransformation]) of the features
+// of their source views, for each key as of the newest time in the window that any of them has a row of. The source views
+// need the same join keys. The rows are of the time they are written, and no window is noted, as in Feast.
+//
 // The batch size is online_write_batch_size of feature_store.yaml, else at most 10,000 rows.
 func (fs *FeatureStore) Materialize(ctx context.Context, r MaterializeRequest) (MaterializeResult, error) {
 	switch {
@@ -96,7 +101,8 @@ func (fs *FeatureStore) Materialize(ctx context.Context, r MaterializeRequest) (
 }
 
 // MaterializeIncremental is [FeatureStore.Materialize] from where each view was materialized to until r.End: from the latest
-// end that is noted, included. A view that was never materialized begins its ttl ago, or, without a ttl, 52 weeks ago.
+// end that is noted, included. A view that was never materialized begins its ttl ago, or, without a ttl, 52 weeks ago. An
+// on-demand view begins the longest ttl of its source views before r.End, or 52 weeks.
 func (fs *FeatureStore) MaterializeIncremental(ctx context.Context, r MaterializeRequest) (MaterializeResult, error) {
 	switch {
 	case r.End.IsZero():
@@ -144,7 +150,7 @@ func (fs *FeatureStore) materialize(ctx context.Context, r MaterializeRequest, s
 		skipped []string
 	}, err error) {
 		found.snap = snap
-		found.views, found.skipped, err = plan.Materializable(snap, r.Views)
+		found.views, found.skipped, err = plan.Materializable(snap, r.Views, fs.opts.functions)
 		return found, err
 	})
 	if err != nil {
@@ -152,7 +158,7 @@ func (fs *FeatureStore) materialize(ctx context.Context, r MaterializeRequest, s
 	}
 	res.Skipped = found.skipped
 	for _, name := range found.skipped {
-		fs.opts.logger.WarnContext(ctx, "a view is not materialized: only Feast can compute its rows", "view", name)
+		fs.opts.logger.WarnContext(ctx, "a view is not materialized: its rows cannot be computed here", "view", name)
 	}
 	m := &materialization{fs: fs, req: r, start: start, views: len(found.views)}
 	if err := m.open(ctx); err != nil {
@@ -160,7 +166,12 @@ func (fs *FeatureStore) materialize(ctx context.Context, r MaterializeRequest, s
 	}
 	var errs []error
 	for _, v := range found.views {
-		_, err := plan.ResolveMaterialization(found.snap, v, fs.planOptions(m.online.Info()))
+		var err error
+		if od, onDemand := v.(*registry.OnDemandFeatureView); onDemand {
+			_, err = plan.ResolveComputedMaterialization(found.snap, od, fs.planOptions(m.online.Info()))
+		} else {
+			_, err = plan.ResolveMaterialization(found.snap, v, fs.planOptions(m.online.Info()))
+		}
 		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -168,7 +179,11 @@ func (fs *FeatureStore) materialize(ctx context.Context, r MaterializeRequest, s
 	}
 	for i, v := range found.views {
 		m.index = i
-		done, err := m.view(ctx, v.Info().Name)
+		materialize := m.view
+		if v.Info().Kind == registry.KindOnDemandFeatureView {
+			materialize = m.computed
+		}
+		done, err := materialize(ctx, v.Info().Name)
 		if err != nil {
 			return res, fmt.Errorf("feature view %q was not materialized: %w", v.Info().Name, err)
 		}
@@ -219,14 +234,7 @@ func (m *materialization) view(ctx context.Context, name string) (done Materiali
 	if err != nil {
 		return done, err
 	}
-	if hook := m.fs.opts.hooks.Materialize; hook != nil {
-		defer func() {
-			hook(ctx, telemetry.Materialize{
-				View: name, WindowStart: done.Start, WindowEnd: done.End, Read: done.Read, NullKeys: done.NullKeys,
-				Older: done.Older, Written: done.Written, Start: began, Took: time.Since(began), Err: err,
-			})
-		}()
-	}
+	defer func() { m.tell(ctx, name, began, done, err) }()
 	defer func() {
 		if err == nil || was == registry.StateUnspecified {
 			return
@@ -253,17 +261,9 @@ func (m *materialization) view(ctx context.Context, name string) (done Materiali
 	if err != nil {
 		return done, err
 	}
-	s := &sink{materialization: m, plan: p, target: target{plan: p.Write}}
-	s.counts = MaterializedView{Name: name, Start: m.start(v).UTC(), End: m.req.End.UTC()}
-	for _, vector := range p.Vectors {
-		s.lengths = append(s.lengths, vector.Length)
-	}
-	batch := m.fs.cfg.Materialization.OnlineWriteBatchSize
-	if batch == 0 {
-		batch = chunkOf(p.Write)
-	}
+	s := m.sink(p.Write, name, m.start(v))
 	err = m.engine.Run(ctx, &compute.Task{
-		Plan: p.Scan(s.counts.Start, s.counts.End), Store: m.offline, Rows: s.rows, BatchRows: batch, Writers: m.req.Concurrency,
+		Plan: p.Scan(s.counts.Start, s.counts.End), Store: m.offline, Rows: s.rows, BatchRows: m.batchRows(p.Write), Writers: m.req.Concurrency,
 	})
 	if err == nil {
 		if err = w.ApplyMaterialization(ctx, name, s.counts.Start, s.counts.End); err != nil {
@@ -277,15 +277,42 @@ func (m *materialization) view(ctx context.Context, name string) (done Materiali
 	return s.counts, err
 }
 
+// tell calls the hook.
+func (m *materialization) tell(ctx context.Context, name string, began time.Time, done MaterializedView, err error) {
+	if hook := m.fs.opts.hooks.Materialize; hook != nil {
+		hook(ctx, telemetry.Materialize{
+			View: name, WindowStart: done.Start, WindowEnd: done.End, Read: done.Read, NullKeys: done.NullKeys,
+			Older: done.Older, Written: done.Written, Start: began, Took: time.Since(began), Err: err,
+		})
+	}
+}
+
 // sink stores rows of a view.
 type sink struct {
 	*materialization
-	plan   *plan.Materialization
 	target target
+	now    types.Timestamp // of rows that have no time of their own
 
 	mu      sync.Mutex
 	counts  MaterializedView
 	lengths []int // of vectors, as far as known
+}
+
+func (m *materialization) sink(p *plan.Write, name string, start time.Time) *sink {
+	s := &sink{materialization: m, target: target{plan: p}, now: types.TimestampOf(m.fs.opts.now())}
+	s.counts = MaterializedView{Name: name, Start: start.UTC(), End: m.req.End.UTC()}
+	for _, vector := range p.Vectors {
+		s.lengths = append(s.lengths, vector.Length)
+	}
+	return s
+}
+
+// batchRows is how many rows are written at once.
+func (m *materialization) batchRows(p *plan.Write) int {
+	if n := m.fs.cfg.Materialization.OnlineWriteBatchSize; n > 0 {
+		return n
+	}
+	return chunkOf(p)
 }
 
 // rows converts and stores a batch of rows as the scan of the plan has them.
@@ -345,7 +372,7 @@ func (s *sink) convert(ctx context.Context, w *writer, rb arrow.RecordBatch) err
 	s.mu.Lock()
 	w.lengths = append(w.lengths[:0], s.lengths...)
 	s.mu.Unlock()
-	w.batch.Overwrite = s.req.Overwrite
+	w.fs, w.now, w.batch.Overwrite = s.fs, s.now, s.req.Overwrite
 	if err := w.convert(ctx, s.target.plan, l, 0, w.rows); err != nil {
 		return s.inSource(w, l, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -42,8 +43,12 @@ func (j *RetrievalJob) addKeys(ctx context.Context, s *spine, view int) error {
 		return err
 	}
 	defer r.Release()
+	return s.addAll(r, j.plan.Views[view].Name)
+}
+
+func (s *spine) addAll(r array.RecordReader, view string) error {
 	for r.Next() {
-		if err := s.add(r.RecordBatch(), j.plan.Views[view].Name); err != nil {
+		if err := s.add(r.RecordBatch(), view); err != nil {
 			return err
 		}
 	}
@@ -176,10 +181,21 @@ func appendOrdered(dst []byte, n int64) []byte {
 
 // batch makes entity rows of what was added.
 func (s *spine) batch() (arrow.RecordBatch, error) {
-	rows := make([]string, 0, len(s.seen))
+	return s.batchOf(slices.Collect(maps.Keys(s.seen)))
+}
+
+// newest returns of each key the newest time. The caller releases it.
+func (s *spine) newest() (arrow.RecordBatch, error) {
+	byKey := make(map[string]string, len(s.seen))
 	for row := range s.seen {
-		rows = append(rows, row)
+		if _, key := cutOrdered(row); row > byKey[key] {
+			byKey[key] = row
+		}
 	}
+	return s.batchOf(slices.Collect(maps.Values(byKey)))
+}
+
+func (s *spine) batchOf(rows []string) (arrow.RecordBatch, error) {
 	slices.Sort(rows)
 	fields := []arrow.Field{{Name: plan.EventTimestamp, Type: arrowconv.Timestamp, Nullable: true}}
 	for i, name := range s.keys {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -59,8 +60,9 @@ func ResolveMaterialization(snap *registry.Snapshot, v registry.View, o Options)
 }
 
 // Materializable finds the views to materialize: those of these names, or all that are served online, feature views first.
-// Of the latter, those whose rows only Feast can compute are skipped: of them the names. All problems are reported together.
-func Materializable(snap *registry.Snapshot, names []string) (views []registry.View, skipped []string, err error) {
+// Of the latter, those whose rows cannot be computed here are skipped: of them the names. On-demand views come last. All
+// problems are reported together.
+func Materializable(snap *registry.Snapshot, names []string, functions map[string]*Function) (views []registry.View, skipped []string, err error) {
 	if len(names) == 0 {
 		for _, kind := range []registry.Kind{registry.KindFeatureView, registry.KindStreamFeatureView, registry.KindOnDemandFeatureView} {
 			for v := range snap.Views() {
@@ -68,9 +70,10 @@ func Materializable(snap *registry.Snapshot, names []string) (views []registry.V
 				od, onDemand := v.(*registry.OnDemandFeatureView)
 				switch {
 				case info.Kind != kind || info.Disabled:
-				case onDemand && od.WriteToOnlineStore, !onDemand && info.Online && computed(v):
+				case onDemand && !od.WriteToOnlineStore, !onDemand && !info.Online:
+				case onDemand && materializableComputed(od, functions) != nil, !onDemand && computed(v):
 					skipped = append(skipped, info.Name)
-				case !onDemand && info.Online:
+				default:
 					views = append(views, v)
 				}
 			}
@@ -81,7 +84,7 @@ func Materializable(snap *registry.Snapshot, names []string) (views []registry.V
 	for _, name := range names {
 		v, err := snap.View(name)
 		if err == nil {
-			err = materializable(v)
+			err = materializable(v, functions)
 		}
 		views, errs = append(views, v), append(errs, err)
 	}
@@ -89,7 +92,7 @@ func Materializable(snap *registry.Snapshot, names []string) (views []registry.V
 }
 
 // materializable says why a view that was named cannot be materialized.
-func materializable(v registry.View) error {
+func materializable(v registry.View, functions map[string]*Function) error {
 	info := v.Info()
 	switch {
 	case info.Kind == registry.KindLabelView:
@@ -97,16 +100,66 @@ func materializable(v registry.View) error {
 	case info.Disabled:
 		return feasterr.Invalid("feature view %q is disabled: enable it and apply it", info.Name)
 	case info.Kind == registry.KindOnDemandFeatureView:
-		if !v.(*registry.OnDemandFeatureView).WriteToOnlineStore {
+		od := v.(*registry.OnDemandFeatureView)
+		if !od.WriteToOnlineStore {
 			return feasterr.Invalid("on-demand feature view %q is computed when it is read: only one with write_to_online_store is materialized", info.Name)
 		}
-		return feasterr.Unsupported("on-demand feature view %q cannot be materialized here: materialize it with Feast, or write its values with WriteToOnlineStore", info.Name)
+		return materializableComputed(od, functions)
 	case !info.Online:
 		return feasterr.Invalid("feature view %q is not served online: set Online and apply it", info.Name)
 	case computed(v):
 		return feasterr.Unsupported("feature view %q is computed by a Python function or of other views: materialize it with Feast", info.Name)
 	}
 	return nil
+}
+
+// materializableComputed says why an on-demand view cannot be computed from what is stored offline.
+func materializableComputed(v *registry.OnDemandFeatureView, functions map[string]*Function) error {
+	switch {
+	case functions[v.Name] == nil:
+		return feasterr.Unsupported("on-demand feature view %q has no Go function: register one with feast.WithTransformation(%q, ...), materialize it with Feast, or write its values with WriteToOnlineStore", v.Name, v.Name)
+	case len(v.RequestSources) > 0:
+		return feasterr.Unsupported("on-demand feature view %q is computed of request data, which nothing stored has: write its values with WriteToOnlineStore", v.Name)
+	}
+	return nil
+}
+
+// ComputedMaterialization says how the rows of an on-demand view are computed of the rows of its source views. It is
+// immutable.
+type ComputedMaterialization struct {
+	*Write
+	Join    *Historical   // of the source views, with full names
+	Keys    []string      // of all source views
+	Columns []string      // by input of the function: the column of the joined rows
+	TTL     time.Duration // the longest of the source views
+}
+
+// ResolveComputedMaterialization resolves the materialization of an on-demand view. It does no I/O.
+func ResolveComputedMaterialization(snap *registry.Snapshot, v *registry.OnDemandFeatureView, o Options) (*ComputedMaterialization, error) {
+	if err := materializableComputed(v, o.Functions); err != nil {
+		return nil, err
+	}
+	w, err := ResolveWrite(snap, v, false, o)
+	if err != nil {
+		return nil, err
+	}
+	q := Query{FullNames: true}
+	for _, f := range w.Computed.Outputs {
+		q.Features = append(q.Features, v.Name+":"+f.Name)
+	}
+	h, err := ResolveHistorical(snap, q, o)
+	if err != nil {
+		return nil, err
+	}
+	m := &ComputedMaterialization{Write: w, Join: h, Columns: h.Computed[0].Columns}
+	h.Computed = nil // writing computes
+	for _, s := range h.Views {
+		m.TTL = max(m.TTL, s.TTL)
+	}
+	if m.Keys, err = h.Keys(); err != nil {
+		return nil, fmt.Errorf("on-demand feature view %q: %w", v.Name, err)
+	}
+	return m, nil
 }
 
 // computed reports whether the rows of a view are not those of its batch source.
