@@ -1,5 +1,5 @@
 // Command quickstart lives the life of a small feature repository, in a temporary directory: it defines features, applies
-// them, pushes values and reads them back. repo/ has the definitions as YAML, definitions.go the same as Go structs, and
+// them, makes training data, materializes, reads, pushes newer values and reads again. repo/ has the definitions as YAML, definitions.go the same as Go structs, and
 // repo/features.py the same again for Feast (Python), which can open the repository at any time.
 package main
 
@@ -48,7 +48,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
 
 	for _, step := range []func(context.Context, *feast.FeatureStore, string, io.Writer) error{
-		define, push, read, readFast, correct,
+		define, train, materialize, read, readFast, push,
 	} {
 		if err := step(ctx, store, dir, out); err != nil {
 			return err
@@ -82,7 +82,7 @@ func define(ctx context.Context, store *feast.FeatureStore, dir string, out io.W
 	return nil
 }
 
-// stats is a row to push.
+// stats is a row of the view.
 type stats struct {
 	Driver    int64     `feast:"driver_id"`
 	ConvRate  float32   `feast:"conv_rate"`
@@ -96,18 +96,72 @@ type stats struct {
 
 var noon = time.Date(2026, time.March, 2, 12, 0, 0, 0, time.UTC)
 
-// push writes a row each for three drivers.
-func push(ctx context.Context, store *feast.FeatureStore, _ string, out io.Writer) error {
-	rows := []stats{
-		{1001, 0.71, 0.95, new(int64(18)), "Oslo", []float32{0.1, 0.2}, noon, noon},
-		{1002, 0.33, 0.88, new(int64(7)), "Bergen", []float32{0.3, 0.4}, noon, noon},
-		{1003, 0.52, 0.91, nil, "Tromsø", nil, noon, noon},
+const day = 24 * time.Hour
+
+// train writes some history to the offline store, a Parquet file, and joins it with labels: each gets the features as they
+// were at its time.
+func train(ctx context.Context, store *feast.FeatureStore, dir string, out io.Writer) error {
+	var history []stats
+	for age := 4; age >= 0; age-- {
+		at := noon.Add(-time.Duration(age) * day)
+		history = append(history,
+			stats{1001, 0.75 - 0.125*float32(age), 0.875, new(int64(18 - age)), "Oslo", []float32{0.1, 0.2}, at, at},
+			stats{1002, 0.25 + 0.125*float32(age), 0.9375, new(int64(7 + age)), "Bergen", []float32{0.3, 0.4}, at, at},
+			stats{1003, 0.5, 0.96875, nil, "Tromsø", nil, at, at})
 	}
-	if err := store.Push(ctx, "driver_stats_push", feast.Structs(rows), feast.ToOnline); err != nil {
+	n, err := store.WriteToOfflineStore(ctx, "driver_hourly_stats", feast.Structs(history))
+	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\nPushed %d rows to driver_stats_push\n", len(rows))
+	fmt.Fprintf(out, "\nWrote %d rows of history to data/driver_stats.parquet\n", n)
+
+	type label struct {
+		Driver int64     `feast:"driver_id"`
+		At     time.Time `feast:"event_timestamp"`
+		Tipped bool      `feast:"tipped"`
+	}
+	job, err := store.GetHistoricalFeatures(ctx, feast.HistoricalRequest{
+		FeatureService: "driver_activity",
+		Entities: feast.Structs([]label{
+			{1001, noon.Add(-2*day + time.Hour), true},
+			{1001, noon.Add(-2*day - time.Hour), false}, // an hour before the row of that day
+			{1002, noon.Add(-10 * day), false},          // before all history
+			{1003, noon, true},
+		}),
+	})
+	if err != nil {
+		return err
+	}
+	if err := job.WriteParquet(ctx, filepath.Join(dir, "training.parquet")); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "Training data for four labels, also in training.parquet")
+	for batch, err := range job.Records(ctx) {
+		if err != nil {
+			return err
+		}
+		for row := range int(batch.NumRows()) {
+			for i, field := range batch.Schema().Fields() {
+				fmt.Fprintf(out, "  %s=%s", field.Name, batch.Column(i).ValueStr(row))
+			}
+			fmt.Fprintln(out)
+		}
+	}
 	return nil
+}
+
+// materialize brings the newest row of each driver to the online store.
+func materialize(ctx context.Context, store *feast.FeatureStore, _ string, out io.Writer) error {
+	fmt.Fprintln(out, "\nMaterialized what is newest")
+	_, err := store.Materialize(ctx, feast.MaterializeRequest{
+		Start: noon.Add(-30 * day), End: noon,
+		Progress: func(p feast.MaterializeProgress) {
+			if p.Done {
+				fmt.Fprintf(out, "  [%d/%d] %s: %d of %d rows written\n", p.Index+1, p.Views, p.Name, p.Written, p.Read)
+			}
+		},
+	})
+	return err
 }
 
 // read asks for all features of a service.
@@ -183,13 +237,13 @@ func readFast(ctx context.Context, store *feast.FeatureStore, _ string, out io.W
 	return nil
 }
 
-// correct pushes a newer row and a late one, and reads again.
-func correct(ctx context.Context, store *feast.FeatureStore, _ string, out io.Writer) error {
+// push sends a newer row and a late one to both stores, and reads again.
+func push(ctx context.Context, store *feast.FeatureStore, _ string, out io.Writer) error {
 	rows := []stats{
-		{1001, 0.75, 0.96, new(int64(19)), "Oslo", nil, noon.Add(time.Hour), noon.Add(time.Hour)},
+		{1001, 0.875, 0.96, new(int64(19)), "Oslo", nil, noon.Add(time.Hour), noon.Add(time.Hour)},
 		{1002, 0.99, 0.99, new(int64(99)), "Bergen", nil, noon.Add(-time.Hour), noon.Add(time.Hour)},
 	}
-	if err := store.Push(ctx, "driver_stats_push", feast.Structs(rows), feast.ToOnline); err != nil {
+	if err := store.Push(ctx, "driver_stats_push", feast.Structs(rows), feast.ToOnlineAndOffline); err != nil {
 		return err
 	}
 	resp, err := store.GetOnlineFeatures(ctx, feast.OnlineRequest{
@@ -203,6 +257,6 @@ func correct(ctx context.Context, store *feast.FeatureStore, _ string, out io.Wr
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\nAfter a newer row for 1001 and a late one for 1002, conv_rate is %v\n", rates)
+	fmt.Fprintf(out, "\nAfter a push of a newer row for 1001 and a late one for 1002, conv_rate is %v\n", rates)
 	return nil
 }
