@@ -121,7 +121,20 @@ func TestMaterializeComputedErrors(t *testing.T) {
 			t.Errorf("%s: %v", view, err)
 		}
 	}
-	r.Views = []string{"both"} // b has no file
+	mustApply(t, m.FeatureStore, &feast.Entity{Name: "shop", JoinKey: "shop_id", ValueType: feast.Int64}, materializeView("c", func(v *feast.FeatureView) {
+		v.Entities, v.EntityColumns = []string{"shop"}, nil
+	}))
+	other := onDemand("both", fieldsOf(feast.Int64, "sum"), nil, "a", "b", "c")
+	other.WriteToOnlineStore, other.Entities, other.EntityColumns = true, []string{"driver"}, driverKey
+	mustApply(t, m.FeatureStore, other)
+	r.Views = []string{"both"}
+	want := `on-demand feature view "both" can be materialized of source views that all have the same join keys: write its values with WriteToOnlineStore`
+	if _, err := m.Materialize(t.Context(), r); !errors.Is(err, feast.ErrUnsupported) || err.Error() != want {
+		t.Error(err)
+	}
+	other.Sources = other.Sources[:2]
+	mustApply(t, m.FeatureStore, other)
+	// b has no file
 	if _, err := m.Materialize(t.Context(), r); !errors.Is(err, feast.ErrNotFound) || !strings.HasPrefix(err.Error(), `feature view "both" was not materialized: file: read: `) {
 		t.Error(err)
 	}

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -157,7 +156,7 @@ func ResolveComputedMaterialization(snap *registry.Snapshot, v *registry.OnDeman
 		m.TTL = max(m.TTL, s.TTL)
 	}
 	if m.Keys, err = h.Keys(); err != nil {
-		return nil, fmt.Errorf("on-demand feature view %q: %w", v.Name, err)
+		return nil, feasterr.Unsupported("on-demand feature view %q can be materialized of source views that all have the same join keys: write its values with WriteToOnlineStore", v.Name)
 	}
 	return m, nil
 }
