@@ -70,7 +70,7 @@ func history(project string) []feast.Object {
 		},
 		&registry.FeatureView{
 			Name: "pair_stats", Entities: []string{"driver", "customer"}, Source: pairs, Online: true,
-			TTL: 12*time.Hour + time.Second, // Feast cannot take days and seconds to DuckDB
+			TTL:    12*time.Hour + time.Second, // Feast cannot take days and seconds to DuckDB
 			Schema: []registry.Field{driverID, {Name: "customer_id", Type: types.String}, {Name: "together", Type: types.Int64}},
 		},
 		&registry.FeatureView{
@@ -95,7 +95,7 @@ type sources struct{ drivers, pairs, places *frame }
 func randomSources(t *testing.T, rng *rand.Rand) sources {
 	s := sources{newFrame(t), newFrame(t), newFrame(t)}
 	for i := range 400 {
-		at := start.Add(time.Duration(rng.Int64N(int64(span / time.Microsecond))) * time.Microsecond)
+		at := start.Add(time.Duration(rng.Int64N(int64(span/time.Microsecond))) * time.Microsecond)
 		s.drivers.add("driver_id", types.Int64, int64Value(int64(rng.IntN(20))))
 		for _, f := range wide {
 			name := strings.Replace(f.Name, "conv_rate", "cr", 1)
@@ -194,6 +194,17 @@ func (s sources) create(r *repo) {
 	r.create("data/places.parquet", s.places.record(0, s.places.len()))
 }
 
+// createInFeast replaces what create wrote.
+func (s sources) createInFeast(r *repo) {
+	r.t.Helper()
+	for path, f := range map[string]*frame{"drivers.parquet": s.drivers, "pairs/a.parquet": s.pairs, "places.parquet": s.places} {
+		r.python("parquet", map[string]any{"path": "data/" + path, "columns": f.python()}, nil)
+	}
+	if err := os.Remove(filepath.Join(r.dir, "data/pairs/b.parquet")); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 // entities returns entity rows, of keys that there are and that there are not, also at the very times where rows begin to
 // count and where they cease to.
 func (s sources) entities(t *testing.T, rng *rand.Rand, n int) *frame {
@@ -216,6 +227,9 @@ func (s sources) entities(t *testing.T, rng *rand.Rand, n int) *frame {
 		default:
 			driver = int64Value(int64(rng.IntN(24)))
 			at = start.Add(time.Duration(rng.Int64N(int64((span+2*24*time.Hour)/time.Microsecond)))*time.Microsecond - 24*time.Hour)
+		}
+		if i%20 == 0 {
+			customer = new(pb.Value)
 		}
 		f.add("row", types.Int64, int64Value(int64(i)))
 		f.add("driver_id", types.Int64, driver)
@@ -332,7 +346,10 @@ func TestTraining(t *testing.T) {
 	if n := r.train(fs, "rows.parquet", "trip.parquet", feast.HistoricalRequest{FeatureService: "trip", FullFeatureNames: true}); n < 600 {
 		t.Errorf("%d values", n)
 	}
-	for i := range 6 {
+	for i := range 8 {
+		if i == 4 { // the second half: sources as a data frame writes them, with nanoseconds and wider types
+			s.createInFeast(r)
+		}
 		rows := s.entities(t, rng, 1+rng.IntN(60))
 		name := fmt.Sprintf("rows_%d.parquet", i)
 		r.create(name, rows.record(0, rows.len()))
@@ -345,4 +362,284 @@ func TestTraining(t *testing.T) {
 			Features: some, FullFeatureNames: rng.IntN(2) == 0, FilterByCreatedTimestamp: rng.IntN(2) == 0,
 		})
 	}
+}
+
+// everyone asks for all views, about keys that there are and that there are not.
+func everyone() (qs []question) {
+	q := question{features: []string{"pair_stats:together", "place_stats:rating", "place_stats:label"}, keys: map[string][]*pb.Value{}}
+	for _, f := range wide {
+		q.features = append(q.features, "driver_stats:"+f.Name)
+	}
+	trip := question{service: "trip", full: true, keys: map[string][]*pb.Value{}}
+	for i := range int64(48) {
+		q.keys["driver_id"] = append(q.keys["driver_id"], int64Value(i%24))
+		q.keys["place_id"] = append(q.keys["place_id"], int64Value(i%24))
+		q.keys["customer_id"] = append(q.keys["customer_id"], stringValue(fmt.Sprint("customer ", i%7)))
+		trip.keys["driver_id"] = append(trip.keys["driver_id"], int64Value(i%24))
+		trip.keys["origin_id"] = append(trip.keys["origin_id"], int64Value(i%24))
+		trip.keys["destination_id"] = append(trip.keys["destination_id"], int64Value(i*7%24))
+	}
+	return []question{q, trip}
+}
+
+// TestMaterializing materializes the same sources on both sides, and compares what is stored. Each side reads what the
+// other materialized.
+func TestMaterializing(t *testing.T) {
+	onStores(t, func(t *testing.T, store string) {
+		theirs, fsTheirs := newOfflineRepo(t, store)
+		ours, fs := newOfflineRepo(t, store)
+		s := randomSources(t, rand.New(rand.NewPCG(7, 8)))
+		s.create(theirs)
+		s.create(ours)
+		if store == "redis" { // as a data frame writes them
+			s.createInFeast(theirs)
+			s.createInFeast(ours)
+		}
+		// From the time of a row to that of another, both included.
+		times := slices.SortedFunc(slices.Values(s.places.times["ts"]), time.Time.Compare)
+		from, to := times[100], times[300]
+
+		theirs.python("materialize", map[string]any{"start": from, "end": to, "views": nil}, nil)
+		res, err := fs.Materialize(t.Context(), feast.MaterializeRequest{Start: from, End: to})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(res.Views) != 3 || len(res.Skipped) > 0 {
+			t.Errorf("%+v", res)
+		}
+		for _, v := range res.Views {
+			if v.Read < 15 || v.Written != v.Read || v.NullKeys+v.Older > 0 {
+				t.Errorf("%+v", v)
+			}
+		}
+		want, got := theirs.dump(), ours.dump()
+		for _, key := range slices.Sorted(maps.Keys(want)) {
+			// departure 33: a null timestamp
+			if got[key] != strings.ReplaceAll(want[key], `b'@\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01'`, `b''`) {
+				t.Errorf("%s: stored is\n%s, and by Feast\n%s", key, got[key], want[key])
+			}
+		}
+		if len(got) != len(want) {
+			t.Errorf("%d rows are stored, and by Feast %d", len(got), len(want))
+		}
+		for _, q := range everyone() {
+			ask(t, ours, fs, q)
+			ask(t, theirs, fsTheirs, q)
+		}
+		compare(t, intervals(theirs), intervals(ours))
+	})
+}
+
+// intervals is what the registry says of the materialization of views, as Feast reads it.
+func intervals(r *repo) map[string]string {
+	r.t.Helper()
+	out := map[string]string{}
+	for path, value := range r.objects() {
+		if strings.HasPrefix(path, "featureView.") && (strings.Contains(path, ".materializationIntervals.") || strings.HasSuffix(path, ".state")) {
+			out[path] = value
+		}
+	}
+	return out
+}
+
+// TestMaterializingInTurns lets both sides add rows to a source, by all ways, and materialize them, each from where the
+// other came to.
+func TestMaterializingInTurns(t *testing.T) {
+	onStores(t, func(t *testing.T, store string) {
+		r, fs := newOfflineRepo(t, store)
+		randomSources(t, rand.New(rand.NewPCG(9, 10))).create(r)
+		f := newFrame(t)
+		for id := range int64(4) { // what is there at first: one row, and one that is beyond the first window
+			f.addPlace(id, float64(id), start)
+			f.addPlace(id, 10+float64(id), start.Add(90*time.Minute))
+		}
+		r.create("data/places.parquet", f.record(0, f.len()))
+		view := []string{"place_stats"}
+		hour := func(n int) time.Time { return start.Add(time.Duration(n) * time.Hour) }
+		counted := func(res feast.MaterializeResult, err error, older int) error {
+			if err == nil && (len(res.Views) != 1 || res.Views[0].Read != 4 || res.Views[0].Written != 4-older || res.Views[0].Older != older) {
+				err = fmt.Errorf("%+v", res)
+			}
+			return err
+		}
+		full := func(from, end time.Time) error {
+			res, err := fs.Materialize(t.Context(), feast.MaterializeRequest{Views: view, Start: from, End: end})
+			return counted(res, err, 0)
+		}
+		feastFull := func(from, end time.Time) error {
+			return r.try("materialize", map[string]any{"start": from, "end": end, "views": view}, nil)
+		}
+		incremental := func(_, end time.Time) error {
+			res, err := fs.MaterializeIncremental(t.Context(), feast.MaterializeRequest{Views: view, End: end})
+			return counted(res, err, 0)
+		}
+		again := func(_, end time.Time) error { // what was pushed online too, which Redis leaves as it is (departure 9)
+			older := 0
+			if store == "redis" {
+				older = 4
+			}
+			res, err := fs.MaterializeIncremental(t.Context(), feast.MaterializeRequest{Views: view, End: end})
+			return counted(res, err, older)
+		}
+		feastIncremental := func(_, end time.Time) error {
+			return r.try("materialize_incremental", map[string]any{"end": end, "views": view}, nil)
+		}
+		pushes := func(to feast.PushMode) func(*frame) error {
+			return func(f *frame) error { return fs.Push(t.Context(), "pushed_places", f.native(), to) }
+		}
+		feastPushes := func(to string) func(*frame) error {
+			return func(f *frame) error {
+				return r.try("push", map[string]any{"source": "pushed_places", "columns": f.python(), "to": to}, nil)
+			}
+		}
+		want := map[string]string{"featureView.place_stats.meta.state": "AVAILABLE_ONLINE"}
+		from, rows := start.Add(-time.Hour), f.len()
+		for n, step := range []struct {
+			online      bool // add writes to the online store too
+			add         func(*frame) error
+			materialize func(from, end time.Time) error
+		}{
+			{false, nil, full},
+			{false, func(f *frame) error {
+				n, err := fs.WriteToOfflineStore(t.Context(), "place_stats", f.native())
+				if err == nil && n != f.len() {
+					err = fmt.Errorf("%d rows", n)
+				}
+				return err
+			}, feastIncremental},
+			{false, func(f *frame) error {
+				return r.try("write_offline", map[string]any{"view": "place_stats", "columns": f.python()}, nil)
+			}, incremental},
+			{false, pushes(feast.ToOffline), feastIncremental},
+			{false, feastPushes("offline"), incremental},
+			{true, pushes(feast.ToOnlineAndOffline), feastFull},
+			{true, feastPushes("online_and_offline"), again},
+		} {
+			end := hour(n + 1)
+			if step.add != nil {
+				f := newFrame(t)
+				for id := range int64(4) {
+					f.addPlace(id, float64(int64(10*n)+id)+0.5, end.Add(-15*time.Minute))
+					if !step.online { // beyond the window
+						f.addPlace(id, -float64(n), end.Add(10*time.Minute))
+					}
+				}
+				if err := step.add(f); err != nil {
+					t.Fatalf("turn %d: %v", n, err)
+				}
+				rows += f.len()
+			}
+			if err := step.materialize(from, end); err != nil {
+				t.Fatalf("turn %d: %v", n, err)
+			}
+			want[fmt.Sprintf("featureView.place_stats.meta.materializationIntervals.%d.startTime", n)] = from.Format(time.RFC3339Nano)
+			want[fmt.Sprintf("featureView.place_stats.meta.materializationIntervals.%d.endTime", n)] = end.Format(time.RFC3339Nano)
+			from = end
+			got := intervals(r)
+			maps.DeleteFunc(got, func(path, _ string) bool { return !strings.HasPrefix(path, "featureView.place_stats.") })
+			compare(t, want, got)
+			if err := fs.Refresh(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			snap, err := fs.Snapshot(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			v, err := snap.FeatureView("place_stats")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v.State != registry.StateAvailableOnline || len(v.MaterializationIntervals) != n+1 || !v.MaterializationIntervals[n].End.Equal(end) {
+				t.Errorf("turn %d: state %v, intervals %v", n, v.State, v.MaterializationIntervals)
+			}
+
+			resp := ask(t, r, fs, question{features: []string{"place_stats:rating", "place_stats:label"}, keys: map[string][]*pb.Value{
+				"place_id": {int64Value(0), int64Value(1), int64Value(2), int64Value(3), int64Value(4)},
+			}})
+			value := float64(10*n) + 0.5
+			if n == 0 {
+				value = 0
+			}
+			c, err := resp.Column("rating")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for id := range 4 {
+				if c.Any(id) != value+float64(id) {
+					t.Errorf("turn %d: place %d is %v, want %v", n, id, c.Any(id), value+float64(id))
+				}
+			}
+
+			// Both find all rows in the source.
+			at := newFrame(t)
+			for i := range int64(4 * (n + 2)) {
+				at.add("row", types.Int64, int64Value(i))
+				at.add("place_id", types.Int64, int64Value(i%5))
+				at.times["event_timestamp"] = append(at.times["event_timestamp"], hour(int(i/4)).Add(20*time.Minute))
+			}
+			r.create("at.parquet", at.record(0, at.len()))
+			if values := r.train(fs, "at.parquet", "trained.parquet", feast.HistoricalRequest{Features: []string{"place_stats:rating", "place_stats:label"}}); values == 0 {
+				t.Errorf("turn %d: no values", n)
+			}
+			if stored := r.rows("data/places.parquet"); stored != rows {
+				t.Errorf("turn %d: the source has %d rows, want %d", n, stored, rows)
+			}
+		}
+	})
+}
+
+// TestFirstIncremental: both begin to materialize where the other would, before anything was.
+func TestFirstIncremental(t *testing.T) {
+	r, fs := newOfflineRepo(t, "sqlite")
+	randomSources(t, rand.New(rand.NewPCG(11, 12))).create(r)
+	views := map[string]time.Duration{"driver_stats": 24 * time.Hour, "pair_stats": 12*time.Hour + time.Second, "place_stats": 52 * 7 * 24 * time.Hour}
+	for view, back := range views {
+		for _, side := range []string{"Feast", "Go"} {
+			// A view that was never materialized: deleted, and defined again.
+			if _, err := fs.ApplyAll(t.Context(), feast.ApplyRequest{Delete: []feast.Object{
+				&feast.FeatureService{Name: "trip"}, &feast.FeatureView{Name: view},
+			}}); err != nil {
+				t.Fatal(err)
+			}
+			r.apply(fs, history(r.project)...)
+			before := time.Now().Truncate(time.Microsecond)
+			end := before.Add(time.Hour)
+			if side == "Feast" {
+				r.python("materialize_incremental", map[string]any{"end": end, "views": []string{view}}, nil)
+			} else if _, err := fs.MaterializeIncremental(t.Context(), feast.MaterializeRequest{Views: []string{view}, End: end}); err != nil {
+				t.Fatal(err)
+			}
+			after := time.Now()
+			found := intervals(r)
+			at := "featureView." + view + ".meta.materializationIntervals."
+			from, err := time.Parse(time.RFC3339Nano, found[at+"0.startTime"])
+			if err != nil || from.Before(before.Add(-back)) || from.After(after.Add(-back)) || found[at+"1.startTime"] != "" {
+				t.Errorf("%s by %s: %v, %v, want to begin between %v and %v", view, side, found, err, before.Add(-back), after.Add(-back))
+			}
+			if to, err := time.Parse(time.RFC3339Nano, found[at+"0.endTime"]); err != nil || !to.Equal(end) {
+				t.Errorf("%s by %s: the end is %v, %v, want %v", view, side, to, err, end)
+			}
+		}
+	}
+}
+
+// rows counts the rows of a Parquet file.
+func (r *repo) rows(path string) (n int) {
+	r.t.Helper()
+	codec, err := offline.Parquet()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	reader, err := codec.Open(r.t.Context(), filepath.Join(r.dir, path))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer reader.Release()
+	for reader.Next() {
+		n += int(reader.RecordBatch().NumRows())
+	}
+	if err := reader.Err(); err != nil {
+		r.t.Fatal(err)
+	}
+	return n
 }
