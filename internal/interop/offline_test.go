@@ -1,6 +1,7 @@
 package interop_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -642,4 +643,70 @@ func (r *repo) rows(path string) (n int) {
 		r.t.Fatal(err)
 	}
 	return n
+}
+
+// TestComputedTraining computes on-demand features of training data in Python and in Go.
+func TestComputedTraining(t *testing.T) {
+	rng := rand.New(rand.NewPCG(13, 14))
+	r, _ := newOfflineRepo(t, "sqlite")
+	s := randomSources(t, rng)
+	s.create(r)
+	type in struct {
+		Rating *float64 `feast:"rating"`
+		Amount float64  `feast:"amount"`
+	}
+	type out struct {
+		Times *float64 `feast:"rating_times"`
+	}
+	fs := r.open(feast.WithOfflineStore(file.New(r.dir)), feast.WithTransformation("computed", feast.RowWise(func(v in) (out, error) {
+		if v.Rating == nil {
+			return out{}, nil
+		}
+		times := *v.Rating * v.Amount
+		return out{&times}, nil
+	})))
+	request := &registry.DataSource{Name: "request", Options: registry.RequestOptions{Schema: []registry.Field{{Name: "amount", Type: types.Float64}}}}
+	r.apply(fs, request, &registry.OnDemandFeatureView{
+		Name: "computed", Mode: "python", Sources: []registry.FeatureViewProjection{{Name: "place_stats"}},
+		RequestSources: []*registry.DataSource{request}, Schema: []registry.Field{{Name: "rating_times", Type: types.Float64}},
+		Transformation: &registry.Transformation{Name: "computed", Mode: "python", Text: "def computed(inputs):\n" +
+			`    return {"rating_times": [None if r is None else r * a for r, a in zip(inputs["rating"], inputs["amount"])]}` + "\n"},
+	})
+	rows := s.entities(t, rng, 100)
+	for range rows.len() {
+		rows.add("amount", types.Float64, &pb.Value{Val: &pb.Value_DoubleVal{DoubleVal: rng.NormFloat64()}})
+	}
+	r.create("rows.parquet", rows.record(0, rows.len()))
+	for i, full := range []bool{false, true} {
+		n := r.train(fs, "rows.parquet", fmt.Sprintf("computed_%d.parquet", i), feast.HistoricalRequest{
+			Features: []string{"driver_stats:city", "computed:rating_times", "place_stats:rating"}, FullFeatureNames: full,
+		})
+		if n < 100 {
+			t.Errorf("%d values", n)
+		}
+	}
+}
+
+// TestMaterializingNullKeys: a row with a null key fails the view in Feast, and is counted here (departure 11).
+func TestMaterializingNullKeys(t *testing.T) {
+	r, fs := newOfflineRepo(t, "sqlite")
+	randomSources(t, rand.New(rand.NewPCG(15, 16))).create(r)
+	f := newFrame(t)
+	for id := range int64(3) {
+		f.addPlace(id, float64(id), start)
+	}
+	f.cols["place_id"][1] = new(pb.Value)
+	r.create("data/places.parquet", f.record(0, f.len()))
+	view, end := []string{"place_stats"}, start.Add(time.Hour)
+	var fe *feastError
+	if err := r.try("materialize", map[string]any{"start": start, "end": end, "views": view}, nil); !errors.As(err, &fe) {
+		t.Errorf("Feast: %v", err)
+	}
+	res, err := fs.Materialize(t.Context(), feast.MaterializeRequest{Start: start, End: end, Views: view})
+	if err != nil || len(res.Views) != 1 || res.Views[0].Read != 3 || res.Views[0].Written != 2 || res.Views[0].NullKeys != 1 {
+		t.Errorf("%+v, %v", res, err)
+	}
+	ask(t, r, fs, question{features: []string{"place_stats:rating"}, keys: map[string][]*pb.Value{
+		"place_id": {int64Value(0), int64Value(1), int64Value(2)},
+	}})
 }
