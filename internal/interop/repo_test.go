@@ -39,8 +39,9 @@ type repo struct {
 // projects counts those on servers.
 var projects atomic.Int64
 
-// newRepo makes an empty repository with an online store of the given type: "sqlite" or "redis".
-func newRepo(t *testing.T, store string) *repo {
+// newRepo makes an empty repository with an online store of the given type: "sqlite" or "redis". Sections are more lines of
+// feature_store.yaml.
+func newRepo(t *testing.T, store string, sections ...string) *repo {
 	t.Helper()
 	useFeast(t)
 	r := &repo{t: t, dir: t.TempDir(), store: store, project: "interop"}
@@ -50,7 +51,7 @@ func newRepo(t *testing.T, store string) *repo {
 		section = fmt.Sprintf("{type: redis, connection_string: %q}", testserver.Redis(t))
 	}
 	r.write("feature_store.yaml", "project: "+r.project+"\nprovider: local\nregistry: data/registry.db\nonline_store: "+section+
-		"\nentity_key_serialization_version: 3\n")
+		"\nentity_key_serialization_version: 3\n"+strings.Join(sections, "\n"))
 	t.Cleanup(func() {
 		if store == "redis" {
 			r.python("teardown", nil, nil)

@@ -44,7 +44,8 @@ stores: dict[str, FeatureStore] = {}
 
 
 def store_of(repo: str) -> FeatureStore:
-    """The feature store of a directory, opened on the first call."""
+    """The feature store of a directory, opened on the first call. The directory becomes the current one."""
+    os.chdir(repo)  # from where DuckDB resolves paths of sources
     if repo not in stores:
         stores[repo] = FeatureStore(repo_path=repo)
     return stores[repo]
@@ -52,7 +53,6 @@ def store_of(repo: str) -> FeatureStore:
 
 def definitions(repo: str) -> RepoContents:
     """What the *.py files of a directory define now, read as Feast's command line reads them."""
-    os.chdir(repo)
     for path in Path(repo).glob("*.py"):
         sys.modules.pop(path.stem, None)
     importlib.invalidate_caches()
@@ -187,12 +187,28 @@ def online(repo, entities, features=None, service=None, full_names=False):
     return encode(response.proto)
 
 
-def push(repo, source, columns):
-    store_of(repo).push(source, frame(columns), to=PushMode.ONLINE)
+def push(repo, source, columns, to="online"):
+    store_of(repo).push(source, frame(columns), to=PushMode[to.upper()])
 
 
 def write(repo, view, columns):
     store_of(repo).write_to_online_store(view, frame(columns))
+
+
+def write_offline(repo, view, columns):
+    store_of(repo).write_to_offline_store(view, frame(columns))
+
+
+def history(repo, rows, out, features=None, service=None, full_names=False, created=False):
+    """get_historical_features from one Parquet file to another."""
+    store = store_of(repo)
+    job = store.get_historical_features(
+        entity_df=pd.read_parquet(rows, dtype_backend="numpy_nullable"),  # else integers beside nulls become floats
+        features=features if service is None else store.get_feature_service(service),
+        full_feature_names=full_names,
+        **({"filter_by_created_timestamp": True} if created else {}),
+    )
+    pyarrow.parquet.write_table(job.to_arrow(), out)
 
 
 def put(repo, view, rows):
@@ -219,6 +235,10 @@ def parquet(repo, path, columns):
 
 def materialize(repo, start, end, views):
     store_of(repo).materialize(moment(start), moment(end), feature_views=views)
+
+
+def materialize_incremental(repo, end, views):
+    store_of(repo).materialize_incremental(moment(end), feature_views=views)
 
 
 def dump(repo):
@@ -252,7 +272,7 @@ CALLS = {
     f.__name__: f
     for f in [
         open_repo, apply, apply_objects, apply_datasets, plan, objects, versions, delete, online, push, write, put, parquet,
-        materialize, dump, teardown,
+        write_offline, history, materialize, materialize_incremental, dump, teardown,
     ]
 }
 
