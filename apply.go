@@ -160,7 +160,7 @@ func (fs *FeatureStore) migrate(ctx context.Context, c *registry.Commit, m plan.
 			return false, err
 		}
 	}
-	if c.DryRun {
+	if c.DryRun || len(tables.Keep) == 0 && len(tables.Drop) == 0 {
 		return false, nil
 	}
 	return true, feasterr.InStore(store.Info().Name, "update", do(store, ctx, tables.Keep, tables.Drop))
