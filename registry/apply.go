@@ -105,6 +105,10 @@ func (w *Writer) prepare(ctx context.Context, d *draft, r ApplyRequest) error {
 // ApplyMaterialization notes that the feature or stream feature view was materialized from start to end, which makes
 // it available online.
 func (w *Writer) ApplyMaterialization(ctx context.Context, view string, start, end time.Time) error {
+	if end.Before(start) {
+		return feasterr.Invalid("view %q cannot be materialized from %s to %s: the end is before the start",
+			view, start.Format(time.RFC3339Nano), end.Format(time.RFC3339Nano))
+	}
 	return w.update(ctx, func(d *draft) error {
 		stored, err := d.findView(view)
 		if err != nil {

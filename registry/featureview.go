@@ -139,6 +139,9 @@ func sources(source, stream *DataSource) (*DataSource, *DataSource) {
 	if stream == nil && source != nil && source.IsStream() {
 		return source.BatchSource, source
 	}
+	if source == nil && stream != nil {
+		return stream.BatchSource, stream
+	}
 	return source, stream
 }
 
@@ -203,7 +206,7 @@ func moveTTL(c *codec, v *time.Duration, pb **durationpb.Duration) {
 }
 
 func moveSources(c *codec, source, stream **DataSource, pbBatch, pbStream **core.DataSource) {
-	if c.write {
+	if c.write && (c.fresh || *source != nil || *pbBatch != nil) { // what is stored without a batch source stays so
 		batchSource, streamSource := sources(*source, *stream)
 		source, stream = &batchSource, &streamSource
 	}
