@@ -47,7 +47,7 @@ func TestDiffString(t *testing.T) {
     tags.c: (none) -> 3
     schema.f.type: Int64 -> Float64
     schema.g: (none) -> Array(String)
-    ttl: 1h0m0s -> 2h0m0s
+    ttl: 1h -> 2h
     source.path: s.parquet -> other
     source.format: (none) -> delta
 + version 1 of feature view "v"
@@ -535,8 +535,8 @@ func TestFieldChanges(t *testing.T) {
 	want := `~ feature view "v"
     transformation.body: 1 bytes -> 2 bytes
 ~ stream feature view "s"
-    aggregations.sum of c over 1h0m0s: sum of c over 1h0m0s -> (none)
-    aggregations.sum of c over 2h0m0s: (none) -> sum of c over 2h0m0s
+    aggregations.sum of c over 1h: sum of c over 1h -> (none)
+    aggregations.sum of c over 2h: (none) -> sum of c over 2h
 ~ feature service "svc"
     features.s: (none) -> f
     features.v: f -> (none)

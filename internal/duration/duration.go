@@ -1,4 +1,5 @@
-package definitions
+// Package duration reads and writes durations as people put them in definitions: with days.
+package duration
 
 import (
 	"fmt"
@@ -10,8 +11,8 @@ import (
 
 const day = 24 * time.Hour
 
-// parseDuration reads a duration as [time.ParseDuration] does, with days of 24 hours before all else: "7d", "1d12h".
-func parseDuration(s string) (time.Duration, bool) {
+// Parse reads a duration as [time.ParseDuration] does, with days of 24 hours before all else: "7d", "1d12h".
+func Parse(s string) (time.Duration, bool) {
 	days, rest, ok := strings.Cut(s, "d")
 	if !ok {
 		d, err := time.ParseDuration(s)
@@ -36,9 +37,9 @@ func parseDuration(s string) (time.Duration, bool) {
 	return d, true
 }
 
-// formatDuration writes whole days as such, and leaves out units that are zero at the end: "7d", "36h", "90m".
-func formatDuration(d time.Duration) string {
-	if d%day == 0 {
+// Format writes whole days as such, and leaves out units that are zero at the end: "7d", "36h", "1h30m", "0s".
+func Format(d time.Duration) string {
+	if d != 0 && d%day == 0 {
 		return fmt.Sprintf("%dd", d/day)
 	}
 	s := d.String()
