@@ -41,7 +41,7 @@ type FeatureView struct {
 	TTL           time.Duration // 0: never expires
 
 	// Source is where historical values come from. A definition may give a push, Kafka or Kinesis source instead,
-	// which is then the StreamSource, and its BatchSource the Source.
+	// which is then the StreamSource, and its BatchSource the Source; or that as the StreamSource, and no Source.
 	Source       *DataSource
 	StreamSource *DataSource
 	// SourceViews makes the view a derived one: it is computed from these views, and Source is where the result goes.

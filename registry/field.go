@@ -56,7 +56,8 @@ func innerExample(t types.Type) string {
 	return ""
 }
 
-// validInner reports whether Feast can read Inner of a field of type t: else it can list no view at all.
+// validInner reports whether Feast reads Inner of a field of type t as such a type. Where it cannot read one, it can list
+// no view of the project.
 func validInner(t types.Type, inner string) bool {
 	if innerTag(t) == structSchemaTag {
 		return validMembers([]byte(inner))

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -147,7 +148,7 @@ func (c *checker) check(o Object) {
 			}
 		}
 	case *SavedDataset:
-		if storage, ok := o.Storage.(SparkOptions); ok {
+		if storage, ok := o.Storage.(SparkOptions); ok && c.made {
 			spark(storage, c.fail)
 		}
 	case *ValidationReference:
@@ -287,6 +288,7 @@ func (c *checker) featureView(v *FeatureView) {
 	if len(v.SourceViews) > 0 && batch == nil {
 		c.fail("it is computed from other views, so Source must say where the result goes")
 	}
+	c.sourceViews(v.SourceViews)
 	if !v.IsBatch() || batch == nil {
 		return
 	}
@@ -296,6 +298,17 @@ func (c *checker) featureView(v *FeatureView) {
 		if o != nil && !isCustom(o.sourceType()) {
 			c.fail("a batch feature view cannot read data source %q, a %s", sourceName(batch), className(o))
 		}
+	}
+}
+
+// sourceViews checks the columns of views that a view is computed from.
+func (c *checker) sourceViews(views []FeatureView) {
+	for i := range views {
+		what := fmt.Sprintf("source view %q: feature", views[i].Name)
+		for _, f := range views[i].Schema {
+			c.field(what, f)
+		}
+		c.sourceViews(views[i].SourceViews)
 	}
 }
 
@@ -411,12 +424,24 @@ func (c *checker) source(s *DataSource) {
 		}
 	case SparkOptions:
 		table, query, path = o.Table, o.Query, o.Path
-		spark(o, fail)
+		if c.made {
+			spark(o, fail)
+		}
 		if table != "" && (query != "" || path != "") {
 			fail("has a table, so it can have neither a query nor a path")
 		}
 		if path != "" && o.FileFormat == "" && o.TableFormat == nil {
 			fail("has a path, so it needs a FileFormat or a TableFormat")
+		}
+	case KafkaOptions:
+		needs = false
+		if c.made && o.MessageFormat.Type == "" {
+			fail("has no MessageFormat, whose Type is avro, json or proto: Feast cannot read it back")
+		}
+	case KinesisOptions:
+		needs = false
+		if c.made && o.RecordFormat.Type == "" {
+			fail("has no RecordFormat, whose Type is avro, json or proto: Feast cannot read it back")
 		}
 	case RequestOptions:
 		needs = false
