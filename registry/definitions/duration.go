@@ -3,6 +3,7 @@ package definitions
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +35,14 @@ func parseDuration(s string) (time.Duration, bool) {
 		d = -d
 	}
 	return d, true
+}
+
+// longDuration matches what is a duration but for its length.
+var longDuration = regexp.MustCompile(`^(-?[0-9]+d|[-+]?)([0-9]+(\.[0-9]*)?(h|m|s|ms|us|µs|μs|ns))*$`)
+
+// tooLong reports whether text that is no duration would be one were it shorter. More than 292 years do not fit.
+func tooLong(s string) bool {
+	return len(s) > len("-1d") && longDuration.MatchString(s)
 }
 
 // formatDuration writes whole days as such, and leaves out units that are zero at the end: "7d", "36h", "90m".

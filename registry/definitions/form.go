@@ -271,7 +271,11 @@ func (f *form) duration(key string, v *time.Duration) {
 	if n.Kind == yamldoc.Text {
 		d, ok = parseDuration(n.Text)
 	}
-	if !ok {
+	switch {
+	case ok:
+	case n.Kind == yamldoc.Text && tooLong(n.Text):
+		f.fail(n, f.at(key), "%s is too long: the longest is %s, which is 292 years", n.Text, formatDuration(math.MaxInt64/day*day))
+	default:
 		f.fail(n, f.at(key), "must be a duration with its unit, such as 90s, 15m, 24h, 7d or 1d12h")
 	}
 	*v = d
