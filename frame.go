@@ -166,7 +166,7 @@ func (c Columns) appendColumns(dst []frameColumn) ([]frameColumn, error) {
 	for name, v := range c {
 		col, ok := columnOf(name, v)
 		if !ok {
-			return dst, &feasterr.RequestError{Column: name, Row: -1, Msg: fmt.Sprintf("a %T is no column: use a slice, of int64, string, float32, []float32, any and others", v)}
+			return dst, &feasterr.RequestError{Column: name, Row: -1, Msg: feasterr.A(fmt.Sprintf("%T is no column: use a slice, of int64, string, float32, []float32, any and others", v))}
 		}
 		dst = append(dst, col)
 	}

@@ -356,7 +356,7 @@ func fillEcho(dst *types.Column, src []any) error {
 			continue
 		}
 		if dst.Type() == types.Invalid {
-			return &feasterr.RequestError{Column: dst.Name(), Row: i, Msg: fmt.Sprintf("a %T is no value of a join key", v)}
+			return &feasterr.RequestError{Column: dst.Name(), Row: i, Msg: feasterr.A(fmt.Sprintf("%T is no value of a join key", v))}
 		}
 		if err := dst.SetScalar(i, v); err != nil {
 			return &feasterr.RequestError{Column: dst.Name(), Row: i, Err: err}

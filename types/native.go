@@ -578,7 +578,7 @@ func appendCollection(dst []byte, v any, depth int) ([]byte, error) {
 		return dst, nil
 	}
 	if reflect.TypeOf(v).Kind() != reflect.Slice {
-		return dst, fmt.Errorf("a %s is no list", nativeName(v))
+		return dst, fmt.Errorf("%s is no list", nativeName(v))
 	}
 	return appendInferred(dst, v, depth)
 }
@@ -728,7 +728,7 @@ func mapKey(v any) ([]byte, error) {
 		}
 		return nil, fmt.Errorf("key %q: the keys of a ScalarMap are no strings, but those of decimal numbers", k)
 	}
-	return nil, fmt.Errorf("a %s is no key of a ScalarMap", nativeName(v))
+	return nil, fmt.Errorf("%s is no key of a ScalarMap", nativeName(v))
 }
 
 // inferNested returns the type that Feast infers for a plain value inside another.
@@ -766,7 +766,7 @@ func inferNested(v any) (Type, error) {
 	if t := Infer(v); t != Invalid {
 		return t, nil
 	}
-	return Invalid, fmt.Errorf("a %s has no type that can be stored", nativeName(v))
+	return Invalid, fmt.Errorf("%s has no type that can be stored", nativeName(v))
 }
 
 // inferList returns the type of a list by its elements, which must agree.
