@@ -410,6 +410,49 @@ func TestSetNativeDeep(t *testing.T) {
 			t.Errorf("%s: %v", typ, err)
 		}
 	}
+	// What holds itself is nested without end.
+	self, loop := map[string]any{}, []any{nil, nil}
+	self["self"], self["too"], loop[0], loop[1] = self, self, loop, loop
+	for typ, values := range map[Type][]any{
+		Map: {self, map[string]any{"a": loop}}, JSON: {self, loop}, ValueList: {loop}, MapList: {[]any{self}}, JSONList: {[]any{self}},
+		ScalarMap: {[]MapEntry{{Key: 1, Value: self}}, []MapEntry{{Key: 1, Value: loop}}},
+	} {
+		for _, v := range values {
+			err := NewColumn("f", typ, 1).SetNative(0, v)
+			if err == nil || err.Error() != "malformed value: nested deeper than 100 levels" { //nolint:errorlint // the text is what matters
+				t.Errorf("%s: %v", typ, err)
+			}
+		}
+	}
+}
+
+// TestSetNativeNumbers: a json.Number is text that anybody may have made.
+func TestSetNativeNumbers(t *testing.T) {
+	for _, typ := range []Type{JSON, JSONList, Map, Float64, Int64} {
+		for _, text := range []string{"zz", "", "true", "1,2", "-", "1e", "{}", "1 ", " 1", "01"} {
+			if typ != JSON && typ != JSONList && strings.Trim(text, " 01") == "" && text != "" {
+				continue // which Feast reads as 1
+			}
+			var v any = json.Number(text)
+			switch typ {
+			case JSONList:
+				v = []any{v}
+			case JSON, Map:
+				v = map[string]any{"a": v}
+			}
+			c := NewColumn("f", typ, 1)
+			if err := c.SetNative(0, v); err == nil || c.Valid(0) {
+				t.Errorf("%s: %q is stored as %v", typ, text, c.Any(0))
+			}
+		}
+	}
+	c := NewColumn("f", JSON, 1)
+	if err := c.SetNative(0, map[string]any{"a": []any{json.Number("-1.5e+10"), json.Number("0"), json.Number("12345678901234567890")}}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(c.Bytes(0)), `{"a": [-1.5e+10, 0, 12345678901234567890]}`; got != want {
+		t.Errorf("stored %s, want %s", got, want)
+	}
 }
 
 func TestZoneNames(t *testing.T) {
