@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/big"
+	"net"
 	"reflect"
 	"slices"
 	"strings"
@@ -197,6 +199,90 @@ func TestWriteFrames(t *testing.T) {
 	}
 }
 
+// TestTypedSlices: one rule for join keys and features says which typed slices fit.
+func TestTypedSlices(t *testing.T) {
+	type named uint16
+	type text struct{ net.IP }
+	one, half := 1, 0.5
+	numbers := []any{
+		[]int{1}, []int8{1}, []int16{1}, []int32{1}, []int64{1}, []uint{1}, []uint16{1}, []uint32{1}, []uint64{1}, []named{1}, []time.Duration{1},
+		[]*int{&one}, []*uint64{new(uint64(1))}, []**int{new(&one)}, []any{"1"},
+	}
+	others := []any{
+		[]float32{1}, []float64{1}, []*float64{&half}, []string{"1"}, []*string{new("1")}, []bool{true}, []*bool{new(true)}, []byte("1"), [][]byte{[]byte("1")},
+		[]time.Time{t0}, []*time.Time{&t0}, []*big.Int{big.NewInt(1)}, []text{{net.IPv4zero}}, [][]int64{{1}},
+	}
+	fs, _, _ := writeStore(t)
+	write := func(id, label, rate any) error {
+		_, err := fs.WriteToOnlineStore(ctx, "drivers", feast.Columns{"driver_id": id, "rate": rate, "label": label, "ts": []int{1}, "made": []int{1}}, feast.WriteOptions{})
+		return err
+	}
+	total := func(v any) error {
+		_, err := fs.WriteToOnlineStore(ctx, "global", feast.Columns{"total": v, "event_timestamp": []int{1}}, feast.WriteOptions{})
+		return err
+	}
+	label, rate := []string{"a"}, []float64{1}
+	for _, v := range numbers {
+		if err := errors.Join(total(v), write(v, label, rate)); err != nil {
+			t.Errorf("%T: %v", v, err)
+		}
+		if _, err := fs.GetOnlineFeatures(ctx, feast.OnlineRequest{Features: []string{"drivers:rate"}, Entities: feast.Columns{"driver_id": v}}); err != nil {
+			t.Errorf("%T: %v", v, err)
+		}
+	}
+	for _, v := range others {
+		if _, bytes := v.([]byte); bytes { // which is []uint8
+			if err := errors.Join(total(v), write(v, label, rate)); err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		name := strings.ReplaceAll(fmt.Sprintf("%T", v), "uint8", "byte")
+		want := fmt.Sprintf(`column "total": is a %s, and the feature is Int64; []any has its values coerced`, name)
+		if err := total(v); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+		want = fmt.Sprintf(`column "driver_id": is a %s, and the join key is Int64; []any has its values coerced`, name)
+		if err := write(v, label, rate); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	for _, tc := range []struct {
+		id, label, rate any
+		want            string
+	}{
+		{[]*int{nil}, label, rate, `column "driver_id", row 0: a null is not allowed here`},
+		{[]uint64{1 << 63}, label, rate, `column "driver_id", row 0: 9223372036854775808 is out of range for Int64`},
+		{[]int{1}, []uint8{1}, rate, `column "label": is a []byte, and the feature is String; []any has its values coerced`},
+		{[]int{1}, label, []uint8{1}, `column "rate": is a []byte, and the feature is Float64; []any has its values coerced`},
+	} {
+		if err := write(tc.id, tc.label, tc.rate); err == nil || err.Error() != tc.want {
+			t.Errorf("%v, want %s", err, tc.want)
+		}
+	}
+	type row struct {
+		ID    *uint32   `feast:"driver_id"`
+		Rate  **float64 `feast:"rate"`
+		Label text      `feast:"label"`
+		TS    *uint64   `feast:"ts"`
+		Made  any       `feast:"made"`
+	}
+	rows := []row{{new(uint32(1)), new(&half), text{net.IPv4zero}, new(uint64(7e9)), nil}}
+	if _, err := fs.WriteToOnlineStore(ctx, "drivers", feast.Structs(rows), feast.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	got := append(readAll(t, fs, "drivers:rate", 1), readAll(t, fs, "drivers:label", 1)...)
+	if want := []string{"0.5@00:00:07", "0.0.0.0@00:00:07"}; !slices.Equal(got, want) {
+		t.Errorf("stored %v, want %v", got, want)
+	}
+	if _, err := fs.WriteToOnlineStore(ctx, "drivers", feast.Structs([]struct {
+		row
+		ID *string `feast:"driver_id"`
+	}{{}}), feast.WriteOptions{}); err == nil {
+		t.Error("text is taken for an Int64 key")
+	}
+}
+
 const maxSecond = 253402300799 // 9999-12-31T23:59:59Z
 
 // TestWriteTimes writes times in all their forms, and the first and last ones.
@@ -343,7 +429,7 @@ func TestBadRows(t *testing.T) {
 		{"drivers", set("label", []string{"a", "\xff"}), feast.ErrInvalid, `column "label", row 1: malformed value: text is not UTF-8`},
 		{"drivers", set("driver_id", []string{"1", "2"}), feast.ErrInvalid, `column "driver_id": is a []string, and the join key is Int64; []any has its values coerced`},
 		{"drivers", set("driver_id", []any{1, nil}), feast.ErrInvalid, `column "driver_id", row 1: a null is not allowed here`},
-		{"drivers", set("driver_id", []uint16{1, 2}), feast.ErrInvalid, `column "driver_id": is a []uint16, and the join key is Int64; []any has its values coerced`},
+		{"drivers", set("driver_id", []*string{nil, nil}), feast.ErrInvalid, `column "driver_id": is a []*string, and the join key is Int64; []any has its values coerced`},
 		{"drivers", set("ts", []time.Time{t0, {}}), feast.ErrInvalid, `column "ts", row 1: an event time cannot be null`},
 		{"drivers", set("ts", []*time.Time{&t0, nil}), feast.ErrInvalid, `column "ts", row 1: an event time cannot be null`},
 		{"drivers", set("ts", []any{nil, t0}), feast.ErrInvalid, `column "ts", row 0: an event time cannot be null`},

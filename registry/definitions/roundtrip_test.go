@@ -389,8 +389,8 @@ func TestNestedTypes(t *testing.T) {
 	}
 	const deep = 200_000
 	for typ, want := range map[string]string{
-		nested(101, "Int64"):  "a type nested 101 levels deep; types nest at most 100",
-		nested(deep, "Int64"): "a type nested 200000 levels deep; types nest at most 100",
+		nested(101, "Int64"):                              "a type nested 101 levels deep; types nest at most 100",
+		nested(deep, "Int64"):                             "a type nested 200000 levels deep; types nest at most 100",
 		nested(50, "Set(Foo)") + strings.Repeat(")", 500): `"` + strings.Repeat("Array(", 16) + `Arra"... (858 bytes) is not a type`,
 		"Struct({a: " + nested(deep, "Int64") + "})":      `"Struct({a: ` + strings.Repeat("Array(", 14) + `Array"... (1400018 bytes) is not a type`,
 		strings.Repeat("Struct(", deep):                   `"` + strings.Repeat("Struct(", 14) + `St"... (1400000 bytes) is not a type`,
