@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -748,8 +749,13 @@ func wholeNanos(s string) (int64, bool) {
 		return n, true
 	}
 	const long = 40 // bytes: with the range, it bounds the exponent
-	if f, err := strconv.ParseFloat(s, 64); err != nil || len(s) > long || f != 0 && math.Abs(f) < 1 || math.Abs(f) > math.MaxInt64 {
+	f, err := strconv.ParseFloat(s, 64)
+	switch {
+	case err != nil || len(s) > long || math.Abs(f) > math.MaxInt64:
 		return 0, false
+	case math.Abs(f) < 1: // a fraction, unless it is zero itself
+		digits, _, _ := strings.Cut(strings.ToLower(s), "e")
+		return 0, strings.Trim(digits, "-+.0") == ""
 	}
 	r, ok := new(big.Rat).SetString(s)
 	if !ok || !r.IsInt() || !r.Num().IsInt64() {

@@ -438,6 +438,8 @@ func TestBadRows(t *testing.T) {
 		{"drivers", set("ts", []any{t0, json.Number("1.5")}), feast.ErrInvalid, `column "ts", row 1: 1.5 are no whole nanoseconds since 1970 that fit into 64 bits`},
 		{"drivers", set("ts", []any{t0, json.Number("9.3e18")}), feast.ErrInvalid, `column "ts", row 1: 9.3e18 are no whole nanoseconds since 1970 that fit into 64 bits`},
 		{"drivers", set("ts", []any{t0, json.Number("1e-999999999")}), feast.ErrInvalid, `column "ts", row 1: 1e-999999999 are no whole nanoseconds since 1970 that fit into 64 bits`},
+		{"drivers", set("ts", []any{t0, json.Number("1e-999999")}), feast.ErrInvalid, `column "ts", row 1: 1e-999999 are no whole nanoseconds since 1970 that fit into 64 bits`},
+		{"drivers", set("ts", []any{t0, json.Number("NaN")}), feast.ErrInvalid, `column "ts", row 1: NaN are no whole nanoseconds since 1970 that fit into 64 bits`},
 		{"drivers", set("ts", []any{t0, json.Number("zz")}), feast.ErrInvalid, `column "ts", row 1: zz are no whole nanoseconds since 1970 that fit into 64 bits`},
 		{"drivers", set("ts", []uint64{1, 1 << 63}), feast.ErrInvalid, `column "ts", row 1: 9223372036854775808 nanoseconds since 1970 do not fit into 64 bits with a sign`},
 		{"drivers", set("ts", []any{t0, []int{1}}), feast.ErrInvalid, `column "ts", row 1: a []int is no time: give a time.Time, ISO 8601 text or whole nanoseconds since 1970`},

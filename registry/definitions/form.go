@@ -274,7 +274,7 @@ func (f *form) duration(key string, v *time.Duration) {
 	switch {
 	case ok:
 	case n.Kind == yamldoc.Text && tooLong(n.Text):
-		f.fail(n, f.at(key), "%s is too long: the longest is %s, which is 292 years", n.Text, formatDuration(math.MaxInt64/day*day))
+		f.fail(n, f.at(key), "%s is too long: the longest is %dd, which is 292 years", n.Text, math.MaxInt64/day)
 	default:
 		f.fail(n, f.at(key), "must be a duration with its unit, such as 90s, 15m, 24h, 7d or 1d12h")
 	}
