@@ -414,6 +414,29 @@ func TestTeardown(t *testing.T) {
 	mustApply(t, two, driver)
 }
 
+// The online store's file goes also when its last view was deleted before, and none is made to be removed.
+func TestTeardownWithoutViews(t *testing.T) {
+	dir := newRepo(t, "")
+	fs := open(t, dir)
+	view := newView("stats", "a")
+	mustApply(t, fs, driver, view)
+	if _, err := fs.ApplyAll(t.Context(), feast.ApplyRequest{Delete: []feast.Object{view}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := entries(t, dir); !slices.Equal(got, []string{"feature_store.yaml", "online.db", "registry.db"}) {
+		t.Fatalf("there are %v", got)
+	}
+	for range 2 {
+		if err := fs.Teardown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := entries(t, dir); !slices.Equal(got, []string{"feature_store.yaml"}) {
+			t.Errorf("left behind: %v", got)
+		}
+		mustApply(t, fs, driver) // which makes no online.db
+	}
+}
+
 // A bad request names all that is wrong with it and writes no file.
 func TestApplyInvalid(t *testing.T) {
 	dir := newRepo(t, "")

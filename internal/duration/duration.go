@@ -4,6 +4,7 @@ package duration
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -36,6 +37,12 @@ func Parse(s string) (time.Duration, bool) {
 	}
 	return d, true
 }
+
+// long matches what is a duration but for its length.
+var long = regexp.MustCompile(`^(-?[0-9]+d|[-+]?)([0-9]+(\.[0-9]*)?(h|m|s|ms|us|µs|μs|ns))*$`)
+
+// TooLong reports whether text that is no duration would be one were it shorter. More than 292 years do not fit.
+func TooLong(s string) bool { return len(s) > len("-1d") && long.MatchString(s) }
 
 // Format writes whole days as such, and leaves out units that are zero at the end: "7d", "36h", "1h30m", "0s".
 func Format(d time.Duration) string {

@@ -272,7 +272,11 @@ func (f *form) duration(key string, v *time.Duration) {
 	if n.Kind == yamldoc.Text {
 		d, ok = duration.Parse(n.Text)
 	}
-	if !ok {
+	switch {
+	case ok:
+	case n.Kind == yamldoc.Text && duration.TooLong(n.Text):
+		f.fail(n, f.at(key), "%s is too long: the longest is %dd, which is 292 years", n.Text, math.MaxInt64/(24*time.Hour))
+	default:
 		f.fail(n, f.at(key), "must be a duration with its unit, such as 90s, 15m, 24h, 7d or 1d12h")
 	}
 	*v = d
