@@ -84,7 +84,11 @@ func (fs *FeatureStore) Teardown(ctx context.Context) error {
 	}
 	r := ApplyRequest{Delete: []Object{&Project{Name: fs.cfg.Project}}}
 	_, err := fs.change(ctx, r, func(ctx context.Context, c *registry.Commit) (bool, error) {
-		return fs.migrate(ctx, c, plan.Remove(c), func(s online.Store, ctx context.Context, _, drop []*online.Table) error {
+		m := plan.Remove(c)
+		if m.Empty() {
+			return false, fs.sweep(ctx)
+		}
+		return fs.migrate(ctx, c, m, func(s online.Store, ctx context.Context, _, drop []*online.Table) error {
 			return s.Teardown(ctx, drop)
 		})
 	})
@@ -106,6 +110,22 @@ func (fs *FeatureStore) Teardown(ctx context.Context) error {
 		return fmt.Errorf("the project was removed, but not the registry: %w; tear down again", err)
 	}
 	return nil
+}
+
+// sweep removes what earlier changes left of the online store that holds nothing any more, as an empty file.
+func (fs *FeatureStore) sweep(ctx context.Context) error {
+	if fs.opts.onlineStore == nil && fs.cfg.OnlineStore.IsNull() {
+		return nil
+	}
+	store, err := fs.onlineStore(ctx)
+	var unlinked *feasterr.NotLinkedError
+	switch {
+	case errors.As(err, &unlinked): // so it was never written
+		return nil
+	case err != nil:
+		return err
+	}
+	return feasterr.InStore(store.Info().Name, "teardown", store.Teardown(ctx, nil))
 }
 
 // change changes the registry, and before it the online store, which is what infra does. It says whether it may have
@@ -184,7 +204,7 @@ func (fs *FeatureStore) migrate(ctx context.Context, c *registry.Commit, m plan.
 			return false, err
 		}
 	}
-	if c.DryRun {
+	if c.DryRun || len(tables.Keep) == 0 && len(tables.Drop) == 0 {
 		return false, nil
 	}
 	return true, feasterr.InStore(store.Info().Name, "update", do(store, ctx, tables.Keep, tables.Drop))

@@ -281,3 +281,51 @@ func TestLabelViewInfra(t *testing.T) {
 		t.Errorf("infrastructure when it is not online any more: %+v", diff.Infra)
 	}
 }
+
+// What a view keeps stays listed when a version of it is not promoted, also when that version has the table of another
+// view: else Feast would create it.
+func TestNotPromotedInfra(t *testing.T) {
+	for _, versioning := range []string{"false", "true"} {
+		dir := newRepo(t, "")
+		path := filepath.Join(dir, "feature_store.yaml")
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		yaml := strings.Replace(string(text), "registry: registry.db\n",
+			"registry:\n  path: registry.db\n  enable_online_feature_view_versioning: "+versioning+"\n", 1)
+		if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		store := open(t, dir)
+		mustApply(t, store, driver, newView("stats", "a"), newView("stats_v1", "a"))
+		for _, dryRun := range []bool{true, false} {
+			diff, err := store.ApplyAll(t.Context(), feast.ApplyRequest{
+				Objects: []feast.Object{newView("stats", "b")}, NoPromote: true, DryRun: dryRun,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := "+ version 1 of feature view \"stats\"\n1 to create, 0 to update, 0 to delete, 2 unchanged\n"
+			if diff.String() != want {
+				t.Errorf("versioning %s: got\n%s\nwant\n%s", versioning, diff, want)
+			}
+		}
+		snap, err := store.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		infra, err := snap.Infra()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, o := range infra.Objects {
+			names = append(names, o.SQLite.Name)
+		}
+		slices.Sort(names)
+		if want := []string{"demo_stats", "demo_stats_v1"}; !slices.Equal(names, want) {
+			t.Errorf("versioning %s: the registry lists %v, want %v", versioning, names, want)
+		}
+	}
+}

@@ -156,8 +156,8 @@ func arrowOf(c *frameColumn) (arrow.Array, error) {
 	var err error
 	switch {
 	case typ == types.Invalid: // nothing but nulls
-	case c.kind == colAny:
-		err = fillEcho(col, slice[any](c))
+	case c.kind == colAny || c.kind == colOther:
+		err = fillEcho(col, c)
 	default:
 		err = fill(col, c, c.kind == colBytes || typ.Elem() != types.Invalid)
 	}

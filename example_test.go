@@ -66,7 +66,7 @@ func ExampleFeatureStore_Apply() {
 	// Output:
 	// ~ feature view "driver_stats"
 	//     schema.city: (none) -> String
-	//     ttl: 24h0m0s -> 1h0m0s
+	//     ttl: 1d -> 1h
 	// + version 1 of feature view "driver_stats"
 	// 1 to create, 1 to update, 0 to delete, 1 unchanged
 }

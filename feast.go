@@ -27,6 +27,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -87,25 +88,35 @@ const (
 
 // WithOnlineStore uses s instead of opening what feature_store.yaml describes. The feature store closes it, also when it
 // cannot be opened.
-func WithOnlineStore(s online.Store) Option { return func(o *options) { o.onlineStore = s } }
+func WithOnlineStore(s online.Store) Option {
+	return func(o *options) { o.given("WithOnlineStore", s); o.onlineStore = s }
+}
 
 // WithOfflineStore uses s instead of opening what feature_store.yaml describes. The feature store closes it, also when it
 // cannot be opened.
-func WithOfflineStore(s offline.Store) Option { return func(o *options) { o.offlineStore = s } }
+func WithOfflineStore(s offline.Store) Option {
+	return func(o *options) { o.given("WithOfflineStore", s); o.offlineStore = s }
+}
 
 // WithRegistry uses b instead of opening what feature_store.yaml describes. The feature store closes it.
-func WithRegistry(b registry.Backend) Option { return func(o *options) { o.backend = b } }
+func WithRegistry(b registry.Backend) Option {
+	return func(o *options) { o.given("WithRegistry", b); o.backend = b }
+}
 
 // WithHooks calls the functions of h at the events they describe.
 func WithHooks(h telemetry.Hooks) Option { return func(o *options) { o.hooks = h } }
 
 // WithLogger logs what nobody would see otherwise: warnings of the configuration, and a registry that cannot be
 // refreshed. The default logs nothing.
-func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
+func WithLogger(l *slog.Logger) Option {
+	return func(o *options) { o.given("WithLogger", l); o.logger = l }
+}
 
 // WithClock replaces time.Now where a ttl is looked at, where applied objects are stamped, and where the first incremental
 // materialization of a view begins.
-func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
+func WithClock(now func() time.Time) Option {
+	return func(o *options) { o.given("WithClock", now); o.now = now }
+}
 
 // ReadOnly forbids every write through this feature store, to the registry and to the stores.
 func ReadOnly() Option { return func(o *options) { o.readOnly = true } }
@@ -117,6 +128,18 @@ func Eager(rooms ...Room) Option {
 		o.eager = append(o.eager, rooms...)
 		o.eagerAll = o.eagerAll || len(rooms) == 0
 	}
+}
+
+// given notes that an option was given a nil, also one within an interface: falling back silently would open something else.
+func (o *options) given(option string, v any) {
+	if isNil(v) {
+		o.errs = append(o.errs, feasterr.Invalid("feast.%s is given nil: leave the option out", option))
+	}
+}
+
+func isNil(v any) bool {
+	r := reflect.ValueOf(v)
+	return !r.IsValid() || (r.Kind() == reflect.Pointer || r.Kind() == reflect.Func) && r.IsNil()
 }
 
 // Open opens a feature repository: a directory with a feature_store.yaml, or the file itself. Environment variables in
@@ -137,16 +160,21 @@ func Open(ctx context.Context, path string, opts ...Option) (*FeatureStore, erro
 func New(ctx context.Context, cfg *config.RepoConfig, opts ...Option) (*FeatureStore, error) {
 	fs := &FeatureStore{cfg: cfg, opts: options{now: time.Now, logger: slog.New(slog.DiscardHandler)}}
 	for _, o := range opts {
-		o(&fs.opts)
+		if o != nil {
+			o(&fs.opts)
+		}
 	}
-	if s := fs.opts.onlineStore; s != nil {
+	if cfg == nil {
+		fs.opts.errs = append(fs.opts.errs, feasterr.Invalid("feast.New needs a configuration, and got nil: config.Default makes one"))
+	}
+	if s := fs.opts.onlineStore; !isNil(s) {
 		fs.online.set(s)
 	}
-	if s := fs.opts.offlineStore; s != nil {
+	if s := fs.opts.offlineStore; !isNil(s) {
 		fs.offline.set(s)
 	}
 	if err := errors.Join(fs.opts.errs...); err != nil {
-		if fs.opts.backend != nil {
+		if !isNil(fs.opts.backend) {
 			err = errors.Join(err, fs.opts.backend.Close())
 		}
 		return nil, errors.Join(err, fs.closeStores())

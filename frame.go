@@ -20,19 +20,25 @@ import (
 // Frame is a small table in memory: the entity rows of a request, or rows to write. It is implemented by [Columns], [Rows],
 // [*Batch] and what [Structs] and [ArrowFrame] return.
 //
-// Go slices with an element type are taken strictly: a []string for an Int64 join key is an error. []any and what comes from
-// JSON are coerced as Feast does: "1001" becomes 1001, 5 becomes "5" for a string key; see [types.Column.SetNative] for
-// what feature values may be.
+// Go slices with an element type are taken strictly, by one rule for join keys and features: whole numbers, of any Go
+// integer type, are for Int32, Int64 and UnixTimestamp; float32 and float64 for Float32 and Float64; bool for Bool; string,
+// and what implements encoding.TextMarshaler, for String, UUIDs, Decimal and Json; []byte for Bytes; time.Time for
+// timestamps. A []string for an Int64 join key is an error, as is a value that the type cannot hold. A pointer counts as
+// what it points to, and nil is a null, which join keys may not be. Maps, arrays and slices are for features alone, and
+// fit as [types.Column.SetNative] says.
+//
+// []any and what comes from JSON are coerced as Feast does: "1001" becomes 1001, 5 becomes "5" for a string key; see
+// [types.Column.SetNative] for what feature values may be.
 type Frame interface {
 	EntitySource
 	// appendColumns appends the frame's columns to dst. They alias the frame.
 	appendColumns(dst []frameColumn) ([]frameColumn, error)
 }
 
-// Columns is a frame of columns: slices of equal length. Join keys are of int64, int32, int, string, []byte, time.Time,
-// or any; feature values of these, of float64, float32 and bool, and of whatever else [types.Column.SetNative] takes:
-// []float32 and other slices, maps, [16]byte, json.RawMessage, pointers, of which nil is a null. A map has no order: columns
-// are taken sorted by name. Use a [Batch] where order or allocations matter.
+// Columns is a frame of columns: slices of equal length, typed or []any; see [Frame] for what fits what. Elements are
+// numbers, strings, bools, []byte, time.Time and pointers to them; for features also []float32 and other slices, maps,
+// [16]byte and json.RawMessage. A map has no order: columns are taken sorted by name. Use a [Batch] where order or
+// allocations matter.
 type Columns map[string]any
 
 // Rows is a frame of rows, which must all have the same keys. Values are coerced as Feast does. Columns are taken sorted
@@ -157,6 +163,55 @@ func slice[T any](c *frameColumn) []T { return unsafe.Slice((*T)(c.data), c.n) }
 // value returns a value of a column of any kind.
 func (c *frameColumn) value(i int) any { return valueAt(c.typ(), c.pointer(i)) }
 
+// native returns a value of a column of kind colAny or colOther in its plain Go type: what a pointer points to, the text of
+// what has one.
+func (c *frameColumn) native(i int) any {
+	if c.kind == colAny {
+		return slice[any](c)[i]
+	}
+	v := reflect.NewAt(c.elem, c.pointer(i)).Elem()
+	for pointsToValue(v.Type()) {
+		if v.IsNil() {
+			return nil
+		}
+		v = v.Elem()
+	}
+	switch {
+	case v.CanInt():
+		return v.Int()
+	case v.CanUint():
+		return v.Uint()
+	case v.CanFloat():
+		return v.Float()
+	case v.Kind() == reflect.String:
+		return v.String()
+	case v.Kind() == reflect.Bool:
+		return v.Bool()
+	case v.Type() == columnKinds[colTime]:
+		return v.Interface()
+	case v.Kind() == reflect.Pointer && v.IsNil():
+		return nil
+	case v.Type().Implements(textMarshaler):
+		text, err := v.Interface().(encoding.TextMarshaler).MarshalText()
+		if err != nil {
+			return v.Interface() // which converts to nothing
+		}
+		return string(text)
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8:
+		if v.IsNil() {
+			return nil
+		}
+		return v.Bytes()
+	}
+	return v.Interface()
+}
+
+// pointsToValue reports whether a type is a pointer that counts as what it points to; of one that is text itself, as a
+// *big.Int, that is its own.
+func pointsToValue(t reflect.Type) bool {
+	return t.Kind() == reflect.Pointer && (t.Elem().Implements(textMarshaler) || !t.Implements(textMarshaler))
+}
+
 func (c *frameColumn) pointer(i int) unsafe.Pointer {
 	return unsafe.Add(c.data, uintptr(i)*c.typ().Size())
 }
@@ -179,7 +234,7 @@ func (c Columns) appendColumns(dst []frameColumn) ([]frameColumn, error) {
 	for name, v := range c {
 		col, ok := columnOf(name, v)
 		if !ok {
-			return dst, &feasterr.RequestError{Column: name, Row: -1, Msg: fmt.Sprintf("a %T is no column: use a slice, of int64, string, float32, []float32, any and others", v)}
+			return dst, &feasterr.RequestError{Column: name, Row: -1, Msg: feasterr.A(fmt.Sprintf("%T is no column: use a slice, of int64, string, float32, []float32, any and others", v))}
 		}
 		dst = append(dst, col)
 	}
@@ -469,11 +524,18 @@ func (f *structField) column(rows []unsafe.Pointer) frameColumn {
 	case colByteses:
 		return gather[[][]byte](f, rows)
 	}
-	values := make([]any, len(rows))
-	for i, p := range rows {
-		values[i] = f.value(unsafe.Add(p, f.offset))
+	if f.typ.Kind() == reflect.Interface {
+		values := make([]any, len(rows))
+		for i, p := range rows {
+			values[i] = valueAt(f.typ, unsafe.Add(p, f.offset))
+		}
+		return columnFrom(f.name, colAny, values)
 	}
-	return columnFrom(f.name, colAny, values)
+	values := reflect.MakeSlice(reflect.SliceOf(f.typ), len(rows), len(rows))
+	for i, p := range rows {
+		values.Index(i).Set(reflect.NewAt(f.typ, unsafe.Add(p, f.offset)).Elem())
+	}
+	return frameColumn{name: f.name, kind: f.kind, n: len(rows), data: values.UnsafePointer(), elem: f.typ}
 }
 
 func gather[T any](f *structField, rows []unsafe.Pointer) frameColumn {
@@ -482,30 +544,6 @@ func gather[T any](f *structField, rows []unsafe.Pointer) frameColumn {
 		values[i] = *(*T)(unsafe.Add(p, f.offset))
 	}
 	return columnFrom(f.name, f.kind, values)
-}
-
-// value returns the field at p, which is not of a kind of its own; what a pointer to a scalar points to in its plain Go type.
-func (f *structField) value(p unsafe.Pointer) any {
-	v := reflect.NewAt(f.typ, p).Elem()
-	if v.Kind() != reflect.Pointer {
-		return v.Interface()
-	}
-	if v.IsNil() {
-		return nil
-	}
-	switch e := v.Elem(); {
-	case e.CanInt():
-		return e.Int()
-	case e.CanFloat():
-		return e.Float()
-	case e.Kind() == reflect.String:
-		return e.String()
-	case e.Kind() == reflect.Bool:
-		return e.Bool()
-	case e.Type() == columnKinds[colTime]:
-		return e.Interface()
-	}
-	return v.Interface()
 }
 
 // Append adds the columns of a frame after those of b, replacing columns of the same name. They alias the frame.

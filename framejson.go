@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/feastgo/feast/feasterr"
@@ -24,7 +23,7 @@ func (b *Batch) UnmarshalJSON(data []byte) error {
 		return jsonError(err)
 	}
 	if t != json.Delim('{') {
-		return feasterr.Invalid("entities: want a JSON object of columns, as in {\"driver_id\": [1001, 1002]}")
+		return feasterr.Invalid("want a JSON object of columns, as in {\"driver_id\": [1001, 1002]}")
 	}
 	for dec.More() {
 		t, err := dec.Token()
@@ -38,7 +37,7 @@ func (b *Batch) UnmarshalJSON(data []byte) error {
 		}
 		values, ok := v.([]any)
 		if !ok {
-			return &feasterr.RequestError{Column: name, Row: -1, Msg: fmt.Sprintf("want a JSON array of values, not a %s", jsonKind(v))}
+			return &feasterr.RequestError{Column: name, Row: -1, Msg: "want a JSON array of values, not " + feasterr.A(jsonKind(v))}
 		}
 		b.SetAny(name, values)
 	}
@@ -46,7 +45,7 @@ func (b *Batch) UnmarshalJSON(data []byte) error {
 		return jsonError(err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return feasterr.Invalid("entities: something follows the JSON object")
+		return feasterr.Invalid("something follows the JSON object of columns")
 	}
 	return nil
 }
@@ -55,7 +54,7 @@ func jsonError(err error) error {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
-	return feasterr.Invalid("entities: malformed JSON: %v", err)
+	return feasterr.Invalid("malformed JSON: %v", err)
 }
 
 func jsonKind(v any) string {

@@ -3,6 +3,7 @@ package feast_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -125,11 +126,20 @@ func TestApplyInfersAsFeast(t *testing.T) {
 	fs := newInferring(t, config.Default(project), feast.WithOfflineStore(file.New("testdata/infer")))
 	for path, columns := range files {
 		name := path[:len(path)-len(filepath.Ext(path))]
-		v := appliedView(t, fs, &feast.FeatureView{Name: name, Source: inferSource(name)})
+		source := inferSource(name)
+		if slices.ContainsFunc(columns, func(c struct{ Name, Arrow, Type string }) bool { return c.Name == "nul" }) {
+			// Feast infers NULL, and cannot read a view with such a feature again.
+			text := fmt.Sprintf("feature view %q: column \"nul\" of data source %q has type null, from which nothing is inferred: set Schema", name, name)
+			if _, err := fs.Apply(t.Context(), &feast.FeatureView{Name: name, Source: source}); err == nil || err.Error() != text {
+				t.Errorf("a column of nulls: %v, want %s", err, text)
+			}
+			source.CreatedTimestampColumn = "nul" // which is no feature
+		}
+		v := appliedView(t, fs, &feast.FeatureView{Name: name, Source: source})
 		var want []string
 		for _, c := range columns {
 			switch {
-			case c.Name == "event_timestamp" || c.Name == "__hidden":
+			case c.Name == "event_timestamp" || c.Name == "__hidden" || c.Name == "nul":
 				continue
 			case c.Type == "" || c.Arrow == "list<item: large_string>":
 				c.Type = more[c.Name]

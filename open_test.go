@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/feastgo/feast"
+	"github.com/feastgo/feast/config"
+	"github.com/feastgo/feast/online/memory"
 	"github.com/feastgo/feast/telemetry"
 )
 
@@ -132,5 +134,30 @@ func TestHooks(t *testing.T) {
 	}
 	if s := store.Stats(); s.Registry.Refreshes != 1 || s.Plans != 1 {
 		t.Errorf("stats are %+v", s)
+	}
+}
+
+// What is nil is named, and what else was given is closed.
+func TestNil(t *testing.T) {
+	var store *memory.Store
+	for want, opts := range map[string][]feast.Option{
+		"feast.WithOnlineStore is given nil: leave the option out": {feast.WithOnlineStore(nil)},
+		"feast.WithOnlineStore is given nil: leave the option out\nfeast.WithLogger is given nil: leave the option out": {
+			feast.WithOnlineStore(store), feast.WithLogger(nil), nil,
+		},
+		"feast.WithRegistry is given nil: leave the option out": {feast.WithRegistry(nil)},
+		"feast.WithClock is given nil: leave the option out":    {feast.WithClock(nil)},
+	} {
+		if _, err := feast.New(ctx, config.Default(project), opts...); !errors.Is(err, feast.ErrInvalid) || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	store = memory.New()
+	_, err := feast.New(ctx, nil, feast.WithOnlineStore(store))
+	if want := "feast.New needs a configuration, and got nil: config.Default makes one"; !errors.Is(err, feast.ErrInvalid) || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	if err := store.Ping(ctx); !errors.Is(err, feast.ErrClosed) {
+		t.Errorf("the online store is open: %v", err)
 	}
 }

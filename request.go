@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -93,8 +94,8 @@ func (q *request) convert(out *OnlineResponse, l *plan.Layout, rows int) error {
 			}
 			continue
 		}
-		if c.Type == types.Invalid && src.kind == colAny && !l.IsKey(i) {
-			if err := fillEcho(dst, slice[any](src)); err != nil {
+		if c.Type == types.Invalid && (src.kind == colAny || src.kind == colOther) && !l.IsKey(i) {
+			if err := fillEcho(dst, src); err != nil {
 				return err
 			}
 			continue
@@ -143,9 +144,9 @@ func naturalType(c *frameColumn) types.Type {
 	case colArrow:
 		return arrowconv.TypeOf(c.array().DataType())
 	}
-	if c.kind == colAny {
-		for _, v := range slice[any](c) {
-			if v != nil {
+	if c.kind == colAny || c.kind == colOther {
+		for i := range c.n {
+			if v := c.native(i); v != nil {
 				return types.Infer(v)
 			}
 		}
@@ -156,7 +157,16 @@ func naturalType(c *frameColumn) types.Type {
 // fill converts a column of a frame: a join key's, or with nulls a feature's. Typed slices must fit the type as they are;
 // []any is coerced as Feast does.
 func fill(dst *types.Column, src *frameColumn, nulls bool) error {
-	switch typ := dst.Type(); src.kind {
+	if fits := takes(dst.Type(), src.kind, nulls); !fits && (src.kind != colOther || !takesElem(dst.Type(), src.elem, nulls)) {
+		what := "join key"
+		if nulls {
+			what = "feature"
+		}
+		return &feasterr.RequestError{Column: dst.Name(), Row: -1, Msg: fmt.Sprintf("is a %s, and the %s is %s; []any has its values coerced", src, what, dst.Type())}
+	}
+	switch src.kind {
+	case colArrow:
+		return fillArrow(dst, src, nulls)
 	case colAny:
 		for i, v := range slice[any](src) {
 			set := dst.SetScalar
@@ -169,63 +179,85 @@ func fill(dst *types.Column, src *frameColumn, nulls bool) error {
 		}
 		return nil
 	case colInt:
-		if isWhole(typ) {
-			return fillWhole(dst, slice[int](src))
-		}
+		return fillWhole(dst, slice[int](src))
 	case colInt32:
-		if isWhole(typ) {
-			return fillWhole(dst, slice[int32](src))
-		}
+		return fillWhole(dst, slice[int32](src))
 	case colInt64:
-		if isWhole(typ) {
-			return fillWhole(dst, slice[int64](src))
-		}
+		return fillWhole(dst, slice[int64](src))
 	case colFloat32:
-		if typ == types.Float64 || typ == types.Float32 {
-			fillFloats(dst, slice[float32](src), nulls)
-			return nil
-		}
+		fillFloats(dst, slice[float32](src), nulls)
+		return nil
 	case colFloat64:
-		if typ == types.Float64 || typ == types.Float32 {
-			fillFloats(dst, slice[float64](src), nulls)
-			return nil
-		}
+		fillFloats(dst, slice[float64](src), nulls)
+		return nil
 	case colBool:
-		if typ == types.Bool {
-			for i, v := range slice[bool](src) {
-				dst.SetBool(i, v)
-			}
-			return nil
+		for i, v := range slice[bool](src) {
+			dst.SetBool(i, v)
 		}
+		return nil
 	case colString:
-		if isText(typ) || nulls && isObject(typ) {
-			return fillEach(dst, slice[string](src), dst.SetText)
-		}
+		return fillEach(dst, slice[string](src), dst.SetText)
 	case colBytes:
-		if typ == types.Bytes || nulls && (typ.ValueField() == types.Bytes.ValueField() || takesJSON(typ)) {
-			return fillBytes(dst, slice[[]byte](src), nulls)
-		}
+		return fillBytes(dst, slice[[]byte](src), nulls)
 	case colTime:
-		if typ == types.UnixTimestamp || nulls && typ == types.ZonedTimestamp {
-			return fillEach(dst, slice[time.Time](src), func(i int, v time.Time) error {
-				if nulls {
-					return dst.SetNative(i, v)
-				}
-				return dst.SetScalar(i, v)
-			})
+		return fillEach(dst, slice[time.Time](src), func(i int, v time.Time) error {
+			if nulls {
+				return dst.SetNative(i, v)
+			}
+			return dst.SetScalar(i, v)
+		})
+	case colOther:
+		if nulls {
+			break
 		}
-	case colArrow:
-		return fillArrow(dst, src, nulls)
-	default:
-		if nulls && src.kind == colOther || nulls && (typ.Elem() != types.Invalid || typ == types.ValueList || typ == types.ValueSet) {
-			return fillList(dst, src)
+		for i := range src.n {
+			if err := dst.SetScalar(i, src.native(i)); err != nil {
+				return rowError(dst, i, err)
+			}
 		}
+		return nil
 	}
-	what := "join key"
-	if nulls {
-		what = "feature"
+	return fillList(dst, src)
+}
+
+// takes reports whether a column of a type takes a typed slice of a kind as it is.
+func takes(typ types.Type, kind columnKind, nulls bool) bool {
+	switch kind {
+	case colAny, colArrow:
+		return true
+	case colInt, colInt32, colInt64:
+		return isWhole(typ)
+	case colFloat32, colFloat64:
+		return typ == types.Float64 || typ == types.Float32
+	case colBool:
+		return typ == types.Bool
+	case colString:
+		return isText(typ) || nulls && isObject(typ)
+	case colBytes:
+		return typ == types.Bytes || nulls && (typ.ValueField() == types.Bytes.ValueField() || takesJSON(typ))
+	case colTime:
+		return typ == types.UnixTimestamp || nulls && typ == types.ZonedTimestamp
+	case colOther:
+		return false // by its element type, see takesElem
 	}
-	return &feasterr.RequestError{Column: dst.Name(), Row: -1, Msg: fmt.Sprintf("is a %s, and the %s is %s; []any has its values coerced", src, what, dst.Type())}
+	return nulls && (typ.Elem() != types.Invalid || typ == types.ValueList || typ == types.ValueSet)
+}
+
+// takesElem is takes for elements that have no kind of their own: of a pointer, by what it points to.
+func takesElem(typ types.Type, elem reflect.Type, nulls bool) bool {
+	for pointsToValue(elem) {
+		elem = elem.Elem()
+	}
+	if kind, _ := kindOfType(elem); kind != colOther {
+		return takes(typ, kind, nulls)
+	}
+	switch k := elem.Kind(); {
+	case elem.Implements(textMarshaler):
+		return isText(typ)
+	case k >= reflect.Int && k <= reflect.Uintptr:
+		return isWhole(typ)
+	}
+	return nulls // maps, arrays and the like: by their values
 }
 
 func isWhole(t types.Type) bool {
@@ -386,14 +418,15 @@ func fraction(v any) (f float64, ok bool) {
 }
 
 // fillEcho is fill for a join key of other views, which is only answered: it may be null.
-func fillEcho(dst *types.Column, src []any) error {
-	for i, v := range src {
+func fillEcho(dst *types.Column, src *frameColumn) error {
+	for i := range src.n {
+		v := src.native(i)
 		if v == nil {
 			dst.Clear(i, types.NullValue)
 			continue
 		}
 		if dst.Type() == types.Invalid {
-			return &feasterr.RequestError{Column: dst.Name(), Row: i, Msg: fmt.Sprintf("a %T is no value of a join key", v)}
+			return &feasterr.RequestError{Column: dst.Name(), Row: i, Msg: feasterr.A(fmt.Sprintf("%T is no value of a join key", v))}
 		}
 		if err := dst.SetScalar(i, v); err != nil {
 			return &feasterr.RequestError{Column: dst.Name(), Row: i, Err: err}

@@ -6,7 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"math/big"
+	"reflect"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,10 +49,11 @@ type WriteResult struct {
 //   - the view's join keys, by their own names, without nulls
 //   - all features of the view; what values they may have says [types.Column.SetNative]
 //   - the timestamp field of the view's batch source (event_timestamp when it names none) and, when it has one, its created
-//     timestamp column: time.Time, ISO 8601 text, in UTC where it has no offset, or whole nanoseconds since 1970. A created
-//     time may be null, an event time may not. On-demand views have neither: they are written as of now
+//     timestamp column: time.Time, ISO 8601 text, in UTC where it has no offset, or whole nanoseconds since 1970, of any
+//     integer type; of the years 1 to 9999. A created time may be null, an event time may not. On-demand views have
+//     neither: they are written as of now
 //
-// A column that the source's field mapping renames may have either name. Rows of a view without entities are all for its one
+// A column that the source's field mapping renames may have either name, but rows may not have both. Rows of a view without entities are all for its one
 // row.
 //
 // The values of an on-demand view, which needs write_to_online_store, are computed when a function is registered for it with
@@ -694,6 +700,9 @@ func fillTimes(dst []types.Timestamp, src *frameColumn, nulls bool) error {
 				return noTime(src, i)
 			}
 			dst[i] = timeOf(t)
+			if !dst[i].Valid() {
+				return outsideYears(src, i, t)
+			}
 		}
 		return nil
 	case colInt64:
@@ -722,6 +731,9 @@ func fillTimes(dst []types.Timestamp, src *frameColumn, nulls bool) error {
 		if !ok && !nulls {
 			return noTime(src, i)
 		}
+		if !t.Valid() {
+			return outsideYears(src, i, value(i))
+		}
 		dst[i] = t
 	}
 	return nil
@@ -733,7 +745,10 @@ func fillStamps(dst []types.Timestamp, src *frameColumn, stamps *array.Timestamp
 	for i := range dst {
 		switch row := src.from + i; {
 		case stamps.IsValid(row):
-			dst[i] = types.TimestampOf(stamps.Value(row).ToTime(unit))
+			t := stamps.Value(row).ToTime(unit)
+			if dst[i] = types.TimestampOf(t); !dst[i].Valid() {
+				return outsideYears(src, i, t)
+			}
 		case nulls:
 			dst[i] = types.Timestamp{}
 		default:
@@ -741,6 +756,17 @@ func fillStamps(dst []types.Timestamp, src *frameColumn, stamps *array.Timestamp
 		}
 	}
 	return nil
+}
+
+// outsideYears refuses what Feast cannot read again.
+func outsideYears(src *frameColumn, row int, v any) error {
+	if t, ok := v.(*time.Time); ok {
+		v = *t
+	}
+	if t, ok := v.(time.Time); ok {
+		v = t.Format(time.RFC3339Nano)
+	}
+	return &feasterr.RequestError{Column: src.name, Row: row, Msg: fmt.Sprintf("%v is outside the years 1 to 9999, which times can be of", v)}
 }
 
 func noTime(src *frameColumn, row int) error {
@@ -782,15 +808,46 @@ func parseTime(v any) (t types.Timestamp, ok bool, err error) {
 		}
 		return t, true, nil
 	case json.Number:
-		n, err := v.Int64()
-		if err != nil {
-			return t, false, fmt.Errorf("%s are no whole nanoseconds since 1970", v)
+		n, ok := wholeNanos(string(v))
+		if !ok {
+			return t, false, fmt.Errorf("%s are no whole nanoseconds since 1970 that fit into 64 bits", v)
 		}
 		return nanos(n), true, nil
-	case int:
-		return nanos(int64(v)), true, nil
-	case int64:
-		return nanos(v), true, nil
 	}
-	return t, false, fmt.Errorf("a %T is no time: give a time.Time, ISO 8601 text or whole nanoseconds since 1970", v)
+	switch n := reflect.ValueOf(v); {
+	case n.Kind() == reflect.Pointer && n.IsNil():
+		return t, false, nil
+	case n.Kind() == reflect.Pointer:
+		return parseTime(n.Elem().Interface())
+	case n.CanInt():
+		return nanos(n.Int()), true, nil
+	case n.CanUint() && n.Uint() > math.MaxInt64:
+		return t, false, fmt.Errorf("%d nanoseconds since 1970 do not fit into 64 bits with a sign", v)
+	case n.CanUint():
+		return nanos(int64(n.Uint())), true, nil
+	case n.Kind() == reflect.String:
+		return parseTime(n.String())
+	}
+	return t, false, errors.New(feasterr.A(fmt.Sprintf("%T is no time: give a time.Time, ISO 8601 text or whole nanoseconds since 1970", v)))
+}
+
+// wholeNanos reads a JSON number, which may have a fraction of zeros or an exponent: 1.7e18.
+func wholeNanos(s string) (int64, bool) {
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return n, true
+	}
+	const long = 40 // bytes: with the range, it bounds the exponent
+	f, err := strconv.ParseFloat(s, 64)
+	switch {
+	case err != nil || len(s) > long || math.Abs(f) > math.MaxInt64:
+		return 0, false
+	case math.Abs(f) < 1: // a fraction, unless it is zero itself
+		digits, _, _ := strings.Cut(strings.ToLower(s), "e")
+		return 0, strings.Trim(digits, "-+.0") == ""
+	}
+	r, ok := new(big.Rat).SetString(s)
+	if !ok || !r.IsInt() || !r.Num().IsInt64() {
+		return 0, false
+	}
+	return r.Num().Int64(), true
 }

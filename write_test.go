@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/big"
+	"net"
 	"reflect"
 	"slices"
 	"strings"
@@ -43,12 +45,17 @@ type spy struct {
 	batches []string
 	fail    map[string]error // by view
 	deleted []string
+	times   [2]types.Timestamp // event and created, of the last row
 }
 
 func (s *spy) Write(ctx context.Context, b *online.WriteBatch) (online.WriteResult, error) {
 	s.mu.Lock()
 	s.batches = append(s.batches, fmt.Sprintf("%s %d", b.Table.StoredView(), b.Rows()))
 	err := s.fail[b.Table.View]
+	s.times[0] = b.Event[b.Rows()-1]
+	if b.Created != nil {
+		s.times[1] = b.Created[b.Rows()-1]
+	}
 	s.mu.Unlock()
 	if err != nil {
 		return online.WriteResult{}, err
@@ -170,10 +177,6 @@ func TestWriteFrames(t *testing.T) {
 		"mapped": feast.Columns{
 			"id": []int64{1, 2}, "raw_rate": []float64{0.5, math.NaN()}, "label": []string{"a", "b"}, "ts": []*time.Time{&t0, &one}, "made": []*time.Time{nil, &t0},
 		},
-		"both names": feast.Columns{
-			"id": []int64{7, 8}, "driver_id": []int64{1, 2}, "raw_rate": []string{"x", "y"}, "rate": []any{0.5, nil}, "label": []string{"a", "b"},
-			"ts": []string{"2024-05-01T12:00:00", "2024-05-01T12:00:01Z"}, "made": []string{"2024-05-01", "2024-05-02"},
-		},
 		"rows": feast.Rows{
 			{"driver_id": 1, "rate": 0.5, "label": "a", "ts": t0, "made": nil},
 			{"driver_id": 2, "rate": nil, "label": "b", "ts": one.UnixNano(), "made": t0},
@@ -192,6 +195,127 @@ func TestWriteFrames(t *testing.T) {
 		got := append(readAll(t, fs, "drivers:rate", 1, 2), readAll(t, fs, "drivers:label", 1, 2)...)
 		if want := []string{"0.5@12:00:00", "<nil>@12:00:01", "a@12:00:00", "b@12:00:01"}; !slices.Equal(got, want) {
 			t.Errorf("%s: stored %v, want %v", name, got, want)
+		}
+	}
+}
+
+// TestTypedSlices: one rule for join keys and features says which typed slices fit.
+func TestTypedSlices(t *testing.T) {
+	type named uint16
+	type text struct{ net.IP }
+	one, half := 1, 0.5
+	numbers := []any{
+		[]int{1}, []int8{1}, []int16{1}, []int32{1}, []int64{1}, []uint{1}, []uint16{1}, []uint32{1}, []uint64{1}, []named{1}, []time.Duration{1},
+		[]*int{&one}, []*uint64{new(uint64(1))}, []**int{new(&one)}, []any{"1"},
+	}
+	others := []any{
+		[]float32{1}, []float64{1}, []*float64{&half}, []string{"1"}, []*string{new("1")}, []bool{true}, []*bool{new(true)}, []byte("1"), [][]byte{[]byte("1")},
+		[]time.Time{t0}, []*time.Time{&t0}, []*big.Int{big.NewInt(1)}, []text{{net.IPv4zero}}, [][]int64{{1}},
+	}
+	fs, _, _ := writeStore(t)
+	write := func(id, label, rate any) error {
+		_, err := fs.WriteToOnlineStore(ctx, "drivers", feast.Columns{"driver_id": id, "rate": rate, "label": label, "ts": []int{1}, "made": []int{1}}, feast.WriteOptions{})
+		return err
+	}
+	total := func(v any) error {
+		_, err := fs.WriteToOnlineStore(ctx, "global", feast.Columns{"total": v, "event_timestamp": []int{1}}, feast.WriteOptions{})
+		return err
+	}
+	label, rate := []string{"a"}, []float64{1}
+	for _, v := range numbers {
+		if err := errors.Join(total(v), write(v, label, rate)); err != nil {
+			t.Errorf("%T: %v", v, err)
+		}
+		if _, err := fs.GetOnlineFeatures(ctx, feast.OnlineRequest{Features: []string{"drivers:rate"}, Entities: feast.Columns{"driver_id": v}}); err != nil {
+			t.Errorf("%T: %v", v, err)
+		}
+	}
+	for _, v := range others {
+		if _, bytes := v.([]byte); bytes { // which is []uint8
+			if err := errors.Join(total(v), write(v, label, rate)); err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		name := strings.ReplaceAll(fmt.Sprintf("%T", v), "uint8", "byte")
+		want := fmt.Sprintf(`column "total": is a %s, and the feature is Int64; []any has its values coerced`, name)
+		if err := total(v); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+		want = fmt.Sprintf(`column "driver_id": is a %s, and the join key is Int64; []any has its values coerced`, name)
+		if err := write(v, label, rate); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	for _, tc := range []struct {
+		id, label, rate any
+		want            string
+	}{
+		{[]*int{nil}, label, rate, `column "driver_id", row 0: a null is not allowed here`},
+		{[]uint64{1 << 63}, label, rate, `column "driver_id", row 0: 9223372036854775808 is out of range for Int64`},
+		{[]int{1}, []uint8{1}, rate, `column "label": is a []byte, and the feature is String; []any has its values coerced`},
+		{[]int{1}, label, []uint8{1}, `column "rate": is a []byte, and the feature is Float64; []any has its values coerced`},
+	} {
+		if err := write(tc.id, tc.label, tc.rate); err == nil || err.Error() != tc.want {
+			t.Errorf("%v, want %s", err, tc.want)
+		}
+	}
+	type row struct {
+		ID    *uint32   `feast:"driver_id"`
+		Rate  **float64 `feast:"rate"`
+		Label text      `feast:"label"`
+		TS    *uint64   `feast:"ts"`
+		Made  any       `feast:"made"`
+	}
+	rows := []row{{new(uint32(1)), new(&half), text{net.IPv4zero}, new(uint64(7e9)), nil}}
+	if _, err := fs.WriteToOnlineStore(ctx, "drivers", feast.Structs(rows), feast.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	got := append(readAll(t, fs, "drivers:rate", 1), readAll(t, fs, "drivers:label", 1)...)
+	if want := []string{"0.5@00:00:07", "0.0.0.0@00:00:07"}; !slices.Equal(got, want) {
+		t.Errorf("stored %v, want %v", got, want)
+	}
+	if _, err := fs.WriteToOnlineStore(ctx, "drivers", feast.Structs([]struct {
+		row
+		ID *string `feast:"driver_id"`
+	}{{}}), feast.WriteOptions{}); err == nil {
+		t.Error("text is taken for an Int64 key")
+	}
+}
+
+const maxSecond = 253402300799 // 9999-12-31T23:59:59Z
+
+// TestWriteTimes writes times in all their forms, and the first and last ones.
+func TestWriteTimes(t *testing.T) {
+	text, at, seven := "2024-05-01T12:00:07", t0.Add(7*time.Second), int64(7)
+	sec := t0.Unix() + 7
+	type stamp = types.Timestamp
+	for _, tc := range []struct {
+		times any
+		want  stamp
+	}{
+		{[]int32{7}, stamp{Nanos: 7}},
+		{[]int16{-7}, stamp{Seconds: -1, Nanos: 999_999_993}},
+		{[]uint64{7}, stamp{Nanos: 7}},
+		{[]uint64{math.MaxInt64}, stamp{Seconds: 9223372036, Nanos: 854775807}},
+		{[]*int64{&seven}, stamp{Nanos: 7}},
+		{[]any{uint8(7)}, stamp{Nanos: 7}},
+		{[]any{json.Number("7")}, stamp{Nanos: 7}},
+		{[]any{json.Number("7.0")}, stamp{Nanos: 7}},
+		{[]any{json.Number("0e5")}, stamp{}},
+		{[]any{json.Number("1.7e18")}, stamp{Seconds: 1_700_000_000}},
+		{[]any{json.Number("1714564807.000000007e9")}, stamp{Seconds: sec, Nanos: 7}},
+		{[]any{json.Number("1714564807000000007")}, stamp{Seconds: sec, Nanos: 7}},
+		{[]any{&at}, stamp{Seconds: sec}},
+		{[]*string{&text}, stamp{Seconds: sec}},
+		{[]time.Time{time.Unix(maxSecond, 999_999_999)}, stamp{Seconds: maxSecond, Nanos: 999_999_999}},
+		{[]string{"0001-01-01"}, stamp{Seconds: -62135596800}},
+	} {
+		fs, s, _ := writeStore(t)
+		rows := feast.Columns{"driver_id": []int{1}, "rate": []float64{1}, "label": []string{"a"}, "ts": tc.times, "made": tc.times}
+		res, err := fs.WriteToOnlineStore(ctx, "drivers", rows, feast.WriteOptions{})
+		if err != nil || res.Written != 1 || s.times != [2]stamp{tc.want, tc.want} {
+			t.Errorf("%v: %+v, %v, %v", tc.times, res, s.times, err)
 		}
 	}
 }
@@ -293,8 +417,9 @@ func TestBadRows(t *testing.T) {
 		{"drivers", nil, feast.ErrInvalid, "no rows: the frame is nil"},
 		{"drivers", without("label", "made", "driver_id"), feast.ErrInvalid, `column "driver_id": feature view "drivers" needs columns driver_id, label, made, and the rows have no such columns (given are rate, ts)`},
 		{"drivers", without("ts"), feast.ErrInvalid, `column "ts": feature view "drivers" needs column ts, and the rows have no such column (given are driver_id, label, made, rate)`},
+		{"drivers", set("raw_rate", []float64{1, 2}), feast.ErrInvalid, `column "rate": the rows also have column "raw_rate", which the source of feature view "drivers" maps to it: give one of the two`},
 		{"drivers", set("rate", []float64{1}), feast.ErrInvalid, `column "rate": has 1 rows and column "driver_id" has 2: all columns must have the same length`},
-		{"drivers", set("rate", 5), feast.ErrInvalid, `column "rate": a int is no column: use a slice, of int64, string, float32, []float32, any and others`},
+		{"drivers", set("rate", 5), feast.ErrInvalid, `column "rate": an int is no column: use a slice, of int64, string, float32, []float32, any and others`},
 		{"drivers", set("rate", []func(){}), feast.ErrInvalid, `column "rate": a []func() is no column: use a slice, of int64, string, float32, []float32, any and others`},
 		{"drivers", feast.Structs([]bad{{}}), feast.ErrInvalid, "feast.Structs: field Rate of feast_test.bad has type chan int, which is no column type"},
 		{"drivers", set("rate", []string{"1", "2"}), feast.ErrInvalid, `column "rate": is a []string, and the feature is Float64; []any has its values coerced`},
@@ -304,13 +429,24 @@ func TestBadRows(t *testing.T) {
 		{"drivers", set("label", []string{"a", "\xff"}), feast.ErrInvalid, `column "label", row 1: malformed value: text is not UTF-8`},
 		{"drivers", set("driver_id", []string{"1", "2"}), feast.ErrInvalid, `column "driver_id": is a []string, and the join key is Int64; []any has its values coerced`},
 		{"drivers", set("driver_id", []any{1, nil}), feast.ErrInvalid, `column "driver_id", row 1: a null is not allowed here`},
-		{"drivers", set("driver_id", []uint16{1, 2}), feast.ErrInvalid, `column "driver_id": is a []uint16, and the join key is Int64; []any has its values coerced`},
+		{"drivers", set("driver_id", []*string{nil, nil}), feast.ErrInvalid, `column "driver_id": is a []*string, and the join key is Int64; []any has its values coerced`},
 		{"drivers", set("ts", []time.Time{t0, {}}), feast.ErrInvalid, `column "ts", row 1: an event time cannot be null`},
 		{"drivers", set("ts", []*time.Time{&t0, nil}), feast.ErrInvalid, `column "ts", row 1: an event time cannot be null`},
 		{"drivers", set("ts", []any{nil, t0}), feast.ErrInvalid, `column "ts", row 0: an event time cannot be null`},
 		{"drivers", set("ts", []string{"2024-05-01", "soon"}), feast.ErrInvalid, `column "ts", row 1: "soon" is no ISO 8601 time`},
 		{"drivers", set("ts", []float64{1, 2}), feast.ErrInvalid, `column "ts", row 0: a float64 is no time: give a time.Time, ISO 8601 text or whole nanoseconds since 1970`},
-		{"drivers", set("ts", []any{t0, json.Number("1.5")}), feast.ErrInvalid, `column "ts", row 1: 1.5 are no whole nanoseconds since 1970`},
+		{"drivers", set("ts", []any{t0, json.Number("1.5")}), feast.ErrInvalid, `column "ts", row 1: 1.5 are no whole nanoseconds since 1970 that fit into 64 bits`},
+		{"drivers", set("ts", []any{t0, json.Number("9.3e18")}), feast.ErrInvalid, `column "ts", row 1: 9.3e18 are no whole nanoseconds since 1970 that fit into 64 bits`},
+		{"drivers", set("ts", []any{t0, json.Number("1e-999999999")}), feast.ErrInvalid, `column "ts", row 1: 1e-999999999 are no whole nanoseconds since 1970 that fit into 64 bits`},
+		{"drivers", set("ts", []any{t0, json.Number("1e-999999")}), feast.ErrInvalid, `column "ts", row 1: 1e-999999 are no whole nanoseconds since 1970 that fit into 64 bits`},
+		{"drivers", set("ts", []any{t0, json.Number("NaN")}), feast.ErrInvalid, `column "ts", row 1: NaN are no whole nanoseconds since 1970 that fit into 64 bits`},
+		{"drivers", set("ts", []any{t0, json.Number("zz")}), feast.ErrInvalid, `column "ts", row 1: zz are no whole nanoseconds since 1970 that fit into 64 bits`},
+		{"drivers", set("ts", []uint64{1, 1 << 63}), feast.ErrInvalid, `column "ts", row 1: 9223372036854775808 nanoseconds since 1970 do not fit into 64 bits with a sign`},
+		{"drivers", set("ts", []any{t0, []int{1}}), feast.ErrInvalid, `column "ts", row 1: a []int is no time: give a time.Time, ISO 8601 text or whole nanoseconds since 1970`},
+		{"drivers", set("ts", []time.Time{t0, time.Unix(t0.UnixMilli(), 0).UTC()}), feast.ErrInvalid, `column "ts", row 1: 56302-05-26T00:00:00Z is outside the years 1 to 9999, which times can be of`},
+		{"drivers", set("made", []*time.Time{nil, new(time.Unix(maxSecond+1, 0).UTC())}), feast.ErrInvalid, `column "made", row 1: 10000-01-01T00:00:00Z is outside the years 1 to 9999, which times can be of`},
+		{"drivers", set("made", []any{nil, time.Date(0, 12, 31, 23, 59, 59, 5, time.UTC)}), feast.ErrInvalid, `column "made", row 1: 0000-12-31T23:59:59.000000005Z is outside the years 1 to 9999, which times can be of`},
+		{"drivers", set("ts", []string{"2024-05-01", "0001-01-01T00:30:00+01:00"}), feast.ErrInvalid, `column "ts", row 1: 0001-01-01T00:30:00+01:00 is outside the years 1 to 9999, which times can be of`},
 		{"drivers", set("made", []any{"x", nil}), feast.ErrInvalid, `column "made", row 0: "x" is no ISO 8601 time`},
 		{"vectors", feast.Columns{"driver_id": []int{1, 2}, "emb": [][]float32{{1}, {1, 2}}, "fixed": [][]float32{nil, nil}, "ts": []int{1, 2}}, feast.ErrInvalid,
 			`column "emb", row 1: a vector of length 2, and the length of the first vector of the feature is 1`},

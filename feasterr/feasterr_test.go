@@ -173,3 +173,11 @@ func TestInStore(t *testing.T) {
 		t.Errorf("no error becomes %v", err)
 	}
 }
+
+func TestA(t *testing.T) {
+	for noun, want := range map[string]string{"int": "an int", "object": "an object", "uint8": "a uint8", "[]int": "a []int", "string": "a string", "": "a "} {
+		if got := A(noun); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

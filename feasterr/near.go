@@ -81,3 +81,11 @@ func editDistance(a, b string, limit int) int {
 	}
 	return prev[len(b)]
 }
+
+// A returns a noun with its article, for messages: "a string", "an int64".
+func A(noun string) string {
+	if noun != "" && strings.IndexByte("aeioAEIO", noun[0]) >= 0 { // "a uint8"
+		return "an " + noun
+	}
+	return "a " + noun
+}

@@ -27,7 +27,8 @@ type Store interface {
 	Write(ctx context.Context, b *WriteBatch) (WriteResult, error)
 	// Update creates what the tables of keep need and removes what those of drop leave. It may be repeated.
 	Update(ctx context.Context, keep, drop []*Table) error
-	// Teardown removes everything stored for these tables, and nothing of any other project.
+	// Teardown removes everything stored for these tables, and nothing of any other project; also for no tables, what holds
+	// no table any more, such as an empty file. Where nothing is stored it creates nothing.
 	Teardown(ctx context.Context, tables []*Table) error
 	// Close releases what the store holds, after running calls have ended. It may be repeated; other calls
 	// afterwards return feasterr.ErrClosed.

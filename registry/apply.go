@@ -130,8 +130,8 @@ type draft struct {
 	purge    bool
 
 	records  map[ID]*entry
-	versions map[string]int // of views, one more than the highest number
-	stored   map[ID]*entry  // what was read
+	versions map[string][]int // of views, the numbers in their history, in no order
+	stored   map[ID]*entry    // what was read
 	changed  []ID
 	diff     *Diff
 
@@ -147,7 +147,7 @@ func (w *Writer) draft() *draft {
 	}
 	return &draft{
 		project: w.Project, now: now().UTC().Truncate(time.Microsecond), describe: w.Describe, purge: w.PurgeMetadata,
-		records: map[ID]*entry{}, versions: map[string]int{}, stored: map[ID]*entry{}, diff: new(Diff),
+		records: map[ID]*entry{}, versions: map[string][]int{}, stored: map[ID]*entry{}, diff: new(Diff),
 		given: map[ID]Object{}, todo: map[string]View{},
 	}
 }
@@ -163,10 +163,10 @@ func (d *draft) add(r Record) {
 }
 
 func (d *draft) set(r Record) {
-	d.records[r.ID] = &entry{Record: r}
-	if r.Kind == KindViewVersion {
-		d.versions[r.Name] = max(d.versions[r.Name], r.Version+1)
+	if r.Kind == KindViewVersion && d.records[r.ID] == nil {
+		d.versions[r.Name] = append(d.versions[r.Name], r.Version)
 	}
+	d.records[r.ID] = &entry{Record: r}
 }
 
 func (d *draft) put(r Record) {
@@ -527,11 +527,8 @@ func (d *draft) deleteObject(id ID) {
 	if !slices.Contains(viewKinds[:], id.Kind) {
 		return
 	}
-	for n := range d.versions[id.Name] {
-		version := ID{Kind: KindViewVersion, Project: d.project, Name: id.Name, Version: n}
-		if d.records[version] != nil {
-			d.remove(version)
-		}
+	for _, n := range d.versions[id.Name] {
+		d.remove(ID{Kind: KindViewVersion, Project: d.project, Name: id.Name, Version: n})
 	}
 	delete(d.versions, id.Name)
 }

@@ -276,6 +276,24 @@ func TestLegacyOnDemandView(t *testing.T) {
 	equalMessages(t, "changed", unmarshalRecord(t, encodeAny(t, read)), pb)
 }
 
+// A stored view whose stream has a history and that has none itself stays as it is, and has it all the same.
+func TestStoredStreamAlone(t *testing.T) {
+	source := func(name string, kind core.DataSource_SourceType, batch *core.DataSource) *core.DataSource {
+		return &core.DataSource{Name: name, Type: kind, BatchSource: batch}
+	}
+	pb := &core.FeatureView{Spec: &core.FeatureViewSpec{
+		Name:         "v",
+		StreamSource: source("p", core.DataSource_PUSH_SOURCE, source("s", core.DataSource_BATCH_FILE, nil)),
+	}}
+	read := decodeRecord(t, Record{ID: ID{Kind: KindFeatureView}, Proto: must(proto.Marshal(pb))}).(*FeatureView)
+	equal(t, "history", read.Info().Source.Name, "s")
+	read.Owner, pb.Spec.Owner = "me", "me"
+	read.Entities, read.EntityColumns = nil, nil
+	got := unmarshalRecord(t, encodeAny(t, read)).(*core.FeatureView)
+	got.Spec.Entities, got.Spec.EntityColumns = nil, nil // the placeholder
+	equalMessages(t, "changed", got, pb)
+}
+
 // FuzzRecord reads and writes single records: what reads is written as what reads the same.
 func FuzzRecord(f *testing.F) {
 	for _, file := range goldenFiles(f)[:3] {

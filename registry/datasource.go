@@ -92,7 +92,7 @@ type (
 	// SparkOptions is for a table, a query or a path.
 	SparkOptions struct {
 		Table, Query, Path        string
-		FileFormat                string // of Path: "parquet", "csv", ...
+		FileFormat                string // of Path: "csv", "json", "parquet" or "avro"
 		DatePartitionColumnFormat string // as in strftime; Feast's default is "%Y-%m-%d"
 		TableFormat               *TableFormat
 	}

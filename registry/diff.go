@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/feastgo/feast/internal/duration"
 	"github.com/feastgo/feast/permissions"
 )
 
@@ -75,7 +76,7 @@ func (d *Diff) Empty() bool {
 //
 //   - feature service "driver_activity"
 //     ~ feature view "driver_stats"
-//     ttl: 24h0m0s -> 2h0m0s
+//     ttl: 1d -> 2h
 //   - entity "customer"
 //   - SQLite table "demo_driver_stats"
 //     1 to create, 1 to update, 1 to delete, 4 unchanged
@@ -307,7 +308,9 @@ func text(v reflect.Value) string {
 		}
 		return strings.Join(names, ", ")
 	case Aggregation:
-		return fmt.Sprintf("%s of %s over %s", v.Function, v.Column, v.TimeWindow)
+		return fmt.Sprintf("%s of %s over %s", v.Function, v.Column, duration.Format(v.TimeWindow))
+	case time.Duration:
+		return duration.Format(v)
 	case []byte:
 		if len(v) == 0 {
 			return ""

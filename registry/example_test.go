@@ -79,7 +79,7 @@ func ExampleWriter() {
 	// Output:
 	// ~ feature view "driver_stats"
 	//     schema.acc_rate: (none) -> Float32
-	//     ttl: 0s -> 24h0m0s
+	//     ttl: 0s -> 1d
 	// + version 1 of feature view "driver_stats"
 	// 1 to create, 1 to update, 0 to delete, 2 unchanged
 }

@@ -41,7 +41,7 @@ type FeatureView struct {
 	TTL           time.Duration // 0: never expires
 
 	// Source is where historical values come from. A definition may give a push, Kafka or Kinesis source instead,
-	// which is then the StreamSource, and its BatchSource the Source.
+	// which is then the StreamSource, and its BatchSource the Source; or that as the StreamSource, and no Source.
 	Source       *DataSource
 	StreamSource *DataSource
 	// SourceViews makes the view a derived one: it is computed from these views, and Source is where the result goes.
@@ -139,6 +139,9 @@ func sources(source, stream *DataSource) (*DataSource, *DataSource) {
 	if stream == nil && source != nil && source.IsStream() {
 		return source.BatchSource, source
 	}
+	if source == nil && stream != nil {
+		return stream.BatchSource, stream
+	}
 	return source, stream
 }
 
@@ -203,7 +206,7 @@ func moveTTL(c *codec, v *time.Duration, pb **durationpb.Duration) {
 }
 
 func moveSources(c *codec, source, stream **DataSource, pbBatch, pbStream **core.DataSource) {
-	if c.write {
+	if c.write && (c.fresh || *source != nil || *pbBatch != nil) { // what is stored without a batch source stays so
 		batchSource, streamSource := sources(*source, *stream)
 		source, stream = &batchSource, &streamSource
 	}

@@ -126,7 +126,7 @@ var arrowTypes = map[string]types.Type{
 	"int8": types.Int32, "int16": types.Int32, "int32": types.Int32, "uint8": types.Int32, "uint16": types.Int32,
 	"uint32": types.Int64, "uint64": types.Int64, "int64": types.Int64,
 	"float": types.Float32, "double": types.Float64,
-	"string": types.String, "large_string": types.JSON, "binary": types.Bytes, "bool": types.Bool, "null": types.Null,
+	"string": types.String, "large_string": types.JSON, "binary": types.Bytes, "bool": types.Bool,
 }
 
 // arrowType translates an Arrow type as Arrow's C++ and Python libraries print it.

@@ -104,10 +104,10 @@ func TestInferTypes(t *testing.T) {
 	arrow := map[string]types.Type{
 		"int8": types.Int32, "uint16": types.Int32, "uint32": types.Int64, "uint64": types.Int64, "float": types.Float32,
 		"large_string": types.JSON, "timestamp[ms]": types.UnixTimestamp, "map<string, int64>": types.Map,
-		"struct<a: int64>": types.Struct, "null": types.Null, "list<item: timestamp[us]>": types.UnixTimestampList,
+		"struct<a: int64>": types.Struct, "list<item: timestamp[us]>": types.UnixTimestampList,
 		"fixed_size_list<item: float>[4]": types.Float32List, "list<item: list<item: int64>>": types.ValueList,
 		"list<element: double>": types.Float64List,
-		"date32[day]":           0, "decimal128(10, 2)": 0, "time64[us]": 0, "halffloat": 0, "list<element: string>": 0,
+		"date32[day]":           0, "decimal128(10, 2)": 0, "time64[us]": 0, "halffloat": 0, "null": 0, "list<element: string>": 0,
 		"list<item: date32[day]>": 0, "list<item: ": 0, "": 0,
 	}
 	postgres := map[string]types.Type{

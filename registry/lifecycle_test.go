@@ -47,7 +47,7 @@ func TestDiffString(t *testing.T) {
     tags.c: (none) -> 3
     schema.f.type: Int64 -> Float64
     schema.g: (none) -> Array(String)
-    ttl: 1h0m0s -> 2h0m0s
+    ttl: 1h -> 2h
     source.path: s.parquet -> other
     source.format: (none) -> delta
 + version 1 of feature view "v"
@@ -589,8 +589,8 @@ func TestFieldChanges(t *testing.T) {
 	want := `~ feature view "v"
     transformation.body: 1 bytes -> 2 bytes
 ~ stream feature view "s"
-    aggregations.sum of c over 1h0m0s: sum of c over 1h0m0s -> (none)
-    aggregations.sum of c over 2h0m0s: (none) -> sum of c over 2h0m0s
+    aggregations.sum of c over 1h: sum of c over 1h -> (none)
+    aggregations.sum of c over 2h: (none) -> sum of c over 2h
 ~ feature service "svc"
     features.s: (none) -> f
     features.v: f -> (none)
@@ -751,5 +751,37 @@ func TestOnDemandWithoutFunction(t *testing.T) {
 	mustApply(t, w, objects(od(func(v *registry.OnDemandFeatureView) { v.Mode = "substrait" })))
 	if got := stored(); got != nil {
 		t.Errorf("a plan was made up: %+v", got)
+	}
+}
+
+// The highest version there can be costs no more than another, and no version comes after it.
+func TestHighestVersion(t *testing.T) {
+	w, b := newWriter("p")
+	pinned := func(version, feature string) registry.ApplyRequest {
+		return objects(view("v", func(v *registry.FeatureView) { v.Version, v.Schema = version, fields(feature) }))
+	}
+	mustApply(t, w, pinned("", "a"))
+	mustApply(t, w, pinned("v2147483647", "b"))
+	mustApply(t, w, pinned("", "b")) // the pin goes, and what it made stays
+	for _, noPromote := range []bool{false, true} {
+		r := pinned("", "c")
+		r.NoPromote = noPromote
+		_, err := w.Apply(t.Context(), r)
+		want := `feature view "v" needs a new version, and there is none after v2147483647, which its history has: give it a Version ` +
+			`that the history does not have, as "v1", or delete the view and apply it again`
+		if !errors.Is(err, feasterr.ErrInvalid) || fmt.Sprint(err) != want {
+			t.Errorf("%v\nwant %s", err, want)
+		}
+	}
+	mustApply(t, w, pinned("v1", "c"))
+	mustApply(t, w, registry.ApplyRequest{Delete: []registry.Object{&registry.FeatureView{Name: "v"}}})
+	state, _, err := b.Load(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range state.Records {
+		if r.Kind == registry.KindFeatureView || r.Kind == registry.KindViewVersion {
+			t.Errorf("left behind: %s", r.ID)
+		}
 	}
 }

@@ -50,6 +50,10 @@ func (w *Writer) RestoreState(ctx context.Context, view string, was ViewState) e
 // ApplyMaterialization notes that the feature or stream feature view was materialized from start to end, which makes
 // it available online.
 func (w *Writer) ApplyMaterialization(ctx context.Context, view string, start, end time.Time) error {
+	if end.Before(start) {
+		return feasterr.Invalid("view %q cannot be materialized from %s to %s: the end is before the start",
+			view, start.Format(time.RFC3339Nano), end.Format(time.RFC3339Nano))
+	}
 	return w.updateView(ctx, view, func(d *draft, keep bookkeeping) (bool, error) {
 		*keep.intervals = append(slices.Clip(*keep.intervals), Interval{start, end})
 		*keep.state, *keep.lastUpdated = StateAvailableOnline, d.now

@@ -2,14 +2,17 @@ package registry
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/permissions"
+	"github.com/feastgo/feast/types"
 )
 
 // inputSchemaSource begins the names of request sources in which Feast keeps the input schema of on-demand views.
@@ -47,6 +50,7 @@ func (c *checker) checkAll(objects []Object) []Object {
 		if c.object.Name == "" {
 			c.fail("has no name")
 		}
+		c.name("the name", c.object.Name)
 		twice := seen[c.object]
 		if twice {
 			c.fail("is given twice")
@@ -95,6 +99,13 @@ func foldGroup(k Kind) Kind {
 // isNil reports whether o is no object: nil, or a nil pointer.
 func isNil(o Object) bool { return KindOf(o) == 0 || reflect.ValueOf(o).IsNil() }
 
+// name refuses control characters, which hide in what people read and end keys and lines early.
+func (c *checker) name(what, name string) {
+	if c.made && strings.ContainsFunc(name, unicode.IsControl) {
+		c.fail("%s %q has a control character", what, name)
+	}
+}
+
 func (c *checker) check(o Object) {
 	switch o := o.(type) {
 	case *Project:
@@ -105,27 +116,40 @@ func (c *checker) check(o Object) {
 		if (o.Name == DummyEntity) != (o.Key() == DummyJoinKey) {
 			c.fail("entity name %q and join key %q are reserved for views without entities", DummyEntity, DummyJoinKey)
 		}
+		c.name("join key", o.JoinKey)
+		c.keyType(o.ValueType)
 	case *DataSource:
 		c.source(o)
 	case *FeatureView:
 		c.view(o, o.Tags)
+		c.state(o.State)
 		c.featureView(o)
 	case *StreamFeatureView:
 		c.view(o, o.Tags)
+		c.state(o.State)
 		c.streamView(o)
 	case *OnDemandFeatureView:
 		c.view(o, o.Tags, trackMetricsTag)
+		c.state(o.State)
 		c.onDemandView(o)
 	case *LabelView:
 		c.view(o, o.Tags)
 		if len(o.Entities) == 0 {
 			c.fail("has no entities: labels are given to something")
 		}
+		if p := o.ConflictPolicy; c.made && (p < LastWriteWins || p > MajorityVote) {
+			c.fail("ConflictPolicy %d is none of LastWriteWins (%d), LabelerPriority (%d), MajorityVote (%d)",
+				p, LastWriteWins, LabelerPriority, MajorityVote)
+		}
 	case *FeatureService:
 		for i := range o.Features {
 			if o.Features[i].Name == "" {
 				c.fail("feature view %d of it has no name", i+1)
 			}
+		}
+	case *SavedDataset:
+		if storage, ok := o.Storage.(SparkOptions); ok && c.made {
+			spark(storage, c.fail)
 		}
 	case *ValidationReference:
 		if len(o.Profiler) == 0 {
@@ -153,6 +177,9 @@ func (c *checker) view(v View, tags map[string]string, reserved ...string) {
 	if _, _, err := parseVersion(info.Version); err != nil {
 		c.fail("%w", err)
 	}
+	if c.made && info.TTL < 0 {
+		c.fail("TTL %s is negative: 0 keeps rows for good", info.TTL)
+	}
 	c.tags(tags, reserved...)
 	names := map[string]bool{}
 	indexes := 0
@@ -166,9 +193,14 @@ func (c *checker) view(v View, tags map[string]string, reserved ...string) {
 			c.fail("feature name %q is reserved for views without entities", DummyJoinKey)
 		}
 		names[f.Name] = true
-		c.field(f)
+		c.field("feature", f)
 		if f.VectorIndex {
 			indexes++
+		}
+	}
+	for _, f := range info.EntityColumns {
+		if f.Type != types.Invalid { // else it comes from the entity
+			c.field("entity column", f)
 		}
 	}
 	if indexes > 1 {
@@ -200,17 +232,46 @@ func (c *checker) view(v View, tags map[string]string, reserved ...string) {
 	}
 }
 
-func (c *checker) field(f Field) {
-	if c.made && !f.Type.Valid() {
-		c.fail("feature %q has no type", f.Name)
+// field checks a column, called what.
+func (c *checker) field(what string, f Field) {
+	c.name(what, f.Name)
+	if c.made {
+		switch {
+		case f.Type == types.Invalid:
+			c.fail("%s %q has no type", what, f.Name)
+		case !f.Type.Valid():
+			c.fail("%s %q has type %s, which is not one of Feast's", what, f.Name, f.Type)
+		case f.Type == types.Null:
+			c.fail("%s %q has type %s, which only values have: Feast cannot read it back", what, f.Name, f.Type)
+		}
+		if example := innerExample(f.Type); example != "" && f.Inner != "" && !validInner(f.Type, f.Inner) {
+			c.fail("%s %q: Inner %q does not complete type %s in Feast's words, as %s does", what, f.Name, f.Inner, f.Type, example)
+		}
 	}
 	if f.VectorLength < 0 {
-		c.fail("feature %q: vector length %d is negative", f.Name, f.VectorLength)
+		c.fail("%s %q: vector length %d is negative", what, f.Name, f.VectorLength)
 	}
 	for _, tag := range []string{structSchemaTag, nestedTypeTag} {
 		if _, taken := f.Tags[tag]; taken {
-			c.fail("feature %q: tag %q is reserved: set Inner", f.Name, tag)
+			c.fail("%s %q: tag %q is reserved: set Inner", what, f.Name, tag)
 		}
+	}
+}
+
+// keyType checks the type of an entity. Feast accepts scalars of which it cannot store keys, too, as Bool and UUID.
+func (c *checker) keyType(t types.Type) {
+	switch {
+	case !c.made || t == types.Invalid:
+	case !t.Valid():
+		c.fail("value type %s is not one of Feast's", t)
+	case t == types.Null, innerTag(t) != "", t == types.Map, t == types.ScalarMap, t.Elem() != types.Invalid:
+		c.fail("value type %s cannot be that of a join key: String, Bytes, Int32, Int64 and UnixTimestamp can", t)
+	}
+}
+
+func (c *checker) state(s ViewState) {
+	if c.made && (s < StateUnspecified || s > StateAvailableOnline) {
+		c.fail("State %d is none of Feast's, %d (%s) to %d (%s)", s, StateUnspecified, StateUnspecified, StateAvailableOnline, StateAvailableOnline)
 	}
 }
 
@@ -227,6 +288,7 @@ func (c *checker) featureView(v *FeatureView) {
 	if len(v.SourceViews) > 0 && batch == nil {
 		c.fail("it is computed from other views, so Source must say where the result goes")
 	}
+	c.sourceViews(v.SourceViews)
 	if !v.IsBatch() || batch == nil {
 		return
 	}
@@ -236,6 +298,17 @@ func (c *checker) featureView(v *FeatureView) {
 		if o != nil && !isCustom(o.sourceType()) {
 			c.fail("a batch feature view cannot read data source %q, a %s", sourceName(batch), className(o))
 		}
+	}
+}
+
+// sourceViews checks the columns of views that a view is computed from.
+func (c *checker) sourceViews(views []FeatureView) {
+	for i := range views {
+		what := fmt.Sprintf("source view %q: feature", views[i].Name)
+		for _, f := range views[i].Schema {
+			c.field(what, f)
+		}
+		c.sourceViews(views[i].SourceViews)
 	}
 }
 
@@ -319,6 +392,9 @@ func (c *checker) source(s *DataSource) {
 	if name == "" && c.object.Kind != KindDataSource {
 		c.fail("its data source has no name")
 	}
+	if name != c.object.Name { // which is checked
+		c.name("data source", name)
+	}
 	if s.TimestampField != "" && s.TimestampField == s.CreatedTimestampColumn {
 		fail("column %q cannot be both event and created timestamp", s.TimestampField)
 	}
@@ -348,11 +424,29 @@ func (c *checker) source(s *DataSource) {
 		}
 	case SparkOptions:
 		table, query, path = o.Table, o.Query, o.Path
+		if c.made {
+			spark(o, fail)
+		}
 		if table != "" && (query != "" || path != "") {
 			fail("has a table, so it can have neither a query nor a path")
 		}
 		if path != "" && o.FileFormat == "" && o.TableFormat == nil {
 			fail("has a path, so it needs a FileFormat or a TableFormat")
+		}
+	case KafkaOptions:
+		needs = false
+		if c.made && o.MessageFormat.Type == "" {
+			fail("has no MessageFormat, whose Type is avro, json or proto: Feast cannot read it back")
+		}
+	case KinesisOptions:
+		needs = false
+		if c.made && o.RecordFormat.Type == "" {
+			fail("has no RecordFormat, whose Type is avro, json or proto: Feast cannot read it back")
+		}
+	case RequestOptions:
+		needs = false
+		for _, f := range o.Schema {
+			c.field("request data", f)
 		}
 	case FileOptions:
 		if path = o.Path; path == "" {
@@ -377,6 +471,18 @@ func (c *checker) source(s *DataSource) {
 	}
 	c.source(s.BatchSource)
 }
+
+// spark checks what keeps Feast from reading a registry. Fail takes a problem.
+func spark(o SparkOptions, fail func(format string, args ...any)) {
+	if o.Path != "" && o.FileFormat != "" && !slices.Contains(sparkFileFormats[:], o.FileFormat) {
+		fail("FileFormat %q is none of %s", o.FileFormat, strings.Join(sparkFileFormats[:], ", "))
+	}
+	if f := o.TableFormat; f != nil && f.Type == "lance" && f.Version != 0 && f.Tag != "" {
+		fail("the lance TableFormat has Version %d and Tag %q, and can have but one of them", f.Version, f.Tag)
+	}
+}
+
+var sparkFileFormats = [...]string{"csv", "json", "parquet", "avro"}
 
 // sourceName returns the name of a source: of one without, the path or table it reads, as in Feast.
 func sourceName(s *DataSource) string {

@@ -112,7 +112,9 @@ func TestValidation(t *testing.T) {
 			v.Transformation, v.Source = &registry.Transformation{Name: "f"}, source(registry.IcebergOptions{Table: "t"})
 		})}},
 		{`stream feature view "v": has no stream source`, []registry.Object{stream(func(v *S) { v.Source = file("s") })}},
-		{`stream feature view "v": data source "p" is a Kinesis source`, []registry.Object{stream(func(v *S) { v.Source.Options = registry.KinesisOptions{} })}},
+		{`stream feature view "v": data source "p" is a Kinesis source`, []registry.Object{stream(func(v *S) {
+			v.Source.Options = registry.KinesisOptions{RecordFormat: registry.StreamFormat{Type: "json"}}
+		})}},
 		{`stream feature view "v": aggregations need TimestampField`, []registry.Object{stream(func(v *S) { v.Aggregations = []registry.Aggregation{{Column: "c"}} })}},
 		{`tiles of 5m0s are not smaller than the window of 5m0s of "c"`, []registry.Object{stream(func(v *S) {
 			v.Aggregations, v.EnableTiling = []registry.Aggregation{{Column: "c", TimeWindow: 5 * time.Minute}}, true
@@ -162,6 +164,61 @@ func TestValidation(t *testing.T) {
 			s.BatchSource = file("b")
 			return s
 		}()}},
+		{`data source "s": FileFormat "zzz" is none of csv, json, parquet, avro`, []registry.Object{source(registry.SparkOptions{Path: "p", FileFormat: "zzz"})}},
+		{`data source "s": the lance TableFormat has Version 3 and Tag "prod", and can have but one of them`, []registry.Object{
+			source(registry.SparkOptions{Path: "p", TableFormat: &registry.TableFormat{Type: "lance", Version: 3, Tag: "prod"}}),
+		}},
+		{`data source "s": has no MessageFormat, whose Type is avro, json or proto`, []registry.Object{source(registry.KafkaOptions{})}},
+		{`data source "s": has no RecordFormat, whose Type is avro, json or proto`, []registry.Object{source(registry.KinesisOptions{})}},
+		{`feature view "v": source view "w": feature "g" has type Null, which only values have`, []registry.Object{view("v", func(v *V) {
+			v.SourceViews = []V{{Name: "w", Schema: []registry.Field{{Name: "g", Type: types.Null}}}}
+		})}},
+		{`saved dataset "d": FileFormat "zzz" is none of`, []registry.Object{
+			&registry.SavedDataset{Name: "d", Storage: registry.SparkOptions{Path: "p", FileFormat: "zzz"}},
+		}},
+		{`label view "v": ConflictPolicy 3 is none of LastWriteWins (0), LabelerPriority (1), MajorityVote (2)`, []registry.Object{
+			driver, &registry.LabelView{Name: "v", Entities: []string{"driver"}, Schema: fields("f"), ConflictPolicy: 3},
+		}},
+		{`label view "v": ConflictPolicy -1 is none of`, []registry.Object{
+			driver, &registry.LabelView{Name: "v", Entities: []string{"driver"}, Schema: fields("f"), ConflictPolicy: -1},
+		}},
+		{`feature view "v": feature "f" has type Null, which only values have`, []registry.Object{view("v", func(v *V) { v.Schema[0].Type = types.Null })}},
+		{`feature view "v": feature "f" has type Type(200), which is not one of Feast's`, []registry.Object{view("v", func(v *V) { v.Schema[0].Type = 200 })}},
+		{`feature view "v": feature "f" has type Type(9), which`, []registry.Object{view("v", func(v *V) { v.Schema[0].Type = 9 })}},
+		{`feature view "v": entity column "driver_id" has type Type(9), which`, []registry.Object{driver, view("v", func(v *V) {
+			v.Entities, v.EntityColumns = []string{"driver"}, []registry.Field{{Name: "driver_id", Type: 9}}
+		})}},
+		{`data source "r": request data "f" has type Null, which`, []registry.Object{
+			&registry.DataSource{Name: "r", Options: registry.RequestOptions{Schema: []registry.Field{{Name: "f", Type: types.Null}}}},
+		}},
+		{`on-demand feature view "v": request data "f" has no type`, []registry.Object{onDemand(func(v *D) {
+			v.RequestSources = []*registry.DataSource{{Name: "r", Options: registry.RequestOptions{Schema: []registry.Field{{Name: "f"}}}}}
+		})}},
+		{`feature view "v": feature "f": Inner "{bad" does not complete type Struct in Feast's words, as {"a": "INT64", "b": "Array(STRING)"} does`, []registry.Object{view("v", func(v *V) {
+			v.Schema[0].Type, v.Schema[0].Inner = types.Struct, "{bad"
+		})}},
+		{`feature view "v": feature "f": Inner "Array(INT64)" does not complete type Array(Array) in Feast's words, as "Array(Array(INT64))" does`, []registry.Object{view("v", func(v *V) {
+			v.Schema[0].Type, v.Schema[0].Inner = types.ValueList, "Array(INT64)"
+		})}},
+		{`feature view "v": TTL -1h0m0s is negative`, []registry.Object{view("v", func(v *V) { v.TTL = -time.Hour })}},
+		{`label view "v": TTL -1ns is negative`, []registry.Object{
+			driver, &registry.LabelView{Name: "v", Entities: []string{"driver"}, Schema: fields("f"), TTL: -1},
+		}},
+		{`feature view "v": State 7 is none of Feast's, 0 (STATE_UNSPECIFIED) to 4 (AVAILABLE_ONLINE)`, []registry.Object{view("v", func(v *V) { v.State = 7 })}},
+		{`on-demand feature view "v": State -1 is none of`, []registry.Object{onDemand(func(v *D) { v.State = -1 })}},
+		{`entity "e": value type Type(200) is not one of Feast's`, []registry.Object{&registry.Entity{Name: "e", ValueType: 200}}},
+		{`entity "e": value type Array(Int64) cannot be that of a join key`, []registry.Object{&registry.Entity{Name: "e", ValueType: types.Int64List}}},
+		{`entity "e": value type Set(String) cannot be`, []registry.Object{&registry.Entity{Name: "e", ValueType: types.StringSet}}},
+		{`entity "e": value type Map cannot be`, []registry.Object{&registry.Entity{Name: "e", ValueType: types.Map}}},
+		{`entity "e": value type Array(Array) cannot be`, []registry.Object{&registry.Entity{Name: "e", ValueType: types.ValueList}}},
+		{`entity "e": value type Null cannot be`, []registry.Object{&registry.Entity{Name: "e", ValueType: types.Null}}},
+		{`entity "a\x00b": the name "a\x00b" has a control character`, []registry.Object{&registry.Entity{Name: "a\x00b", JoinKey: "k"}}},
+		{`entity "e": join key "a\tb" has a control character`, []registry.Object{&registry.Entity{Name: "e", JoinKey: "a\tb"}}},
+		{`feature view "a\nb": the name "a\nb" has a control character`, []registry.Object{view("a\nb", func(*V) {})}},
+		{`feature view "v": feature "a\u0085b" has a control character`, []registry.Object{view("v", func(v *V) { v.Schema = fields("a\u0085b") })}},
+		{`feature view "v": data source "a\nb" has a control character`, []registry.Object{view("v", func(v *V) { v.Source = file("a\nb") })}},
+		{`feature service "a\nb": the name`, []registry.Object{&registry.FeatureService{Name: "a\nb"}}},
+		{`data source "a\nb": the name`, []registry.Object{file("a\nb")}},
 	} {
 		w, b := newWriter("p")
 		_, err := w.Apply(t.Context(), objects(tc.objects...))
@@ -201,5 +258,121 @@ feature service "s": reference "v:g": feature "g" does not exist in feature view
 	}
 	if !errors.Is(err, feasterr.ErrInvalid) || !errors.Is(err, feasterr.ErrNotFound) {
 		t.Error(err)
+	}
+}
+
+// What looks odd and is sound to Feast.
+func TestSoundDefinitions(t *testing.T) {
+	driver := &registry.Entity{Name: "driver", JoinKey: "driver_id", ValueType: types.Int64}
+	inner := func(typ types.Type, text string) registry.Object {
+		return view("v", func(v *registry.FeatureView) { v.Schema[0].Type, v.Schema[0].Inner = typ, text })
+	}
+	for i, list := range [][]registry.Object{
+		{&registry.Entity{Name: "we ird/ü.n", ValueType: types.String}},
+		{&registry.Entity{Name: "e", ValueType: types.Bool}},
+		{&registry.Entity{Name: "e", ValueType: types.UUID}},
+		{source(registry.SparkOptions{Path: "p", FileFormat: "avro"})},
+		{source(registry.SparkOptions{Path: "p", TableFormat: &registry.TableFormat{Type: "lance", Tag: "prod"}})},
+		{source(registry.SparkOptions{Path: "p", TableFormat: &registry.TableFormat{Type: "lance", Version: 3}})},
+		{push("p", nil)}, // as in Feast
+		{driver, &registry.LabelView{Name: "v", Entities: []string{"driver"}, Schema: fields("f"), ConflictPolicy: registry.MajorityVote}},
+		{view("v", func(v *registry.FeatureView) { v.State = registry.StateAvailableOnline })},
+		{inner(types.Struct, "")},
+		{inner(types.StructList, `{"a": "FLOAT64", "b": "Array(Set(UUID))", "c": "{\"__struct__\": {\"d\": \"INT64\"}}"}`)},
+		{inner(types.ValueList, "Array(Set(DECIMAL))")},
+		{inner(types.ValueSet, `Set(Array({"__struct__": {"a": "INT64"}}))`)},
+	} {
+		w, _ := newWriter("p")
+		if _, err := w.Apply(t.Context(), objects(list...)); err != nil {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+}
+
+// Of most of these Feast fails to list the views of a project, and of the others it makes another type.
+func TestInner(t *testing.T) {
+	for _, tc := range []struct {
+		typ   types.Type
+		inner string
+	}{
+		{types.Struct, `{}`},
+		{types.Struct, `null`},
+		{types.Struct, `["INT64"]`},
+		{types.Struct, `{"a": 1}`},
+		{types.Struct, `{"a": null}`},
+		{types.Struct, `{"a": "int64"}`},
+		{types.Struct, `{"a": "DOUBLE"}`},
+		{types.Struct, `{"a": "INVALID"}`},
+		{types.Struct, `{"a": "Set(MAP)"}`},
+		{types.Struct, `{"a": "Array(SCALAR_MAP)"}`},
+		{types.Struct, `{"a": "Array(ZONED_TIMESTAMP)"}`},
+		{types.Struct, `{"a": "{\"b\": \"INT64\"}"}`},
+		{types.Struct, `{"a": "INT64"} x`},
+		{types.StructList, `Array(INT64)`},
+		{types.ValueList, `Array(`},
+		{types.ValueList, `Set(Array(INT64))`},
+		{types.ValueList, `Array({"__struct__": {"a": "INT64"}})`},
+		{types.ValueList, strings.Repeat("Array(", 200) + "INT64" + strings.Repeat(")", 200)},
+		{types.ValueSet, `Set(INT64)`},
+		{types.ValueSet, `Set({"__struct__": {"a": "INT64"}})`},
+		{types.ValueSet, `Set(Set({"__struct__": {"a": "INT64"}}))`},
+		{types.ValueSet, `)Set(Array(INT64)`},
+	} {
+		w, _ := newWriter("p")
+		_, err := w.Apply(t.Context(), objects(view("v", func(v *registry.FeatureView) {
+			v.Schema[0].Type, v.Schema[0].Inner = tc.typ, tc.inner
+		})))
+		want := fmt.Sprintf("feature view \"v\": feature \"f\": Inner %q does not complete type %s", tc.inner, tc.typ)
+		if !errors.Is(err, feasterr.ErrInvalid) || !strings.HasPrefix(fmt.Sprint(err), want) {
+			t.Errorf("%v\nwant %s", err, want)
+		}
+	}
+}
+
+// A stream whose history is its batch source is the same, whether it is given as Source or as StreamSource.
+func TestStreamSourceAlone(t *testing.T) {
+	w, b := newWriter("p")
+	mustApply(t, w, objects(
+		view("v", func(v *registry.FeatureView) { v.Source, v.StreamSource = nil, push("p", file("s")) }),
+		stream(func(v *registry.StreamFeatureView) {
+			v.Name, v.Source, v.StreamSource = "w", nil, push("p", file("s"))
+		}),
+	))
+	for _, name := range []string{"v", "w"} {
+		v, err := snapshot(t, b, "p").View(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info := v.Info(); info.Source == nil || info.Source.Name != "s" || info.StreamSource == nil || info.StreamSource.Name != "p" {
+			t.Errorf("%s: history %v, stream %v", name, info.Source, info.StreamSource)
+		}
+	}
+	d := mustApply(t, w, objects(
+		view("v", func(v *registry.FeatureView) { v.Source = push("p", file("s")) }),
+		stream(func(v *registry.StreamFeatureView) { v.Name = "w" }),
+	))
+	if !d.Empty() {
+		t.Errorf("given as Source they differ:\n%s", d)
+	}
+	w, _ = newWriter("p")
+	_, err := w.Apply(t.Context(), objects(view("v", func(v *registry.FeatureView) { v.Source, v.StreamSource = nil, push("p", nil) })))
+	if want := `feature view "v": data source "p" has no BatchSource, where the history of a stream is read from`; fmt.Sprint(err) != want {
+		t.Errorf("%v\nwant %s", err, want)
+	}
+}
+
+func TestApplyMaterializationInterval(t *testing.T) {
+	w, b := newWriter("p")
+	mustApply(t, w, objects(view("v", func(*registry.FeatureView) {})))
+	err := w.ApplyMaterialization(t.Context(), "v", noon.Truncate(time.Second), noon.Truncate(time.Second).Add(-time.Second))
+	want := `view "v" cannot be materialized from 2024-05-01T12:00:00Z to 2024-05-01T11:59:59Z: the end is before the start`
+	if !errors.Is(err, feasterr.ErrInvalid) || fmt.Sprint(err) != want {
+		t.Errorf("%v\nwant %s", err, want)
+	}
+	if v, err := snapshot(t, b, "p").FeatureView("v"); err != nil || len(v.MaterializationIntervals) != 0 {
+		t.Error(v, err)
+	}
+	if err := w.ApplyMaterialization(t.Context(), "v", noon, noon); err != nil {
+		t.Error("an empty span:", err)
 	}
 }

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -66,9 +67,11 @@ func (d *draft) putView(v View, noPromote bool) error {
 	keepFunction(stored, v)
 	keep := keptBy(v)
 	if stored == nil {
-		n := d.lastVersion(info.Name) + 1
-		if pinned {
-			n = pin
+		n := pin
+		if !pinned {
+			if n, err = d.nextVersion(&info); err != nil {
+				return err
+			}
 		}
 		keep.create(d.now)
 		keep.setVersion(n)
@@ -117,7 +120,9 @@ func (d *draft) putView(v View, noPromote bool) error {
 			break
 		}
 		if version = pin; !pinned {
-			version = d.lastVersion(info.Name) + 1
+			if version, err = d.nextVersion(&info); err != nil {
+				return err
+			}
 		}
 		keep.setVersion(version)
 	case repinned:
@@ -252,4 +257,29 @@ func (d *draft) hasVersion(view string, n int) bool {
 }
 
 // lastVersion returns the highest version in the history of a view, -1 when there is no history.
-func (d *draft) lastVersion(view string) int { return d.versions[view] - 1 }
+func (d *draft) lastVersion(view string) int {
+	last := -1
+	for _, n := range d.versions[view] {
+		last = max(last, n)
+	}
+	return last
+}
+
+// nextVersion returns the number after the highest in the history of a view.
+func (d *draft) nextVersion(info *ViewInfo) (int, error) {
+	last := d.lastVersion(info.Name)
+	if last >= math.MaxInt32 {
+		return 0, feasterr.Invalid("%s %q needs a new version, and there is none after v%d, which its history has: give it a Version "+
+			"that the history does not have, as \"v%d\", or delete the view and apply it again", info.Kind, info.Name, last, d.freeVersion(info.Name))
+	}
+	return last + 1, nil
+}
+
+// freeVersion returns the lowest number that the history of a view does not have.
+func (d *draft) freeVersion(view string) int {
+	n := 0
+	for d.hasVersion(view, n) {
+		n++
+	}
+	return n
+}

@@ -839,6 +839,17 @@ func TestTypes(t *testing.T) {
 			t.Errorf("ParseType(%s) = %s", name, typ)
 		}
 	}
+	nested := func(outer string, depth int) string {
+		return strings.Repeat(outer, depth) + "Int64" + strings.Repeat(")", depth)
+	}
+	for name, want := range map[string]Type{
+		nested("Array(", 100): ValueList, nested("Set(", 100): ValueSet, nested("Array(", 101): Invalid, nested("Set(", 1_000_000): Invalid,
+		nested("Struct(", 1_000_000): Invalid, "Array(Array(Struct({a: Int64})))": ValueList, "Array(Struct)": StructList,
+	} {
+		if typ, ok := ParseType(name); typ != want || ok != (want != Invalid) {
+			t.Errorf("ParseType(%.50s) = %s, %t, want %s", name, typ, ok, want)
+		}
+	}
 }
 
 func TestText(t *testing.T) {

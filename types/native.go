@@ -354,7 +354,7 @@ func appendElems(dst []byte, t Type, v any) ([]byte, error) {
 func appendEachElem(dst []byte, elem Type, list []any) (_ []byte, err error) {
 	for i, v := range list {
 		if dst, err = appendAnyElem(dst, elem, v); err != nil {
-			return dst, fmt.Errorf("element %d: %w", i, err)
+			return dst, within("element", i, err)
 		}
 	}
 	return dst, nil
@@ -433,7 +433,7 @@ func appendSlice[T Native](dst []byte, elem Type, s []T) (_ []byte, err error) {
 	}
 	for i, v := range s {
 		if dst, err = appendAnyElem(dst, elem, v); err != nil {
-			return dst, fmt.Errorf("element %d: %w", i, err)
+			return dst, within("element", i, err)
 		}
 	}
 	return dst, nil
@@ -473,6 +473,18 @@ next:
 		end += copy(b[end:], e)
 	}
 	return b[:end]
+}
+
+// within says where in a value an error is. That of a value nested too deep is left alone: the way there is long, and
+// endless where a value holds itself.
+func within(what string, at any, err error) error {
+	if errors.Is(err, errDepth) {
+		return err
+	}
+	if text, ok := at.(string); ok {
+		at = strconv.Quote(text)
+	}
+	return fmt.Errorf("%s %v: %w", what, at, err)
 }
 
 // Maps and nested values.
@@ -552,7 +564,7 @@ func appendInferred(dst []byte, v any, depth int) ([]byte, error) {
 	if err != nil || nullNative(Invalid, v) {
 		return dst, err
 	}
-	t, err := inferNested(v)
+	t, err := inferNested(v, depth)
 	if err != nil {
 		return dst, err
 	}
@@ -578,7 +590,7 @@ func appendCollection(dst []byte, v any, depth int) ([]byte, error) {
 		return dst, nil
 	}
 	if reflect.TypeOf(v).Kind() != reflect.Slice {
-		return dst, fmt.Errorf("a %s is no list", nativeName(v))
+		return dst, fmt.Errorf("%s is no list", nativeName(v))
 	}
 	return appendInferred(dst, v, depth)
 }
@@ -608,7 +620,7 @@ func appendNativeParts(t Type, v any, one func(dst []byte, v any) ([]byte, error
 	for i, v := range list {
 		part, err := one(nil, v)
 		if err != nil {
-			return nil, fmt.Errorf("element %d: %w", i, err)
+			return nil, within("element", i, err)
 		}
 		dst = appendPart(dst, part)
 	}
@@ -650,7 +662,7 @@ func appendNativeMap(dst []byte, t Type, v any, depth int) ([]byte, error) {
 		}
 		val, err := appendInferred(nil, m[key], depth+1)
 		if err != nil {
-			return dst, fmt.Errorf("key %q: %w", key, err)
+			return dst, within("key", key, err)
 		}
 		dst = appendPart(dst, mapEntry([]byte(key), val))
 	}
@@ -684,7 +696,7 @@ func scalarMap(v any, depth int) ([]byte, error) {
 		}
 		val, err := appendInferred(nil, e.Value, depth+1)
 		if err != nil {
-			return nil, fmt.Errorf("key %v: %w", e.Key, err)
+			return nil, within("key", e.Key, err)
 		}
 		out = appendPart(out, mapEntry(key, val))
 	}
@@ -728,11 +740,14 @@ func mapKey(v any) ([]byte, error) {
 		}
 		return nil, fmt.Errorf("key %q: the keys of a ScalarMap are no strings, but those of decimal numbers", k)
 	}
-	return nil, fmt.Errorf("a %s is no key of a ScalarMap", nativeName(v))
+	return nil, fmt.Errorf("%s is no key of a ScalarMap", nativeName(v))
 }
 
 // inferNested returns the type that Feast infers for a plain value inside another.
-func inferNested(v any) (Type, error) {
+func inferNested(v any, depth int) (Type, error) {
+	if depth > maxDepth {
+		return Invalid, errDepth
+	}
 	switch s := v.(type) {
 	case int32, int16, int8, uint16, uint8:
 		return Int32, nil
@@ -761,16 +776,16 @@ func inferNested(v any) (Type, error) {
 	case [][]byte:
 		return BytesList, nil
 	case []any:
-		return inferList(s)
+		return inferList(s, depth)
 	}
 	if t := Infer(v); t != Invalid {
 		return t, nil
 	}
-	return Invalid, fmt.Errorf("a %s has no type that can be stored", nativeName(v))
+	return Invalid, fmt.Errorf("%s has no type that can be stored", nativeName(v))
 }
 
 // inferList returns the type of a list by its elements, which must agree.
-func inferList(list []any) (Type, error) {
+func inferList(list []any, depth int) (Type, error) {
 	elem := Invalid
 	for i, v := range list {
 		v, err := plain(v)
@@ -780,9 +795,9 @@ func inferList(list []any) (Type, error) {
 		if v == nil {
 			continue
 		}
-		t, err := inferNested(v)
+		t, err := inferNested(v, depth+1)
 		if err != nil {
-			return Invalid, fmt.Errorf("element %d: %w", i, err)
+			return Invalid, within("element", i, err)
 		}
 		if t.Elem() != Invalid || t == ValueList {
 			t = ValueList // of lists, whatever theirs
@@ -921,6 +936,9 @@ func appendPythonJSON(dst []byte, v any, depth int) ([]byte, error) {
 	case string:
 		return appendASCII(dst, x), nil
 	case json.Number:
+		if !isJSONNumber(string(x)) {
+			return dst, fmt.Errorf("%q is no JSON number", string(x))
+		}
 		return append(dst, x...), nil
 	case json.RawMessage:
 		text, err := jsonText(x)
@@ -937,7 +955,7 @@ func appendPythonJSON(dst []byte, v any, depth int) ([]byte, error) {
 			}
 			dst = append(appendASCII(dst, key), ": "...)
 			if dst, err = appendPythonJSON(dst, x[key], depth+1); err != nil {
-				return dst, fmt.Errorf("key %q: %w", key, err)
+				return dst, within("key", key, err)
 			}
 		}
 		return append(dst, '}'), nil
@@ -952,13 +970,19 @@ func appendPythonJSON(dst []byte, v any, depth int) ([]byte, error) {
 				dst = append(dst, ", "...)
 			}
 			if dst, err = appendPythonJSON(dst, s.Index(i).Interface(), depth+1); err != nil {
-				return dst, fmt.Errorf("element %d: %w", i, err)
+				return dst, within("element", i, err)
 			}
 		}
 		return append(dst, ']'), nil
 	}
 	text, err := json.Marshal(v)
 	return append(dst, text...), err
+}
+
+// isJSONNumber reports whether text is a number and nothing else that is valid JSON.
+func isJSONNumber(s string) bool {
+	digit := func(c byte) bool { return c >= '0' && c <= '9' }
+	return s != "" && (s[0] == '-' || digit(s[0])) && digit(s[len(s)-1]) && json.Valid([]byte(s))
 }
 
 func appendFinite(dst []byte, f float64) ([]byte, error) {

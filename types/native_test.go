@@ -279,7 +279,7 @@ func TestSetNative(t *testing.T) {
 		{ZonedTimestamp, day.In(local), day.In(local)},
 		{ZonedTimestamp, "2024-01-01", errors.New("a string does not convert to ZonedTimestamp")},
 		{UUID, userID{15: 1}, [16]byte{15: 1}},
-		{UUID, 5, errors.New("a int does not convert to Uuid")},
+		{UUID, 5, errors.New("an int does not convert to Uuid")},
 		{Decimal, big.NewInt(150), "150"},
 		{Decimal, money{150}, "1.50"},
 		{Decimal, &money{5}, "0.05"},
@@ -306,7 +306,7 @@ func TestSetNative(t *testing.T) {
 		{Int64List, []byte(`null`), errors.New("a JSON null is no array")},
 		{Int64List, "[1]", errors.New("a string does not convert to Array(Int64)")},
 		{Int64List, []string{"1"}, errors.New("element 0: a string does not convert to Int64")},
-		{Int64List, 5, errors.New("a int does not convert to Array(Int64)")},
+		{Int64List, 5, errors.New("an int does not convert to Array(Int64)")},
 		{Int64List, math.NaN(), errors.New("a float64 does not convert to Array(Int64)")},
 		{Int32List, []int64{1 << 31}, errors.New("element 0: 2147483648 is out of range for Int32")},
 		{Float32List, []float64{0.5, 1}, []float32{0.5, 1}},
@@ -336,19 +336,19 @@ func TestSetNative(t *testing.T) {
 		{Struct, map[string]any(nil), nil},
 		{MapList, []map[string]any{{"a": 1}, {}}, []map[string]any{{"a": int64(1)}, {}}},
 		{MapList, json.RawMessage(`[{"a": 1}, "{}"]`), []map[string]any{{"a": int64(1)}, {}}},
-		{MapList, []int{1}, errors.New("element 0: a int does not convert to Map")},
+		{MapList, []int{1}, errors.New("element 0: an int does not convert to Map")},
 		{ValueList, [][]int64{{1}, {}, nil}, []any{[]int64{1}, []int64{}, nil}},
 		{ValueList, []any{[]any{}, []byte(`[]`), json.RawMessage(`[1]`)}, []any{nil, nil, []int64{1}}},
 		{ValueList, [][][]string{{{"a"}}}, []any{[]any{[]string{"a"}}}},
 		{ValueSet, json.RawMessage(`[["a"], [true]]`), []any{[]string{"a"}, []bool{true}}},
-		{ValueList, []int{1}, errors.New("element 0: a int is no list")},
+		{ValueList, []int{1}, errors.New("element 0: an int is no list")},
 		{ScalarMap, map[int64]string{2: "b", 1: "a"}, []MapEntry{{int64(1), "a"}, {int64(2), "b"}}},
 		{ScalarMap, []MapEntry{{true, nil}, {"1.5", 1.5}, {[]byte("k"), "v"}, {day, 1}, {[16]byte{15: 1}, true}, {float32(2), int32(2)}},
 			[]MapEntry{{true, nil}, {"1.5", 1.5}, {[]byte("k"), "v"}, {day.Unix(), int64(1)}, {[16]byte{15: 1}, true}, {float32(2), int32(2)}}},
 		{ScalarMap, map[string]any{"a": 1}, errors.New("the keys of a ScalarMap are no strings; for those there is Map")},
 		{ScalarMap, []MapEntry{{"a", 1}}, errors.New(`key "a": the keys of a ScalarMap are no strings, but those of decimal numbers`)},
 		{ScalarMap, []MapEntry{{nil, 1}}, errors.New("a <nil> is no key of a ScalarMap")},
-		{ScalarMap, 5, errors.New("a int does not convert to ScalarMap")},
+		{ScalarMap, 5, errors.New("an int does not convert to ScalarMap")},
 	} {
 		c := NewColumn("f", tc.typ, 1)
 		err := c.SetNative(0, tc.in)
@@ -409,6 +409,49 @@ func TestSetNativeDeep(t *testing.T) {
 		if err := NewColumn("f", typ, 1).SetNative(0, v); !errors.Is(err, errDepth) {
 			t.Errorf("%s: %v", typ, err)
 		}
+	}
+	// What holds itself is nested without end.
+	self, loop := map[string]any{}, []any{nil, nil}
+	self["self"], self["too"], loop[0], loop[1] = self, self, loop, loop
+	for typ, values := range map[Type][]any{
+		Map: {self, map[string]any{"a": loop}}, JSON: {self, loop}, ValueList: {loop}, MapList: {[]any{self}}, JSONList: {[]any{self}},
+		ScalarMap: {[]MapEntry{{Key: 1, Value: self}}, []MapEntry{{Key: 1, Value: loop}}},
+	} {
+		for _, v := range values {
+			err := NewColumn("f", typ, 1).SetNative(0, v)
+			if err == nil || err.Error() != "malformed value: nested deeper than 100 levels" {
+				t.Errorf("%s: %v", typ, err)
+			}
+		}
+	}
+}
+
+// TestSetNativeNumbers: a json.Number is text that anybody may have made.
+func TestSetNativeNumbers(t *testing.T) {
+	for _, typ := range []Type{JSON, JSONList, Map, Float64, Int64} {
+		for _, text := range []string{"zz", "", "true", "1,2", "-", "1e", "{}", "1 ", " 1", "01"} {
+			if typ != JSON && typ != JSONList && strings.Trim(text, " 01") == "" && text != "" {
+				continue // which Feast reads as 1
+			}
+			var v any = json.Number(text)
+			switch typ {
+			case JSONList:
+				v = []any{v}
+			case JSON, Map:
+				v = map[string]any{"a": v}
+			}
+			c := NewColumn("f", typ, 1)
+			if err := c.SetNative(0, v); err == nil || c.Valid(0) {
+				t.Errorf("%s: %q is stored as %v", typ, text, c.Any(0))
+			}
+		}
+	}
+	c := NewColumn("f", JSON, 1)
+	if err := c.SetNative(0, map[string]any{"a": []any{json.Number("-1.5e+10"), json.Number("0"), json.Number("12345678901234567890")}}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(c.Bytes(0)), `{"a": [-1.5e+10, 0, 12345678901234567890]}`; got != want {
+		t.Errorf("stored %s, want %s", got, want)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode/utf8"
 	"unsafe"
+
+	"github.com/feastgo/feast/feasterr"
 )
 
 // The setters below store a Go value in a cell of the matching type, with status [Present]. They panic on a column of
@@ -225,19 +227,19 @@ func isDecimal(s string) bool {
 	return err == nil || errors.Is(err, strconv.ErrRange)
 }
 
-func unfit(v any, t Type) error { return fmt.Errorf("a %s does not convert to %s", nativeName(v), t) }
+func unfit(v any, t Type) error { return fmt.Errorf("%s does not convert to %s", nativeName(v), t) }
 
-// nativeName names a value's kind for people.
+// nativeName names a value's kind for people: "a list", "an int32".
 func nativeName(v any) string {
 	switch v.(type) {
 	case json.Number:
-		return "number"
+		return "a number"
 	case []any:
-		return "list"
+		return "a list"
 	case map[string]any:
-		return "map"
+		return "a map"
 	}
-	return fmt.Sprintf("%T", v)
+	return feasterr.A(fmt.Sprintf("%T", v))
 }
 
 // unixSeconds cuts the fraction toward zero, as Feast does.

@@ -40,6 +40,11 @@ func (t Timestamp) Compare(u Timestamp) int {
 	return 1
 }
 
+// Valid reports whether t is of the years 1 to 9999, as google.protobuf.Timestamp demands and Python's datetime can be.
+func (t Timestamp) Valid() bool {
+	return t.Seconds >= minRFC3339 && t.Seconds <= maxRFC3339 && t.Nanos >= 0 && t.Nanos <= 999_999_999
+}
+
 // IsZero reports whether t is the epoch.
 func (t Timestamp) IsZero() bool { return t == Timestamp{} }
 

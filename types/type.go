@@ -183,8 +183,13 @@ func (t Type) Numeric() bool {
 func (t Type) isBytes() bool { return infos[t].tag == uint8(Bytes) }
 
 // ParseType returns the type with the given Feast name ("Int64", "Array(String)", "Struct({a: Int64})") or ValueType
-// name ("INT64", "STRING_LIST").
-func ParseType(name string) (Type, bool) {
+// name ("INT64", "STRING_LIST"). Types nest at most 100 levels deep, as values do.
+func ParseType(name string) (Type, bool) { return parseType(name, 0) }
+
+func parseType(name string, depth int) (Type, bool) {
+	if depth == maxDepth {
+		return Invalid, false
+	}
 	if t, ok := byName[name]; ok {
 		return t, true
 	}
@@ -192,18 +197,25 @@ func ParseType(name string) (Type, bool) {
 	if !ok || !strings.HasSuffix(name, ")") {
 		return Invalid, false
 	}
-	t, _ := ParseType(inner)
+	if outer == "Struct" {
+		if strings.HasPrefix(inner, "{") && strings.HasSuffix(inner, "}") {
+			return Struct, true
+		}
+		return Invalid, false
+	}
+	if outer != "Array" && outer != "Set" {
+		return Invalid, false
+	}
+	t, _ := parseType(inner, depth+1)
 	switch {
-	case outer == "Struct" && strings.HasPrefix(inner, "{") && strings.HasSuffix(inner, "}"):
-		return Struct, true
 	case outer == "Array" && t == Struct:
 		return StructList, true
-	case outer == "Array" && (t.IsList() || t.IsSet()):
-		return ValueList, true
-	case outer == "Set" && (t.IsList() || t.IsSet()):
+	case !t.IsList() && !t.IsSet():
+		return Invalid, false
+	case outer == "Set":
 		return ValueSet, true
 	}
-	return Invalid, false
+	return ValueList, true
 }
 
 var byName = func() map[string]Type {

@@ -13,7 +13,7 @@ func TestQuickstart(t *testing.T) {
 	}
 	for _, line := range []string{
 		`+ feature view "driver_hourly_stats"`,
-		"    ttl: 876000h0m0s -> 720h0m0s",
+		"    ttl: 36500d -> 30d",
 		"    tags.team: (none) -> rides",
 		"  driver_id=1001  conv_rate        0.75     PRESENT",
 		"  driver_id=1003  avg_daily_trips  -        NULL_VALUE",

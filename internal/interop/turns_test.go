@@ -471,3 +471,20 @@ func TestVersions(t *testing.T) {
 		t.Errorf("we would change\n%v, %v", diff, err)
 	}
 }
+
+// A version that is not promoted leaves Feast nothing to do, the list of tables included.
+func TestNotPromoted(t *testing.T) {
+	r := newRepo(t, "sqlite")
+	fs := r.open()
+	d := definition{project: r.project, ttl: 1, team: "a", features: "a"}
+	r.define(d.python())
+	r.apply(fs, d.objects()...)
+	next := d
+	next.features = "a b"
+	if _, err := fs.ApplyAll(t.Context(), feast.ApplyRequest{Objects: next.objects(), NoPromote: true}); err != nil {
+		t.Fatal(err)
+	}
+	if plan := r.plan(); len(plan) > 0 {
+		t.Errorf("Feast would change %q", plan)
+	}
+}

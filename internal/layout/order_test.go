@@ -36,6 +36,7 @@ var rules = map[string]rule{
 	"config": {own: []string{"feasterr", "internal/yamldoc"}, modules: []string{"go.yaml.in/yaml/v3"}},
 
 	"internal/sealed":     {},
+	"internal/duration":   {},
 	"internal/yamldoc":    {own: []string{"feasterr"}, modules: []string{"go.yaml.in/yaml/v3"}},
 	"internal/protos/...": {own: []string{"internal/protos/..."}, modules: []string{"google.golang.org/protobuf"}},
 
@@ -43,7 +44,7 @@ var rules = map[string]rule{
 
 	"registry": {
 		own: []string{
-			"types", "config", "permissions", "feasterr", "internal/sealed", "internal/protos/...",
+			"types", "config", "permissions", "feasterr", "internal/sealed", "internal/duration", "internal/protos/...",
 		},
 		modules: []string{"google.golang.org/protobuf"},
 	},
@@ -54,7 +55,7 @@ var rules = map[string]rule{
 		modules: []string{"google.golang.org/protobuf"},
 	},
 	"registry/definitions": {
-		own:     []string{"registry", "permissions", "config", "types", "feasterr", "internal/yamldoc"},
+		own:     []string{"registry", "permissions", "config", "types", "feasterr", "internal/duration", "internal/yamldoc"},
 		modules: []string{"go.yaml.in/yaml/v3"},
 	},
 

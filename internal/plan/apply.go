@@ -2,6 +2,7 @@ package plan
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/feastgo/feast/online"
 	"github.com/feastgo/feast/registry"
@@ -21,6 +22,7 @@ type storedView struct {
 	version  int // 0: none
 	entities Entities
 	listed   bool // see [Tables]
+	past     bool // it need not be the current version
 }
 
 // Migrate finds out what a commit asks of the online store. Views that the request names and that stay as they are
@@ -41,7 +43,7 @@ func Migrate(c *registry.Commit, all bool) Migration {
 		name := change.ID.Name
 		if change.ID.Kind == registry.KindViewVersion { // perhaps of a view that is not promoted
 			if v, err := m.after.ViewVersion(name, change.ID.Version); err == nil && hasTable(v) {
-				m.keep = append(m.keep, storedView{view: v, name: name, version: change.ID.Version, entities: m.after.Entity})
+				m.keep = append(m.keep, storedView{view: v, name: name, version: change.ID.Version, entities: m.after.Entity, past: true})
 			}
 			continue
 		}
@@ -49,7 +51,9 @@ func Migrate(c *registry.Commit, all bool) Migration {
 		is, _ := change.New.(registry.View)
 		switch {
 		case is != nil && hasTable(is):
-			m.keep = append(m.keep, storedView{is, name, is.Info().CurrentVersion, m.after.Entity, isListed(is.Info())})
+			m.keep = append(m.keep, storedView{
+				view: is, name: name, version: is.Info().CurrentVersion, entities: m.after.Entity, listed: isListed(is.Info()),
+			})
 		case was != nil && hasTable(was), was == nil && change.Action == registry.ActionDelete:
 			m.drop = append(m.drop, allVersions(before, was, name)...)
 		}
@@ -144,6 +148,9 @@ func (m Migration) Tables(o Options) (Tables, error) {
 	used := map[string]bool{}
 	var errs []error
 	for _, v := range m.keep {
+		if v.past && !versioned { // the only table is that of the current version
+			continue
+		}
 		t, err := table(v)
 		if err != nil {
 			errs = append(errs, err)
@@ -177,5 +184,20 @@ func (m Migration) Tables(o Options) (Tables, error) {
 		}
 	}
 	out.Unlisted = append(out.Unlisted, out.Drop...)
+	out.Unlisted = slices.DeleteFunc(out.Unlisted, m.listed(versioned, out.Unlisted))
 	return out, errors.Join(errs...)
+}
+
+// listed tells which of the tables are listed because of a view that is, or stays, current: it may have no part in the
+// migration, and version 1 of view "a" have its table.
+func (m Migration) listed(versioned bool, tables []*online.Table) func(*online.Table) bool {
+	current := map[string]bool{}
+	if len(tables) > 0 {
+		for v := range m.after.Views() {
+			if info := v.Info(); isListed(info) && !(versioned && info.CurrentVersion > 0) {
+				current[(&online.Table{Project: m.after.ProjectName(), View: info.Name}).ID()] = true
+			}
+		}
+	}
+	return func(t *online.Table) bool { return current[t.ID()] }
 }

@@ -102,16 +102,26 @@ type WriteLayout struct {
 	Event, Created int      // -1: there is none
 }
 
-// Bind lays the columns of a frame out. A column that the source maps to another name is found by either, first by the
-// view's name; columns that nobody needs are left out. All that are missing are named at once. With keysOnly, only the join
+// Bind lays the columns of a frame out. A column that the source maps to another name is found by either, not
+// both; columns that nobody needs are left out. All that are missing are named at once. With keysOnly, only the join
 // keys are looked for.
 func (w *Write) Bind(names []string, keysOnly bool) (*WriteLayout, error) {
 	l := &WriteLayout{Names: slices.Clone(names), Event: -1, Created: -1}
 	var missing []string
+	var twice error
 	find := func(name string) int {
 		i := slices.Index(names, name)
-		if from, ok := w.mapped[name]; i < 0 && ok {
-			i = slices.Index(names, from)
+		if from, ok := w.mapped[name]; ok {
+			j := slices.Index(names, from)
+			switch {
+			case i < 0:
+				i = j
+			case j >= 0 && twice == nil && !w.needs(from):
+				twice = &feasterr.RequestError{
+					Column: name, Row: -1,
+					Msg: fmt.Sprintf("the rows also have column %q, which the source of feature view %q maps to it: give one of the two", from, w.Table.View),
+				}
+			}
 		}
 		if i < 0 && !slices.Contains(missing, name) {
 			missing = append(missing, name)
@@ -136,6 +146,9 @@ func (w *Write) Bind(names []string, keysOnly bool) (*WriteLayout, error) {
 			l.Created = find(w.Created)
 		}
 	}
+	if twice != nil {
+		return nil, twice
+	}
 	if len(missing) == 0 {
 		return l, nil
 	}
@@ -148,6 +161,12 @@ func (w *Write) Bind(names []string, keysOnly bool) (*WriteLayout, error) {
 		Msg: fmt.Sprintf("feature view %q needs %s %s, and the rows have no such %s (given are %s)",
 			w.Table.View, what, strings.Join(missing, ", "), what, strings.Join(names, ", ")),
 	}
+}
+
+// needs reports whether rows must have a column of that name.
+func (w *Write) needs(name string) bool {
+	named := func(f types.Field) bool { return f.Name == name }
+	return name == w.Event || name == w.Created || slices.ContainsFunc(w.keyFields, named) || slices.ContainsFunc(w.Table.Features, named)
 }
 
 // bindComputed lays out what a function reads, which find looks up, and computes. Features that it does not compute are the

@@ -214,9 +214,7 @@ func (s *Store) Update(ctx context.Context, keep, drop []*online.Table) error {
 func (s *Store) Teardown(ctx context.Context, tables []*online.Table) error {
 	var errs []error
 	for _, name := range s.names {
-		if tables := s.in(name, tables); len(tables) > 0 {
-			errs = append(errs, feasterr.InStore(name, "teardown", s.stores[name].Teardown(ctx, tables)))
-		}
+		errs = append(errs, feasterr.InStore(name, "teardown", s.stores[name].Teardown(ctx, s.in(name, tables))))
 	}
 	return errors.Join(errs...)
 }

@@ -344,7 +344,7 @@ func TestRouting(t *testing.T) {
 	if want := "a: ping: feast: use after Close\nb: ping: feast: use after Close"; !errors.Is(err, feasterr.ErrClosed) || err.Error() != want {
 		t.Errorf("Ping after Close: %v, want %s", err, want)
 	}
-	if got, want := strings.Join(a.calls, ", "), "write in_a, keep in_a, drop, keep, drop older, close"; got != want {
+	if got, want := strings.Join(a.calls, ", "), "write in_a, keep in_a, drop, keep, drop older, teardown, close"; got != want {
 		t.Errorf("a: %s, want %s", got, want)
 	}
 	if got, want := strings.Join(b.calls, ", "), "write in_b, delete in_b, keep in_b, drop old, teardown in_b, close"; got != want {

@@ -63,6 +63,7 @@ func unusualNames(b *bed) {
 		b.cells(b.get(read, Key(odd[i], "x")), read, 0, int64(i), int64((i+1)%len(odd)))
 	}
 	b.drop(b.tables[1:]...)
+	b.teardown() // which leaves every table
 	b.cells(b.get(Pick(b.tables[0]), Key(odd[0], "x")), b.tables[0], 0, int64(0))
 	for i, table := range b.tables {
 		if i > 0 {

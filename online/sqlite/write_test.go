@@ -208,6 +208,33 @@ func TestTeardown(t *testing.T) {
 	}
 }
 
+// TestTeardownNothing: with no tables, a file without any goes, one with some stays, and none is created.
+func TestTeardownNothing(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Config{Path: filepath.Join(dir, "online.db")})
+	table := stats("a")
+	for _, step := range []struct {
+		do    func()
+		files []string
+	}{
+		{func() {}, nil},
+		{func() { put(t, s, table, row(1, at(0), int64(1))) }, []string{"online.db"}},
+		{func() {
+			if err := s.Update(t.Context(), nil, []*online.Table{table}); err != nil {
+				t.Fatal(err)
+			}
+		}, nil},
+	} {
+		step.do()
+		if err := s.Teardown(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := files(t, dir); !slices.Equal(got, step.files) {
+			t.Errorf("there are %q, want %q", got, step.files)
+		}
+	}
+}
+
 // TestLargeValues: what a connection keeps for binding is bounded.
 func TestLargeValues(t *testing.T) {
 	s := open(t, Config{Path: filepath.Join(t.TempDir(), "online.db")})

@@ -2,44 +2,38 @@ package definitions
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 
 	"github.com/feastgo/feast/registry"
 	"github.com/feastgo/feast/types"
 )
 
+// maxNesting bounds how deep types nest: values stop there, too.
+const maxNesting = 100
+
 // parseType reads a type as Feast's Python spells it: "Int64", "Array(Float32)", "Array(Array(Int64))",
 // "Struct({city: String, zip: Int32})"; or by its number's name, "INT64". What a number cannot express is inner, see
 // [registry.Field].
 func parseType(s string) (t types.Type, inner string, ok bool) {
-	if t, ok := types.ParseType(s); ok && t != types.Struct && t != types.StructList && t != types.ValueList && t != types.ValueSet ||
-		!strings.Contains(s, "(") {
+	outer, arg, nested := strings.Cut(s, "(")
+	arg, closed := strings.CutSuffix(arg, ")")
+	switch {
+	case !nested || !closed:
+		t, ok = types.ParseType(s)
 		return t, "", ok
-	}
-	outer, arg, _ := strings.Cut(s, "(")
-	arg, ok = strings.CutSuffix(arg, ")")
-	if !ok {
-		return 0, "", false
-	}
-	if outer == "Struct" {
+	case outer == "Struct":
 		inner, ok = parseMembers(arg)
 		return types.Struct, inner, ok
+	case outer == "Array" && strings.HasPrefix(arg, "Struct("):
+		_, inner, ok = parseType(arg)
+		return types.StructList, inner, ok
 	}
-	element, members, ok := parseType(arg)
-	switch {
-	case s == types.ValueList.String(), s == types.ValueSet.String(), s == types.StructList.String():
-		t, _ := types.ParseType(s)
-		return t, "", true
-	case !ok || outer != "Array" && outer != "Set":
-		return 0, "", false
-	case outer == "Array" && element == types.Struct:
-		return types.StructList, members, true
+	t, ok = types.ParseType(s)
+	if ok && (t == types.ValueList || t == types.ValueSet) && s != t.String() {
+		inner, ok = innerName(s)
 	}
-	inner, ok = innerName(s)
-	if outer == "Set" {
-		return types.ValueSet, inner, ok && (element.IsList() || element.IsSet())
-	}
-	return types.ValueList, inner, ok && (element.IsList() || element.IsSet())
+	return t, inner, ok
 }
 
 // formatType is the inverse of parseType. ok is false when the inner type is not spelled as Feast spells it.
@@ -70,32 +64,51 @@ var innerNames = map[types.Type]string{types.Float64: "FLOAT64", types.Float32: 
 // innerName turns the name of a type without members into what Feast writes for inner types: "Array(Int64)" into
 // "Array(INT64)".
 func innerName(s string) (string, bool) {
-	if outer, arg, ok := strings.Cut(s, "("); ok {
-		arg, ok = strings.CutSuffix(arg, ")")
-		name, known := innerName(arg)
-		return outer + "(" + name + ")", ok && known && (outer == "Array" || outer == "Set")
+	start, end := core(s)
+	t, ok := types.ParseType(s[start:end])
+	name := innerNames[t]
+	if name == "" {
+		name = t.EnumName()
 	}
-	t, ok := types.ParseType(s)
-	if name := innerNames[t]; name != "" {
-		return name, ok
-	}
-	return t.EnumName(), ok && isScalar(t)
+	return s[:start] + name + s[end:], ok && isScalar(t) && depthOf(s) <= maxNesting
 }
 
 // typeName is the inverse of innerName.
 func typeName(s string) (string, bool) {
-	if outer, arg, ok := strings.Cut(s, "("); ok {
-		arg, ok = strings.CutSuffix(arg, ")")
-		name, known := typeName(arg)
-		return outer + "(" + name + ")", ok && known && (outer == "Array" || outer == "Set")
-	}
-	for t, name := range innerNames {
-		if s == name {
-			return t.String(), true
+	start, end := core(s)
+	name := s[start:end]
+	t, ok := types.ParseType(name)
+	ok = ok && isScalar(t) && t.EnumName() == name
+	for inner, feast := range innerNames {
+		if name == feast {
+			t, ok = inner, true
 		}
 	}
-	t, ok := types.ParseType(s)
-	return t.String(), ok && isScalar(t) && t.EnumName() == s
+	return s[:start] + t.String() + s[end:], ok && depthOf(s) <= maxNesting
+}
+
+// core returns where in "Array(Set(Int64))" the innermost type stands. What is not closed as often as opened has none.
+func core(s string) (start, end int) {
+	end = len(s)
+	for {
+		outer, _, nested := strings.Cut(s[start:end], "(")
+		if !nested || outer != "Array" && outer != "Set" || s[end-1] != ')' {
+			return start, end
+		}
+		start, end = start+len(outer)+1, end-1
+	}
+}
+
+// depthOf returns how many collections a type is nested in.
+func depthOf(s string) int {
+	depth := 0
+	for {
+		outer, arg, nested := strings.Cut(s, "(")
+		if !nested || outer != "Array" && outer != "Set" {
+			return depth
+		}
+		s, depth = arg, depth+1
+	}
 }
 
 func isScalar(t types.Type) bool {
@@ -165,6 +178,19 @@ func isIdentifier(s string) bool {
 	return s != ""
 }
 
+// notType says why text is no type.
+func notType(s string) string {
+	const long = 100 // bytes; more would bury the message
+	depth := depthOf(s)
+	switch {
+	case depth > maxNesting:
+		return fmt.Sprintf("a type nested %d levels deep; types nest at most %d", depth, maxNesting)
+	case len(s) > long:
+		return fmt.Sprintf("%q... (%d bytes) is not a type", s[:long], len(s))
+	}
+	return fmt.Sprintf("%q is not a type%s", s, nearTypes(s))
+}
+
 // fieldType moves the type of a field. One that is declared must have a type; where names suffice, it may be absent.
 func (f *form) fieldType(v *registry.Field, declared bool) {
 	if f.read == nil {
@@ -194,7 +220,7 @@ func (f *form) fieldType(v *registry.Field, declared bool) {
 	case n != nil && f.string(n, f.at("type"), &s):
 		var ok bool
 		if v.Type, v.Inner, ok = parseType(s); !ok {
-			f.fail(n, f.at("type"), "%q is not a type%s", s, nearTypes(s))
+			f.fail(n, f.at("type"), "%s", notType(s))
 		}
 	}
 	f.text("inner", &v.Inner)

@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/feastgo/feast/internal/duration"
 	"github.com/feastgo/feast/internal/yamldoc"
 )
 
@@ -259,7 +260,7 @@ func (f *form) fraction(key string, v *float32) {
 func (f *form) duration(key string, v *time.Duration) {
 	if f.read == nil {
 		if *v != 0 {
-			f.put(key, f.write.text(formatDuration(*v)))
+			f.put(key, f.write.text(duration.Format(*v)))
 		}
 		return
 	}
@@ -269,9 +270,13 @@ func (f *form) duration(key string, v *time.Duration) {
 	}
 	d, ok := time.Duration(0), false
 	if n.Kind == yamldoc.Text {
-		d, ok = parseDuration(n.Text)
+		d, ok = duration.Parse(n.Text)
 	}
-	if !ok {
+	switch {
+	case ok:
+	case n.Kind == yamldoc.Text && duration.TooLong(n.Text):
+		f.fail(n, f.at(key), "%s is too long: the longest is %dd, which is 292 years", n.Text, math.MaxInt64/(24*time.Hour))
+	default:
 		f.fail(n, f.at(key), "must be a duration with its unit, such as 90s, 15m, 24h, 7d or 1d12h")
 	}
 	*v = d

@@ -31,6 +31,8 @@ func FuzzParse(f *testing.F) {
 			"---\nkind: FeatureView\nname: b\nsource: {kind: PushSource, name: p, batch_source: {kind: FileSource, path: x}}\n",
 		"kind: FeatureService\nname: s\nfeatures: [v@v1, 'v:x', {view: v, version: 0, view_type: featureView, features: [{name: x, type: Set(Set(Int64))}]}]\n" +
 			"---\nkind: LabelView\nname: v\nttl: 1d1ns\nschema: [{name: x, type: 'Array(Struct({a: Int64}))'}]",
+		"kind: LabelView\nname: v\nttl: 999999999d\nschema: [{name: x, type: '" + strings.Repeat("Array(", 101) + "Int64" + strings.Repeat(")", 101) + "'}]",
+		"kind: LabelView\nname: v\nschema: [{name: x, type: 'Struct({a: " + strings.Repeat("Set(", 100) + "Int64" + strings.Repeat(")", 100) + "})'}]",
 		"kind: Entity\nname: |+\n  a\n\n\ndescription: >-\n  b\n  c\ntags: {<<: {a: \"\\0\\u2028\"}, ? b : \"\\x85\"}\n",
 	} {
 		f.Add([]byte(text))

@@ -275,9 +275,15 @@ func TestDurations(t *testing.T) {
 			t.Errorf("%s: read %v", text, got)
 		}
 	}
-	for _, text := range []string{"1", "60", "1.5", "1:30", "yes", "~", "1d2d", "d", "1d-2h", "1d+2h", "106752d", "106751d24h", "1 d", "1w", "[1d]", "--1d", "+-1d"} {
+	for _, text := range []string{"1", "60", "1.5", "1:30", "yes", "~", "1d2d", "d", "1d-2h", "1d+2h", "1 d", "1w", "[1d]", "--1d", "+-1d", "+106752d"} {
 		_, err := definitions.Parse("f", []byte("kind: FeatureView\nname: v\nttl: "+text))
 		if err == nil || !strings.Contains(err.Error(), "must be a duration with its unit") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	for _, text := range []string{"106752d", "106751d24h", "-106752d", "999999999999999999999d", "3000000h", "+3000000h1.5m"} {
+		_, err := definitions.Parse("f", []byte("kind: FeatureView\nname: v\nttl: "+text))
+		if want := "ttl: " + text + " is too long: the longest is 106751d, which is 292 years"; err == nil || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
@@ -365,3 +371,33 @@ saved dataset "d": min_event_timestamp: the year 10000 is out of range`
 type failing struct{ err error }
 
 func (w failing) Write([]byte) (int, error) { return 0, w.err }
+
+// Types nest as deep as values do, and what is hostile is refused as fast as it is read.
+func TestNestedTypes(t *testing.T) {
+	nested := func(depth int, typ string) string {
+		return strings.Repeat("Array(", depth) + typ + strings.Repeat(")", depth)
+	}
+	field := func(typ string) []byte {
+		return []byte("kind: FeatureView\nname: v\nschema:\n  - {name: x, type: '" + typ + "'}\n")
+	}
+	got := parse(t, field(nested(100, "Int64")))[0].(*registry.FeatureView).Schema[0]
+	if want := nested(100, "INT64"); got.Type != types.ValueList || got.Inner != want {
+		t.Errorf("%v %q", got.Type, got.Inner)
+	}
+	if text := export(t, parse(t, field(nested(100, "Int64")))...); !strings.Contains(string(text), nested(100, "Int64")) {
+		t.Errorf("exported\n%s", text)
+	}
+	const deep = 200_000
+	for typ, want := range map[string]string{
+		nested(101, "Int64"):                              "a type nested 101 levels deep; types nest at most 100",
+		nested(deep, "Int64"):                             "a type nested 200000 levels deep; types nest at most 100",
+		nested(50, "Set(Foo)") + strings.Repeat(")", 500): `"` + strings.Repeat("Array(", 16) + `Arra"... (858 bytes) is not a type`,
+		"Struct({a: " + nested(deep, "Int64") + "})":      `"Struct({a: ` + strings.Repeat("Array(", 14) + `Array"... (1400018 bytes) is not a type`,
+		strings.Repeat("Struct(", deep):                   `"` + strings.Repeat("Struct(", 14) + `St"... (1400000 bytes) is not a type`,
+	} {
+		_, err := definitions.Parse("f", field(typ))
+		if want := `f:4:21: FeatureView "v": schema[0].type: ` + want; err == nil || err.Error() != want {
+			t.Errorf("%.200v, want %s", err, want)
+		}
+	}
+}

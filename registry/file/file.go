@@ -182,6 +182,8 @@ func load(ctx context.Context, path string, why purpose) (content, error) {
 			}
 		case wait:
 			return content{}, feasterr.Unavailable("registry file %q changes while it is being read", path)
+		case err != nil && why == writing: // and the writer names the file
+			return content{}, err
 		case err != nil:
 			return content{}, fmt.Errorf("registry file %q: %w", path, err)
 		default:

@@ -248,6 +248,9 @@ func TestUpdateErrors(t *testing.T) {
 		if !strings.HasPrefix(err.Error(), "registry file "+strconv.Quote(place)+" was not changed: ") {
 			t.Error(err)
 		}
+		if (place == garbage || place == cut) && strings.Count(err.Error(), place) != 1 {
+			t.Errorf("the path stands twice: %v", err)
+		}
 	}
 
 	b := file.New(path)

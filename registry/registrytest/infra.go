@@ -39,14 +39,14 @@ func testCommitInfra(t *testing.T, p Place) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text := ""
+		var text strings.Builder
 		for _, o := range list.Objects {
 			if !strings.HasPrefix(o.SQLite.Name, project) {
 				continue
 			}
-			text += o.SQLite.Path + ":" + o.SQLite.Name + " "
+			text.WriteString(o.SQLite.Path + ":" + o.SQLite.Name + " ")
 		}
-		return text
+		return text.String()
 	}
 	a, b, c := sqliteTable(t, "/db", "one_a"), sqliteTable(t, "/db", "one_b"), sqliteTable(t, "/db", "two_c")
 	one := func(text string) registry.ApplyRequest {

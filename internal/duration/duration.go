@@ -1,8 +1,10 @@
-package definitions
+// Package duration reads and writes durations as people put them in definitions: with days.
+package duration
 
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -10,8 +12,8 @@ import (
 
 const day = 24 * time.Hour
 
-// parseDuration reads a duration as [time.ParseDuration] does, with days of 24 hours before all else: "7d", "1d12h".
-func parseDuration(s string) (time.Duration, bool) {
+// Parse reads a duration as [time.ParseDuration] does, with days of 24 hours before all else: "7d", "1d12h".
+func Parse(s string) (time.Duration, bool) {
 	days, rest, ok := strings.Cut(s, "d")
 	if !ok {
 		d, err := time.ParseDuration(s)
@@ -36,9 +38,15 @@ func parseDuration(s string) (time.Duration, bool) {
 	return d, true
 }
 
-// formatDuration writes whole days as such, and leaves out units that are zero at the end: "7d", "36h", "90m".
-func formatDuration(d time.Duration) string {
-	if d%day == 0 {
+// long matches what is a duration but for its length.
+var long = regexp.MustCompile(`^(-?[0-9]+d|[-+]?)([0-9]+(\.[0-9]*)?(h|m|s|ms|us|µs|μs|ns))*$`)
+
+// TooLong reports whether text that is no duration would be one were it shorter. More than 292 years do not fit.
+func TooLong(s string) bool { return len(s) > len("-1d") && long.MatchString(s) }
+
+// Format writes whole days as such, and leaves out units that are zero at the end: "7d", "36h", "1h30m", "0s".
+func Format(d time.Duration) string {
+	if d != 0 && d%day == 0 {
 		return fmt.Sprintf("%dd", d/day)
 	}
 	s := d.String()
