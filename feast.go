@@ -233,6 +233,24 @@ func (fs *FeatureStore) usable(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// resolve looks something up in the registry's current state, and once more in a fresh one when a name is not there. It
+// returns the state that it looked into last.
+func resolve[T any](ctx context.Context, fs *FeatureStore, find func(*registry.Snapshot) (T, error)) (T, *registry.Snapshot, error) {
+	snap, err := fs.registry.Snapshot(ctx)
+	if err != nil {
+		var zero T
+		return zero, nil, err
+	}
+	v, err := find(snap)
+	if errors.Is(err, feasterr.ErrNotFound) {
+		if fresh, ferr := fs.registry.RefreshOnMiss(ctx); ferr == nil && fresh != snap {
+			v, err = find(fresh)
+			snap = fresh
+		}
+	}
+	return v, snap, err
+}
+
 // writable reports why nothing can be written.
 func (fs *FeatureStore) writable(ctx context.Context) error {
 	if err := fs.usable(ctx); err != nil {

@@ -2,7 +2,6 @@ package feast
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -112,24 +111,14 @@ func (fs *FeatureStore) GetHistoricalFeatures(ctx context.Context, r HistoricalR
 	return job, nil
 }
 
-// resolveHistorical resolves a query. A name that the snapshot does not know causes one refresh of the registry first.
+// resolveHistorical resolves a query.
 func (fs *FeatureStore) resolveHistorical(ctx context.Context, r HistoricalRequest) (*plan.Historical, error) {
-	snap, err := fs.registry.Snapshot(ctx)
-	if err != nil {
-		return nil, err
-	}
 	query := plan.Query{Features: r.Features, Service: r.FeatureService, FullNames: r.FullFeatureNames}
-	resolve := func(snap *registry.Snapshot) (*plan.Historical, error) {
+	resolved, _, err := resolve(ctx, fs, func(snap *registry.Snapshot) (*plan.Historical, error) {
 		return plan.ResolveHistorical(snap, query, plan.Options{
 			Versioning: fs.cfg.Registry.OnlineVersioning, KeyVersion: fs.cfg.EntityKeyVersion, Functions: fs.opts.functions,
 		})
-	}
-	resolved, err := resolve(snap)
-	if errors.Is(err, feasterr.ErrNotFound) {
-		if fresh, ferr := fs.registry.RefreshOnMiss(ctx); ferr == nil && fresh != snap {
-			resolved, err = resolve(fresh)
-		}
-	}
+	})
 	return resolved, err
 }
 

@@ -144,12 +144,10 @@ func (fs *FeatureStore) materialize(ctx context.Context, r MaterializeRequest, s
 	if r.Concurrency == 0 {
 		r.Concurrency = max(4, runtime.GOMAXPROCS(0))
 	}
-	found, err := resolve(ctx, fs, func(snap *registry.Snapshot) (found struct {
-		snap    *registry.Snapshot
+	found, snap, err := resolve(ctx, fs, func(snap *registry.Snapshot) (found struct {
 		views   []registry.View
 		skipped []string
 	}, err error) {
-		found.snap = snap
 		found.views, found.skipped, err = plan.Materializable(snap, r.Views, fs.opts.functions)
 		return found, err
 	})
@@ -168,9 +166,9 @@ func (fs *FeatureStore) materialize(ctx context.Context, r MaterializeRequest, s
 	for _, v := range found.views {
 		var err error
 		if od, onDemand := v.(*registry.OnDemandFeatureView); onDemand {
-			_, err = plan.ResolveComputedMaterialization(found.snap, od, fs.planOptions(m.online.Info()))
+			_, err = plan.ResolveComputedMaterialization(snap, od, fs.planOptions(m.online.Info()))
 		} else {
-			_, err = plan.ResolveMaterialization(found.snap, v, fs.planOptions(m.online.Info()))
+			_, err = plan.ResolveMaterialization(snap, v, fs.planOptions(m.online.Info()))
 		}
 		errs = append(errs, err)
 	}

@@ -30,7 +30,7 @@ func (fs *FeatureStore) WriteToOfflineStore(ctx context.Context, view string, ro
 	if err := fs.writable(ctx); err != nil {
 		return 0, err
 	}
-	to, err := resolve(ctx, fs, func(snap *registry.Snapshot) (*plan.Append, error) {
+	to, _, err := resolve(ctx, fs, func(snap *registry.Snapshot) (*plan.Append, error) {
 		v, err := snap.View(view)
 		if err != nil {
 			return nil, err
@@ -251,20 +251,4 @@ func firstNull(a arrow.Array) int {
 		}
 	}
 	return -1
-}
-
-// resolve looks something up in the registry's current state, and once more in a fresh one when it is not there.
-func resolve[T any](ctx context.Context, fs *FeatureStore, find func(*registry.Snapshot) (T, error)) (T, error) {
-	snap, err := fs.registry.Snapshot(ctx)
-	if err != nil {
-		var zero T
-		return zero, err
-	}
-	v, err := find(snap)
-	if errors.Is(err, feasterr.ErrNotFound) {
-		if fresh, ferr := fs.registry.RefreshOnMiss(ctx); ferr == nil && fresh != snap {
-			return find(fresh)
-		}
-	}
-	return v, err
 }

@@ -130,7 +130,7 @@ func (p *Prepared) compiled(ctx context.Context) (*compiled, error) {
 	if c := p.cur.Load(); c != nil && c.snap == snap {
 		return c, c.err
 	}
-	c, err := p.fs.compile(ctx, snap, p.query, p.promise)
+	c, err := p.fs.compile(ctx, p.query, p.promise)
 	if p.promise != nil && errors.Is(err, feasterr.ErrNotFound) {
 		err = &feasterr.SchemaChangedError{Err: err}
 	}
@@ -158,22 +158,17 @@ func (fs *FeatureStore) planOptions(info online.Info) plan.Options {
 	return opts
 }
 
-// compile resolves a query. A name that the snapshot does not know causes one refresh of the registry first.
-func (fs *FeatureStore) compile(ctx context.Context, snap *registry.Snapshot, q OnlineQuery, promise *plan.Online) (*compiled, error) {
+// compile resolves a query against the registry's current state.
+func (fs *FeatureStore) compile(ctx context.Context, q OnlineQuery, promise *plan.Online) (*compiled, error) {
 	store, err := fs.onlineStore(ctx)
 	if err != nil {
 		return nil, err
 	}
 	opts := fs.planOptions(store.Info())
 	query := plan.Query{Features: q.Features, Service: q.FeatureService, FullNames: q.FullFeatureNames, Promise: promise}
-	resolved, err := plan.ResolveOnline(snap, query, opts)
-	if errors.Is(err, feasterr.ErrNotFound) {
-		fresh, ferr := fs.registry.RefreshOnMiss(ctx)
-		if ferr == nil && fresh != snap {
-			snap = fresh
-			resolved, err = plan.ResolveOnline(snap, query, opts)
-		}
-	}
+	resolved, snap, err := resolve(ctx, fs, func(snap *registry.Snapshot) (*plan.Online, error) {
+		return plan.ResolveOnline(snap, query, opts)
+	})
 	if err != nil {
 		return nil, err
 	}

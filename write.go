@@ -128,7 +128,7 @@ func (fs *FeatureStore) Push(ctx context.Context, source string, rows Frame, to 
 		}
 		return pushed(errs, func(i int) string { return targets[i].plan.Table.View })
 	}
-	views, err := resolve(ctx, fs, func(snap *registry.Snapshot) (plans []*plan.Append, err error) {
+	views, _, err := resolve(ctx, fs, func(snap *registry.Snapshot) (plans []*plan.Append, err error) {
 		views, err := fedBy(snap, source)
 		errs := []error{err}
 		for _, v := range views {
@@ -268,7 +268,7 @@ type writes struct {
 	targets map[destination][]*target
 }
 
-// get returns the views of a destination, at least one. A name that is not known causes one refresh of the registry first.
+// get returns the views of a destination, at least one.
 func (c *writes) get(ctx context.Context, fs *FeatureStore, d destination) ([]*target, error) {
 	snap, err := fs.registry.Snapshot(ctx)
 	if err != nil {
@@ -286,13 +286,7 @@ func (c *writes) get(ctx context.Context, fs *FeatureStore, d destination) ([]*t
 		return nil, err
 	}
 	opts := fs.planOptions(store.Info())
-	targets, err = resolveTargets(snap, d, opts)
-	if errors.Is(err, feasterr.ErrNotFound) {
-		if fresh, ferr := fs.registry.RefreshOnMiss(ctx); ferr == nil && fresh != snap {
-			snap = fresh
-			targets, err = resolveTargets(snap, d, opts)
-		}
-	}
+	targets, snap, err = resolve(ctx, fs, func(snap *registry.Snapshot) ([]*target, error) { return resolveTargets(snap, d, opts) })
 	if err != nil {
 		return nil, err
 	}
