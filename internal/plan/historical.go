@@ -53,13 +53,7 @@ type HistoricalAnswer struct {
 func ResolveHistorical(snap *registry.Snapshot, q Query, o Options) (*Historical, error) {
 	o.Store = online.Info{Versioned: true} // no store keeps a view from having its versions here
 	r := &resolver{snap: snap, byName: map[string]*use{}, opts: o}
-	var err error
-	if q.Service != "" {
-		err = r.service(q.Service)
-	} else {
-		err = r.references(q.Features)
-	}
-	if err != nil {
+	if err := r.mention(q); err != nil {
 		return nil, err
 	}
 	p := &Historical{}

@@ -112,13 +112,7 @@ type use struct {
 // ResolveOnline resolves a query. It does no I/O. All problems of one kind are reported together.
 func ResolveOnline(snap *registry.Snapshot, q Query, o Options) (*Online, error) {
 	r := &resolver{snap: snap, opts: o, promised: q.Promise != nil, byName: map[string]*use{}}
-	var err error
-	if q.Service != "" {
-		err = r.service(q.Service)
-	} else {
-		err = r.references(q.Features)
-	}
-	if err != nil {
+	if err := r.mention(q); err != nil {
 		return nil, err
 	}
 	if q.Promise != nil {
@@ -173,6 +167,14 @@ type resolver struct {
 type flatRef struct {
 	use     *use
 	feature string
+}
+
+// mention looks up what a query names.
+func (r *resolver) mention(q Query) error {
+	if q.Service != "" {
+		return r.service(q.Service)
+	}
+	return r.references(q.Features)
 }
 
 func (r *resolver) references(refs []string) error {
