@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/plan"
@@ -446,9 +444,12 @@ func mayBeNull(a arrow.Array) bool {
 // without copies the rows of a batch but for some.
 func without(rb arrow.RecordBatch, drop func(row int) bool) (arrow.RecordBatch, error) {
 	n := int(rb.NumRows())
-	type span struct{ from, to int }
-	var kept []span
-	rows := 0
+	var kept []arrow.RecordBatch
+	defer func() {
+		for _, b := range kept {
+			b.Release()
+		}
+	}()
 	for row := 0; row < n; {
 		if drop(row) {
 			row++
@@ -458,37 +459,12 @@ func without(rb arrow.RecordBatch, drop func(row int) bool) (arrow.RecordBatch, 
 		for row < n && !drop(row) {
 			row++
 		}
-		kept = append(kept, span{from, row})
-		rows += row - from
+		kept = append(kept, rb.NewSlice(int64(from), int64(row)))
 	}
-	switch {
-	case rows == n:
-		rb.Retain()
-		return rb, nil
-	case rows == 0:
-		return rb.NewSlice(0, 0), nil
+	if len(kept) == 0 {
+		kept = append(kept, rb.NewSlice(0, 0))
 	}
-	columns := make([]arrow.Array, 0, rb.NumCols())
-	defer func() {
-		for _, c := range columns {
-			c.Release()
-		}
-	}()
-	for _, c := range rb.Columns() {
-		parts := make([]arrow.Array, 0, len(kept))
-		for _, k := range kept {
-			parts = append(parts, array.NewSlice(c, int64(k.from), int64(k.to)))
-		}
-		whole, err := array.Concatenate(parts, memory.DefaultAllocator)
-		for _, p := range parts {
-			p.Release()
-		}
-		if err != nil {
-			return nil, err
-		}
-		columns = append(columns, whole)
-	}
-	return array.NewRecordBatch(rb.Schema(), columns, int64(rows)), nil
+	return concatenate(rb.Schema(), kept)
 }
 
 // runs knows which views are being materialized.

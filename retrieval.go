@@ -90,27 +90,34 @@ func (j *RetrievalJob) RecordBatch(ctx context.Context) (arrow.RecordBatch, erro
 			b.Release()
 		}
 	}()
-	rows := int64(0)
 	for r.Next() {
 		b := r.RecordBatch()
 		b.Retain()
 		batches = append(batches, b)
-		rows += b.NumRows()
 	}
 	if err := r.Err(); err != nil {
 		return nil, err
 	}
+	return concatenate(r.Schema(), batches)
+}
+
+// concatenate makes one batch of several, or of none. The caller releases it.
+func concatenate(schema *arrow.Schema, batches []arrow.RecordBatch) (arrow.RecordBatch, error) {
 	if len(batches) == 1 {
 		batches[0].Retain()
 		return batches[0], nil
 	}
-	columns := make([]arrow.Array, 0, r.Schema().NumFields())
+	rows := int64(0)
+	for _, b := range batches {
+		rows += b.NumRows()
+	}
+	columns := make([]arrow.Array, 0, schema.NumFields())
 	defer func() {
 		for _, c := range columns {
 			c.Release()
 		}
 	}()
-	for i, f := range r.Schema().Fields() {
+	for i, f := range schema.Fields() {
 		parts := make([]arrow.Array, 0, len(batches))
 		for _, b := range batches {
 			parts = append(parts, b.Column(i))
@@ -124,7 +131,7 @@ func (j *RetrievalJob) RecordBatch(ctx context.Context) (arrow.RecordBatch, erro
 		}
 		columns = append(columns, c)
 	}
-	return array.NewRecordBatch(r.Schema(), columns, rows), nil
+	return array.NewRecordBatch(schema, columns, rows), nil
 }
 
 // WriteParquet writes the data to a Parquet file, which is there as a whole or not at all; a file of that name is replaced.
