@@ -561,7 +561,7 @@ func textOf(v any) (string, bool) {
 	case json.RawMessage:
 		return string(s), true
 	case [16]byte:
-		return fmt.Sprintf("%x-%x-%x-%x-%x", s[:4], s[4:6], s[6:8], s[8:10], s[10:]), true
+		return string(types.AppendUUID(nil, s)), true
 	}
 	return "", false
 }

@@ -733,7 +733,7 @@ func mapKey(v any) ([]byte, error) {
 	case []byte:
 		return text(7, k), nil
 	case [16]byte:
-		return text(8, appendUUID(nil, k)), nil
+		return text(8, AppendUUID(nil, k)), nil
 	case string:
 		if isDecimal(k) {
 			return text(10, []byte(k)), nil
@@ -857,7 +857,8 @@ func zoneName(t time.Time) string {
 	return fmt.Sprintf("UTC%c%02d:%02d", sign, offset/3600, offset/60%60)
 }
 
-func appendUUID(dst []byte, u [16]byte) []byte {
+// AppendUUID appends the text of a UUID: lower-case hexadecimal digits with hyphens.
+func AppendUUID(dst []byte, u [16]byte) []byte {
 	for i, part := range [][]byte{u[:4], u[4:6], u[6:8], u[8:10], u[10:]} {
 		if i > 0 {
 			dst = append(dst, '-')

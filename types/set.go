@@ -156,7 +156,7 @@ func scalarOf(t Type, v any) (value, error) {
 		case string:
 			return textValue(t, u)
 		case [16]byte:
-			return value{typ: t, data: appendUUID(nil, u)}, nil
+			return value{typ: t, data: AppendUUID(nil, u)}, nil
 		}
 	case Decimal:
 		if s, ok := v.(string); ok {

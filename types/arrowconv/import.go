@@ -589,7 +589,7 @@ func (m *Importer) uuids(src arrow.Array) getter[string] {
 		if len(b) != 16 {
 			return "", fmt.Errorf("%d bytes are no UUID, which has 16", len(b))
 		}
-		m.buf = appendUUID(m.buf[:0], b)
+		m.buf = types.AppendUUID(m.buf[:0], [16]byte(b))
 		return unsafe.String(unsafe.SliceData(m.buf), len(m.buf)), nil
 	}
 }

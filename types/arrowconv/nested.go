@@ -1,7 +1,6 @@
 package arrowconv
 
 import (
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -180,7 +179,7 @@ func textOf(v any) (string, bool) {
 	case json.RawMessage:
 		return string(s), true
 	case [16]byte:
-		return uuidText(s), true
+		return string(types.AppendUUID(nil, s)), true
 	case float32:
 		return string(types.AppendFloat(nil, float64(s))), true
 	case float64:
@@ -188,21 +187,6 @@ func textOf(v any) (string, bool) {
 	}
 	text, err := json.Marshal(v)
 	return string(text), err == nil
-}
-
-func uuidText(u [16]byte) string {
-	return string(appendUUID(nil, u[:]))
-}
-
-// appendUUID appends the text of 16 bytes.
-func appendUUID(dst, u []byte) []byte {
-	for i, part := range [...][]byte{u[:4], u[4:6], u[6:8], u[8:10], u[10:16]} {
-		if i > 0 {
-			dst = append(dst, '-')
-		}
-		dst = hex.AppendEncode(dst, part)
-	}
-	return dst
 }
 
 // appendElements appends a list, in one of the forms in which Any gives lists.
