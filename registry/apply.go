@@ -146,7 +146,7 @@ func (w *Writer) draft() *draft {
 		now = w.Now
 	}
 	return &draft{
-		project: w.Project, now: now().UTC().Truncate(time.Microsecond), describe: w.Describe, purge: w.PurgeMetadata,
+		project: w.Project, now: now().UTC().Truncate(time.Microsecond), describe: w.Describe.once(), purge: w.PurgeMetadata,
 		records: map[ID]*entry{}, versions: map[string][]int{}, stored: map[ID]*entry{}, diff: new(Diff),
 		given: map[ID]Object{}, todo: map[string]View{},
 	}

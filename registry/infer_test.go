@@ -180,3 +180,18 @@ func TestInferErrors(t *testing.T) {
 		}
 	}
 }
+
+// A source that says little and that several views read is looked at once.
+func TestInferLooksOnce(t *testing.T) {
+	w, _ := newWriter("p")
+	looked := 0
+	w.Describe = func(ctx context.Context, s *registry.DataSource) ([]registry.Column, error) {
+		looked++
+		return describe(ctx, s)
+	}
+	src := &registry.DataSource{Name: "one", Options: registry.FileOptions{Path: "data/one_ts.parquet"}}
+	d := mustApply(t, w, objects(&registry.FeatureView{Name: "a", Source: src}, &registry.FeatureView{Name: "b", Source: src}))
+	if counts := count(d); looked != 1 || counts[registry.ActionCreate] != 5 { // project, placeholder, source, views
+		t.Errorf("looked %d times:\n%s", looked, d)
+	}
+}
