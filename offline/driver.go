@@ -2,12 +2,11 @@ package offline
 
 import (
 	"context"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/drivers"
 )
 
 // Driver opens stores of one type.
@@ -27,38 +26,21 @@ type Env struct {
 	Now     func() time.Time // never nil
 }
 
-var (
-	driversMu sync.RWMutex
-	drivers   = map[string]Driver{}
-)
+var table drivers.Table[Driver]
 
 // Register makes a driver known under its names. It is called from init functions and panics when a name is taken or the
 // driver is incomplete: a program wired wrongly should not start.
 func Register(d Driver) {
-	driversMu.Lock()
-	defer driversMu.Unlock()
 	if len(d.Names) == 0 || d.Open == nil {
 		panic("offline: Register of a driver without names or Open")
 	}
-	for _, n := range d.Names {
-		if _, dup := drivers[n]; dup {
-			panic("offline: Register called twice for " + n)
-		}
-		drivers[n] = d
+	if name := table.Add(d.Names, d); name != "" {
+		panic("offline: Register called twice for " + name)
 	}
 }
 
 // Drivers returns the type names of the registered drivers, each by its first name, sorted.
-func Drivers() []string {
-	driversMu.RLock()
-	defer driversMu.RUnlock()
-	var names []string
-	for _, d := range drivers {
-		names = append(names, d.Names[0])
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
+func Drivers() []string { return table.Names() }
 
 // Open opens the store that a section of type cfg.Type() describes. A type that is not linked in is a
 // [*feasterr.NotLinkedError] that names the import.
@@ -66,9 +48,7 @@ func Open(ctx context.Context, cfg config.Section, env Env) (Store, error) {
 	if err := Linked(cfg.Type()); err != nil {
 		return nil, err
 	}
-	driversMu.RLock()
-	d := drivers[cfg.Type()]
-	driversMu.RUnlock()
+	d, _ := table.Get(cfg.Type())
 	if env.Now == nil {
 		env.Now = time.Now
 	}
@@ -82,10 +62,7 @@ var shipped = map[string]string{
 
 // Linked reports whether stores of a type can be opened: nil, or a [*feasterr.NotLinkedError].
 func Linked(typ string) error {
-	driversMu.RLock()
-	_, ok := drivers[typ]
-	driversMu.RUnlock()
-	if ok {
+	if _, ok := table.Get(typ); ok {
 		return nil
 	}
 	e := &feasterr.NotLinkedError{Room: "offline store", Type: typ, Known: Drivers()}

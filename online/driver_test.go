@@ -15,13 +15,7 @@ import (
 func register(t *testing.T, d Driver) {
 	t.Helper()
 	Register(d)
-	t.Cleanup(func() {
-		driversMu.Lock()
-		defer driversMu.Unlock()
-		for _, n := range d.Names {
-			delete(drivers, n)
-		}
-	})
+	t.Cleanup(func() { table.Remove(d.Names) })
 }
 
 func openFake(_ context.Context, _ config.Section, env Env) (Store, error) {

@@ -3,13 +3,11 @@ package registry
 import (
 	"context"
 	"iter"
-	"maps"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/drivers"
 )
 
 // Backend keeps records. What they mean, created times, versions, states, validation and indexes are the business of
@@ -73,10 +71,7 @@ type Env struct {
 	Token config.TokenSource
 }
 
-var (
-	driversMu sync.RWMutex
-	drivers   = map[string]Driver{}
-)
+var table drivers.Table[Driver]
 
 // imports says which packages of this module link which drivers.
 var imports = map[string]string{
@@ -90,13 +85,8 @@ func Register(d Driver) {
 	if len(d.Names) == 0 || d.Open == nil {
 		panic("registry: Register of a driver without names or without Open")
 	}
-	driversMu.Lock()
-	defer driversMu.Unlock()
-	for _, name := range d.Names {
-		if _, taken := drivers[name]; taken {
-			panic("registry: Register called twice for driver " + name)
-		}
-		drivers[name] = d
+	if name := table.Add(d.Names, d); name != "" {
+		panic("registry: Register called twice for driver " + name)
 	}
 }
 
@@ -106,12 +96,9 @@ func Open(ctx context.Context, cfg *config.RepoConfig, env Env) (Backend, error)
 	if err != nil {
 		return nil, err
 	}
-	driversMu.RLock()
-	d, ok := drivers[name]
-	known := slices.Sorted(maps.Keys(drivers))
-	driversMu.RUnlock()
+	d, ok := table.Get(name)
 	if !ok {
-		e := &feasterr.NotLinkedError{Room: "registry", Type: name, Known: known}
+		e := &feasterr.NotLinkedError{Room: "registry", Type: name, Known: table.Names()}
 		if pkg, ours := imports[name]; ours {
 			e.Import = "github.com/feastgo/feast/registry/" + pkg
 		}

@@ -13,11 +13,7 @@ func TestRegister(t *testing.T) {
 	opened := &scripted{}
 	d := Driver{Names: []string{"example.ExampleRegistryStore"}, Open: func(context.Context, *config.RepoConfig, Env) (Backend, error) { return opened, nil }}
 	Register(d)
-	t.Cleanup(func() {
-		driversMu.Lock()
-		defer driversMu.Unlock()
-		delete(drivers, d.Names[0])
-	})
+	t.Cleanup(func() { table.Remove(d.Names) })
 	for want, d := range map[string]Driver{
 		"registry: Register called twice for driver example.ExampleRegistryStore": d,
 		"registry: Register of a driver without names or without Open":            {Names: []string{"x"}},

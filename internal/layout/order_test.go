@@ -37,6 +37,7 @@ var rules = map[string]rule{
 
 	"internal/sealed":     {},
 	"internal/duration":   {},
+	"internal/drivers":    {},
 	"internal/yamldoc":    {own: []string{"feasterr"}, modules: []string{"go.yaml.in/yaml/v3"}},
 	"internal/protos/...": {own: []string{"internal/protos/..."}, modules: []string{"google.golang.org/protobuf"}},
 
@@ -44,7 +45,8 @@ var rules = map[string]rule{
 
 	"registry": {
 		own: []string{
-			"types", "config", "permissions", "feasterr", "internal/sealed", "internal/duration", "internal/protos/...",
+			"types", "config", "permissions", "feasterr", "internal/sealed", "internal/duration", "internal/drivers",
+			"internal/protos/...",
 		},
 		modules: []string{"google.golang.org/protobuf"},
 	},
@@ -59,7 +61,7 @@ var rules = map[string]rule{
 		modules: []string{"go.yaml.in/yaml/v3"},
 	},
 
-	"online":            {own: []string{"types", "config", "feasterr"}},
+	"online":            {own: []string{"types", "config", "feasterr", "internal/drivers"}},
 	"online/memory":     {own: onlineDriver},
 	"online/hedge":      {own: onlineDriver},
 	"online/hybrid":     {own: onlineDriver},
@@ -70,13 +72,13 @@ var rules = map[string]rule{
 	},
 	"online/sqlite": {own: onlineDriver, modules: []string{"modernc.org/sqlite", "modernc.org/libc"}},
 
-	"offline": {own: []string{"config", "feasterr"}, modules: []string{arrow}},
+	"offline": {own: []string{"config", "feasterr", "internal/drivers"}, modules: []string{arrow}},
 	"offline/file": {
 		own:     []string{"offline", "config", "feasterr"},
 		modules: []string{arrow, "github.com/parquet-go/parquet-go"},
 	},
 	"offline/offlinetest": {own: []string{"offline", "feasterr"}, modules: []string{arrow}},
-	"offline/compute":     {own: []string{"offline", "config", "feasterr"}, modules: []string{arrow}},
+	"offline/compute":     {own: []string{"offline", "config", "feasterr", "internal/drivers"}, modules: []string{arrow}},
 	"offline/compute/...": {own: []string{"offline/compute", "offline", "config", "feasterr"}, modules: []string{arrow}},
 
 	"internal/plan": {

@@ -7,13 +7,12 @@ package compute
 
 import (
 	"context"
-	"slices"
-	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/drivers"
 	"github.com/feastgo/feast/offline"
 )
 
@@ -56,40 +55,25 @@ type Env struct {
 	RepoDir string // what relative paths resolve against
 }
 
-var (
-	driversMu sync.RWMutex
-	drivers   = map[string]Driver{}
-)
+var table drivers.Table[Driver]
 
 // Register makes an engine known under its names. It is called from init functions and panics when a name is taken or the
 // driver is incomplete.
 func Register(d Driver) {
-	driversMu.Lock()
-	defer driversMu.Unlock()
 	if len(d.Names) == 0 || d.Open == nil {
 		panic("compute: Register of a driver without names or Open")
 	}
-	for _, n := range d.Names {
-		if _, dup := drivers[n]; dup {
-			panic("compute: Register called twice for " + n)
-		}
-		drivers[n] = d
+	if name := table.Add(d.Names, d); name != "" {
+		panic("compute: Register called twice for " + name)
 	}
 }
 
 // Open opens the engine that a section of type cfg.Type() describes. A type that is not linked in is a
 // [*feasterr.NotLinkedError].
 func Open(ctx context.Context, cfg config.Section, env Env) (Engine, error) {
-	driversMu.RLock()
-	d, ok := drivers[cfg.Type()]
-	var known []string
-	for _, d := range drivers {
-		known = append(known, d.Names[0])
-	}
-	driversMu.RUnlock()
+	d, ok := table.Get(cfg.Type())
 	if !ok {
-		slices.Sort(known)
-		return nil, &feasterr.NotLinkedError{Room: "batch engine", Type: cfg.Type(), Known: slices.Compact(known)}
+		return nil, &feasterr.NotLinkedError{Room: "batch engine", Type: cfg.Type(), Known: table.Names()}
 	}
 	return d.Open(ctx, cfg, env)
 }
