@@ -209,6 +209,10 @@ func (fs *FeatureStore) DeleteFromOnlineStore(ctx context.Context, view string, 
 	if !ok {
 		return feasterr.Unsupported("online store %q cannot delete rows: they go with their view, or where the store lets keys expire", store.Info().Name)
 	}
+	vectors, err := fs.precomputed(ctx, store, targets[0].services)
+	if err != nil {
+		return err
+	}
 	w := writers.Get().(*writer)
 	defer w.release()
 	if err := w.load(entities); err != nil || w.rows == 0 {
@@ -232,6 +236,11 @@ func (fs *FeatureStore) DeleteFromOnlineStore(ctx context.Context, view string, 
 			if err := deleter.Delete(ctx, p.Table, w.batch.Keys); err != nil {
 				return feasterr.InStore(store.Info().Name, "delete", err)
 			}
+			for _, v := range vectors { // which hold what was in the rows
+				if err := deleter.Delete(ctx, v.plan.Precomputed.Table, w.batch.Keys); err != nil {
+					return feasterr.InStore(store.Info().Name, "delete", err)
+				}
+			}
 		}
 	}
 	return nil
@@ -245,8 +254,9 @@ type destination struct {
 
 // target is a view that is written, resolved.
 type target struct {
-	plan   *plan.Write
-	layout atomic.Pointer[plan.WriteLayout] // of the last frame
+	plan     *plan.Write
+	services []string                         // that have vectors of it, if they can have any
+	layout   atomic.Pointer[plan.WriteLayout] // of the last frame
 }
 
 // bind lays out a frame's columns.
@@ -318,7 +328,7 @@ func resolveTargets(snap *registry.Snapshot, d destination, o plan.Options) ([]*
 	for i, v := range views {
 		p, err := plan.ResolveWrite(snap, v, d.asGiven, o)
 		errs = append(errs, err)
-		targets[i] = &target{plan: p}
+		targets[i] = &target{plan: p, services: plan.PrecomputedServices(snap, v.Info().Name)}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -403,6 +413,7 @@ func (fs *FeatureStore) write(ctx context.Context, targets []*target, rows Frame
 			errs[i] = then(t.plan.Table.View)
 		}
 	}
+	fs.renew(ctx, store, w, targets, layouts, results, errs)
 	return results, errs, nil
 }
 
