@@ -60,6 +60,8 @@ func (r *watchedReader) Read(ctx context.Context, keys *online.Keys, dst *online
 // rowsOnly is a store on which nothing is read from vectors.
 type rowsOnly struct{ online.Store }
 
+func (s rowsOnly) Unwrap() online.Store { return s.Store }
+
 func (s rowsOnly) Info() online.Info {
 	info := s.Store.Info()
 	info.RowTimes = false
