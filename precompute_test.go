@@ -2,7 +2,6 @@ package feast_test
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,6 +21,7 @@ import (
 	"github.com/feastgo/feast/internal/testserver"
 	"github.com/feastgo/feast/online"
 	"github.com/feastgo/feast/online/memory"
+	"github.com/feastgo/feast/online/onlinetest"
 	feastredis "github.com/feastgo/feast/online/redis"
 	registrymemory "github.com/feastgo/feast/registry/memory"
 	"github.com/feastgo/feast/types"
@@ -381,7 +381,7 @@ func TestPrecomputedVectors(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			putVector(t, m.store, data)
+			putVector(t, m.store, project, "model", 1, data)
 			if c.usable {
 				m.want(t, "1 vectors, 0 rows", "77 PRESENT", 1)
 			} else {
@@ -398,19 +398,21 @@ func TestPrecomputedVectors(t *testing.T) {
 	}
 }
 
-// putVector stores bytes as the vector of driver 1.
-func putVector(t testing.TB, s online.Store, data []byte) {
+// putVector stores bytes as the vector of a driver.
+func putVector(t testing.TB, s online.Store, project, service string, driver int64, data []byte) {
 	t.Helper()
 	c := types.NewColumn("vector", types.Bytes, 1)
 	if err := c.SetBytes(0, data); err != nil {
 		t.Fatal(err)
 	}
-	key, err := hex.DecodeString("0100000002000000090000006472697665725f696404000000080000000100000000000000")
-	if err != nil {
-		t.Fatal(err)
+	table := &online.Table{
+		Project: project, View: "__precomputed__" + service, JoinKeys: []string{"driver_id"},
+		Features: []types.Field{{Name: "vector", Type: types.Bytes}},
 	}
-	table := &online.Table{Project: project, View: "__precomputed__model", JoinKeys: []string{"driver_id"}, Features: []types.Field{{Name: "vector", Type: types.Bytes}}}
-	b := &online.WriteBatch{Table: table, Keys: [][]byte{key}, Event: []types.Timestamp{{Seconds: 1}}, Columns: []*types.Column{c}, Overwrite: true}
+	b := &online.WriteBatch{
+		Table: table, Keys: [][]byte{onlinetest.Key("driver_id", driver)}, Event: []types.Timestamp{{Seconds: 1}},
+		Columns: []*types.Column{c}, Overwrite: true,
+	}
 	if _, err := s.Write(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
@@ -492,20 +494,25 @@ func TestPrecomputedAllocates(t *testing.T) {
 	}
 }
 
+// wideObjects are one view with that many features, and a service with it.
+func wideObjects(features int) []feast.Object {
+	fields, _ := wide(features)
+	v := driverView("wide", 0, fields...)
+	return []feast.Object{driver, v, modelService(v)}
+}
+
 // wideModel is a model of one view with many features and rows, whose vectors are made, and a request for all rows.
 func wideModel(t testing.TB, store online.Store, rows, features int) (*model, *feast.Batch) {
 	t.Helper()
-	fields, _ := wide(features)
-	v := driverView("wide", 0, fields...)
-	m := newModel(t, store, driver, v, modelService(v))
+	m := newModel(t, store, wideObjects(features)...)
 	ids, times := make([]int64, rows), make([]time.Time, rows)
 	frame := feast.Columns{"driver_id": ids, "event_timestamp": times}
-	for f := range fields {
+	for f := range features {
 		values := make([]int64, rows)
 		for i := range values {
 			values[i] = int64(i*features+f) << 20
 		}
-		frame[fields[f].Name] = values
+		frame[fmt.Sprint("f", f)] = values
 	}
 	for i := range ids {
 		ids[i], times[i] = int64(i), time.Unix(1_700_000_000, 0)
@@ -621,5 +628,48 @@ func TestPrecomputedApply(t *testing.T) {
 				t.Errorf("stored are %s, want %s", got, change.want)
 			}
 		})
+	}
+}
+
+// TestPrecomputedMaterialize: materializing makes the vectors of all entities of the services that have its views.
+func TestPrecomputedMaterialize(t *testing.T) {
+	left, right := materializeView("left"), materializeView("right")
+	m := newMaterializer(t, []*feast.FeatureView{left, right})
+	service := func(name string, on bool, views ...string) *feast.FeatureService {
+		s := &feast.FeatureService{Name: name, PrecomputeOnline: on}
+		for _, v := range views {
+			s.Features = append(s.Features, feast.FeatureViewProjection{Name: v, Alias: v + "_of_" + name})
+		}
+		return s
+	}
+	mustApply(t, m.FeatureStore, service("both", true, "left", "right"), service("second", true, "right"), service("off", false, "left"))
+	m.rows(t, "left", [3]any{1, 10, 1}, [3]any{2, 20, 1}, [3]any{3, 30, 1})
+	m.rows(t, "right", [3]any{4, 40, 1})
+	r := window(0, 2)
+	r.Views = []string{"left"}
+	res, err := m.Materialize(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []feast.PrecomputedService{{Name: "both", Written: 3}}; !slices.Equal(res.Precomputed, want) {
+		t.Errorf("precomputed %+v, want %+v", res.Precomputed, want)
+	}
+	r.Views = nil
+	if res, err = m.Materialize(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	want := []feast.PrecomputedService{{Name: "both", Written: 4}, {Name: "second", Written: 1}}
+	if !slices.Equal(res.Precomputed, want) {
+		t.Errorf("precomputed %+v, want %+v", res.Precomputed, want)
+	}
+	m.online.before = func(_ context.Context, b *online.WriteBatch) error {
+		if b.Table.HasVectors() {
+			return errVectors
+		}
+		return nil
+	}
+	res, err = m.Materialize(t.Context(), r)
+	if !errors.Is(err, errVectors) || !strings.HasPrefix(err.Error(), "the views were materialized") || len(res.Views) != 2 {
+		t.Errorf("%+v, %v", res, err)
 	}
 }

@@ -215,8 +215,7 @@ func (v *vectors) value(c *types.Column, col *plan.PrecomputedColumn, p *plan.Pr
 
 // time notes the event time of a view's row. n is its place among those of the vector.
 func (v *vectors) time(p *plan.Precomputed, b []byte, n int) bool {
-	var name []byte
-	var event types.Timestamp
+	var name, event []byte
 	for len(b) > 0 {
 		tag, data, size := cutField(b)
 		if size == 0 {
@@ -227,19 +226,23 @@ func (v *vectors) time(p *plan.Precomputed, b []byte, n int) bool {
 		case timeView:
 			name = data
 		case timeEvent:
-			var err error
-			if event, err = types.ParseTimestamp(data); err != nil {
+			if event != nil { // which would be one with the first
 				return false
 			}
+			event = data
 		}
 	}
+	at, err := types.ParseTimestamp(event)
+	if err != nil {
+		return false
+	}
 	if n < len(p.Views) && p.Views[n].Name == string(name) { // as they are usually written
-		v.times[n] = event
+		v.times[n] = at
 		return true
 	}
 	for i := range p.Views {
 		if p.Views[i].Name == string(name) {
-			v.times[i] = event
+			v.times[i] = at
 		}
 	}
 	return true
