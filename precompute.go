@@ -3,13 +3,12 @@ package feast
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
-
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/plan"
@@ -199,6 +198,7 @@ type vectorWriter struct {
 	result   online.Result // rows
 	vector   []byte
 	value    []byte
+	time     []byte
 	block    types.Block // vectors
 	event    []types.Timestamp
 }
@@ -271,18 +271,22 @@ func (w *vectorWriter) append(row int, now types.Timestamp) {
 	for i := range p.Columns {
 		c := &p.Columns[i]
 		w.value = w.result.Column(p.Views[c.View].Table, c.Feature).AppendValue(w.value[:0], row)
-		b = protowire.AppendBytes(append(b, vectorValues), w.value)
+		b = appendField(b, vectorValues, w.value)
 	}
 	for i := range p.Views {
 		v := &p.Views[i]
 		w.value = w.result.RowEvent(v.Table, row).AppendProto(w.value[:0])
-		size := protowire.SizeBytes(len(v.Name)) + protowire.SizeBytes(len(w.value)) + 2
-		b = protowire.AppendVarint(append(b, vectorTimes), uint64(size))
-		b = protowire.AppendString(append(b, timeView), v.Name)
-		b = protowire.AppendBytes(append(b, timeEvent), w.value)
+		w.time = appendField(w.time[:0], timeView, v.Name)
+		w.time = appendField(w.time, timeEvent, w.value)
+		b = appendField(b, vectorTimes, w.time)
 	}
 	w.value = now.AppendProto(w.value[:0])
-	w.vector = protowire.AppendBytes(append(b, vectorMade), w.value)
+	w.vector = appendField(b, vectorMade, w.value)
+}
+
+// appendField appends a field of bytes to a message.
+func appendField[T []byte | string](dst []byte, tag byte, data T) []byte {
+	return append(binary.AppendUvarint(append(dst, tag), uint64(len(data))), data...)
 }
 
 // precomputed returns the precomputations of services that have one of the views.

@@ -356,8 +356,8 @@ func TestPrecomputedVectors(t *testing.T) {
 		{"nanoseconds", false, func(v *corepb.PrecomputedFeatureVector) { v.FvTimestamps[0].EventTimestamp.Nanos = -1 }},
 		{"value of no row", false, func(v *corepb.PrecomputedFeatureVector) { v.Values[2] = text("x") }},
 		{"other type", false, func(v *corepb.PrecomputedFeatureVector) { v.Values[0] = text("7") }},
-		{"null", false, func(v *corepb.PrecomputedFeatureVector) {
-			v.Values[0] = &typespb.Value{Val: &typespb.Value_NullVal{NullVal: typespb.Null_NULL}}
+		{"value of another type at last", false, func(v *corepb.PrecomputedFeatureVector) {
+			v.Values[0].ProtoReflect().SetUnknown([]byte{0x12, 1, 'x'}) // the text member of a Value
 		}},
 		{"fewer values", false, func(v *corepb.PrecomputedFeatureVector) { v.Values = v.Values[:2] }},
 		{"fewer names", false, func(v *corepb.PrecomputedFeatureVector) { v.FeatureNames = v.FeatureNames[:2] }},

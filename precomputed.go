@@ -3,10 +3,9 @@ package feast
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"slices"
-
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/plan"
@@ -14,18 +13,18 @@ import (
 	"github.com/feastgo/feast/types"
 )
 
-// Fields of feast.core.PrecomputedFeatureVector, with their wire type.
+// Tags of the fields of feast.core.PrecomputedFeatureVector.
 const (
-	vectorNames  = 1<<3 | 2 // feature_names, repeated
-	vectorValues = 2<<3 | 2 // values, parallel to them
-	vectorTimes  = 3<<3 | 2 // fv_timestamps, repeated
-	vectorMade   = 4<<3 | 2 // precomputed_at
+	vectorNames  = 1<<3 | wireBytes // feature_names, repeated
+	vectorValues = 2<<3 | wireBytes // values, parallel to them
+	vectorTimes  = 3<<3 | wireBytes // fv_timestamps, repeated
+	vectorMade   = 4<<3 | wireBytes // precomputed_at
 )
 
-// Fields of feast.core.FeatureViewTimestamp.
+// Tags of the fields of feast.core.FeatureViewTimestamp.
 const (
-	timeView  = 1<<3 | 2 // feature_view_name
-	timeEvent = 2<<3 | 2 // event_timestamp
+	timeView  = 1<<3 | wireBytes // feature_view_name
+	timeEvent = 2<<3 | wireBytes // event_timestamp
 )
 
 // vectors is the memory of reading precomputed vectors.
@@ -34,17 +33,24 @@ type vectors struct {
 	keys   online.Keys
 	group  [1][]online.Key // of the vectors, in order of rows
 	rest   [1][]online.Key // that have no vector to use
-	cols   []*types.Column // of the answer, by column of a vector; nil: not asked for
-	order  []int           // of the values of a vector whose order is not the usual one
-	seen   []bool          // columns of such a vector
-	times  []types.Timestamp
-	most   int // bytes of vectors
+	cells  []vectorCell
+	found  []bool            // by view, whether its row is stored
+	times  []types.Timestamp // by view, as the vector tells them
+	order  []int             // of the values of a vector whose order is not the usual one
+	seen   []bool            // columns of such a vector
+	most   int               // bytes of vectors
+}
+
+// vectorCell is where a value of a vector goes.
+type vectorCell struct {
+	col  *types.Column // of the answer; nil: it is not asked for
+	view int
 }
 
 // small drops what belongs to callers, and reports whether the memory is small enough to be kept.
 func (v *vectors) small() bool {
-	clear(v.cols)
-	v.cols = v.cols[:0]
+	clear(v.cells)
+	v.cells = v.cells[:0]
 	return v.most <= keepVectors
 }
 
@@ -78,16 +84,17 @@ func (q *request) readPrecomputed(ctx context.Context, c *compiled, dst *online.
 
 // bind finds the columns of a vector in the answer.
 func (v *vectors) bind(p *plan.Precomputed, dst *online.Result) {
-	v.cols, v.times = v.cols[:0], v.times[:0]
+	v.cells, v.found, v.times = v.cells[:0], v.found[:0], v.times[:0]
 	for i := range p.Columns {
-		var col *types.Column
-		if c := &p.Columns[i]; c.Feature >= 0 {
-			col = dst.Column(p.Views[c.View].Table, c.Feature)
+		c := &p.Columns[i]
+		cell := vectorCell{view: c.View}
+		if c.Feature >= 0 {
+			cell.col = dst.Column(p.Views[c.View].Table, c.Feature)
 		}
-		v.cols = append(v.cols, col)
+		v.cells = append(v.cells, cell)
 	}
 	for range p.Views {
-		v.times = append(v.times, types.Timestamp{})
+		v.found, v.times = append(v.found, false), append(v.times, types.Timestamp{})
 	}
 }
 
@@ -126,11 +133,11 @@ func (v *vectors) read(ctx context.Context, r online.Reader, p *plan.Precomputed
 func (v *vectors) decode(p *plan.Precomputed, data []byte, from int, dst *online.Result, to int) bool {
 	for i := range p.Views {
 		t := p.Views[i].Times
+		v.found[i], v.times[i] = v.result.Found(t, from), types.Timestamp{}
 		// A vector says the epoch of a row that is absent: one that has this time is not told from it.
-		if v.result.Found(t, from) && v.result.RowEvent(t, from).IsZero() {
+		if v.found[i] && v.result.RowEvent(t, from).IsZero() {
 			return false
 		}
-		v.times[i] = types.Timestamp{}
 	}
 	rest, usual := bytes.CutPrefix(data, p.Names)
 	if !usual {
@@ -139,17 +146,16 @@ func (v *vectors) decode(p *plan.Precomputed, data []byte, from int, dst *online
 			return false
 		}
 	}
-	if !v.values(p, rest, usual, from, to) || !v.current(p, from) {
-		for _, c := range v.cols {
-			if c != nil {
-				c.Clear(to, types.NotFound)
+	if !v.values(p, rest, usual, to) || !v.current(p, from) {
+		for _, c := range v.cells {
+			if c.col != nil {
+				c.col.Clear(to, types.NotFound)
 			}
 		}
 		return false
 	}
 	for i := range p.Views {
-		view := &p.Views[i]
-		if view.Table != nil && v.result.Found(view.Times, from) {
+		if view := &p.Views[i]; view.Table != nil && v.found[i] {
 			dst.Row(view.Table, to, v.times[i])
 		}
 	}
@@ -167,7 +173,7 @@ func (v *vectors) current(p *plan.Precomputed, row int) bool {
 }
 
 // values sets the cells of a row from the values of a vector, and notes the times. It stops at whatever is not right.
-func (v *vectors) values(p *plan.Precomputed, b []byte, usual bool, from, to int) bool {
+func (v *vectors) values(p *plan.Precomputed, b []byte, usual bool, to int) bool {
 	n, times := 0, 0
 	for len(b) > 0 {
 		tag, data, size := cutField(b)
@@ -181,7 +187,7 @@ func (v *vectors) values(p *plan.Precomputed, b []byte, usual bool, from, to int
 				return false
 			}
 		case vectorValues:
-			if n == len(p.Columns) { // as in Feast, more values than names are ignored
+			if n == len(v.cells) { // as in Feast, more values than names are ignored
 				continue
 			}
 			at := n
@@ -189,7 +195,7 @@ func (v *vectors) values(p *plan.Precomputed, b []byte, usual bool, from, to int
 				at = v.order[n]
 			}
 			n++
-			if c := v.cols[at]; c != nil && !v.value(c, &p.Columns[at], p, data, from, to) {
+			if !v.value(&v.cells[at], data, to) {
 				return false
 			}
 		case vectorTimes:
@@ -199,18 +205,18 @@ func (v *vectors) values(p *plan.Precomputed, b []byte, usual bool, from, to int
 			times++
 		}
 	}
-	return n == len(p.Columns)
+	return n == len(v.cells)
 }
 
-// value sets a cell.
-func (v *vectors) value(c *types.Column, col *plan.PrecomputedColumn, p *plan.Precomputed, data []byte, from, to int) bool {
-	if len(data) > 0 && !bytes.HasPrefix(data, col.Key) {
-		return false // of a type that the feature had once
-	}
-	if !v.result.Found(p.Views[col.View].Times, from) {
+// value sets a cell. A value that is not of the type that the feature has now was stored before that changed.
+func (v *vectors) value(c *vectorCell, data []byte, to int) bool {
+	switch {
+	case !v.found[c.view]:
 		return len(data) == 0
+	case c.col == nil:
+		return true
 	}
-	return c.SetValue(to, data) == nil && !c.Odd(to)
+	return c.col.SetValue(to, data) == nil && !c.col.Odd(to)
 }
 
 // time notes the event time of a view's row. n is its place among those of the vector.
@@ -275,20 +281,48 @@ func (v *vectors) reorder(p *plan.Precomputed, b []byte) bool {
 // cutField reads the field of a message that b begins with and its length, 0 when b is malformed. data is that of a field of
 // bytes; the tags of others are none of a vector's.
 func cutField(b []byte) (tag uint64, data []byte, size int) {
-	if len(b) > 1 && b[1] < 0x80 && b[0] < 0x80 && b[0]&7 == 2 && b[0]>>3 > 0 && 2+int(b[1]) <= len(b) { // most are short
+	if len(b) > 1 && b[0] < 0x80 && b[0]&7 == wireBytes && b[0] > 7 && b[1] < 0x80 && 2+int(b[1]) <= len(b) { // most are short
 		size = 2 + int(b[1])
 		return uint64(b[0]), b[2:size], size
 	}
-	num, typ, n := protowire.ConsumeTag(b)
-	if n < 0 {
+	return cutAnyField(b)
+}
+
+// Wire types of protobuf. Groups are refused: no message of Feast has any.
+const (
+	wireVarint  = 0
+	wireFixed64 = 1
+	wireBytes   = 2
+	wireFixed32 = 5
+)
+
+func cutAnyField(b []byte) (tag uint64, data []byte, size int) {
+	tag, n := binary.Uvarint(b)
+	if n <= 0 || tag>>3 == 0 || tag>>3 > 1<<29-1 {
 		return 0, nil, 0
 	}
-	m := protowire.ConsumeFieldValue(num, typ, b[n:])
-	if m < 0 {
+	rest := b[n:]
+	switch tag & 7 {
+	case wireVarint:
+		if _, size = binary.Uvarint(rest); size <= 0 {
+			return 0, nil, 0
+		}
+	case wireFixed64:
+		size = 8
+	case wireFixed32:
+		size = 4
+	case wireBytes:
+		length, m := binary.Uvarint(rest)
+		if m <= 0 || length > uint64(len(rest)-m) {
+			return 0, nil, 0
+		}
+		size = m + int(length)
+		data = rest[m:size]
+	default:
 		return 0, nil, 0
 	}
-	if typ == protowire.BytesType {
-		data, _ = protowire.ConsumeBytes(b[n:])
+	if size > len(rest) {
+		return 0, nil, 0
 	}
-	return protowire.EncodeTag(num, typ), data, n + m
+	return tag, data, n + size
 }

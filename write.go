@@ -61,6 +61,9 @@ type WriteResult struct {
 // taken from the rows, or null. The function is given at most 10,000 rows at once, and when there are more, all of them twice:
 // to see that they are right, and to write them. Without a function the values are written as they are given.
 //
+// After the rows the vectors of their entities are made, for the feature services with PrecomputeOnline that have the view (see
+// [FeatureStore.PrecomputeFeatureService]). When that fails the error says so: the rows are written, and counted.
+//
 // No row is written when any is wrong. More than 10,000 rows are written in several batches: when the store fails, the
 // result counts those that were written before, and writing all again is safe. As in Feast, rows are not written, and
 // counted as Null, when no row has a value.
@@ -191,6 +194,7 @@ func pushed(errs []error, view func(i int) string) error {
 
 // DeleteFromOnlineStore removes what is stored of entities in a view, given by its join keys; other columns are ignored, but
 // for a view without entities, which has one row, tell whether there is any. An entity of which nothing is stored is no error.
+// Precomputed vectors of the entities, which hold what is deleted, go with the rows.
 // It is [ErrUnsupported] where the store cannot delete rows. When it fails in between, some may be gone, and deleting all
 // again is safe.
 func (fs *FeatureStore) DeleteFromOnlineStore(ctx context.Context, view string, entities Frame) error {

@@ -361,10 +361,6 @@ func packedElem(elem Type, b []byte) (bits uint64, n int) {
 	return 0, 0
 }
 
-// AppendValueKey appends the key of the member of feast.types.Value that carries t, with which a serialized Value of the type
-// begins. t is not [Invalid].
-func (t Type) AppendValueKey(dst []byte) []byte { return appendKey(dst, t) }
-
 // appendKey appends the key of the Value member that carries t.
 func appendKey(dst []byte, t Type) []byte {
 	m := t.member()

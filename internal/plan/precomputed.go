@@ -40,7 +40,6 @@ type PrecomputedColumn struct {
 	Name    string // view__feature
 	View    int    // place in Precomputed.Views
 	Feature int    // place among the features of the view's Table; -1: it is not asked for
-	Key     []byte // with which a value of the feature's type begins
 }
 
 // Index returns the place of a column by its name.
@@ -79,7 +78,7 @@ func (r *resolver) vector(p *Online, uses []*use, flat []flatRef) (*Precomputed,
 		v.Names = append(binary.AppendUvarint(v.Names, uint64(len(c.Name))), c.Name...)
 		at := slices.IndexFunc(p.Columns, func(o Column) bool { return o.View == f.use.name && o.feature() == f.feature })
 		if at >= 0 {
-			c.Feature, c.Key = p.Columns[at].Feature, p.Columns[at].Type.AppendValueKey(nil)
+			c.Feature = p.Columns[at].Feature
 		}
 		v.Columns = append(v.Columns, c)
 	}

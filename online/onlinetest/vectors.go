@@ -100,10 +100,13 @@ func listedKeys(b *bed) {
 		b.Errorf("keys of a table without entities: %q", got)
 	}
 	seen := 0
-	for range l.Keys(b.Context(), []*online.Table{stats}) {
-		if seen++; seen == 2 {
+	for _, err := range l.Keys(b.Context(), []*online.Table{stats}) {
+		if seen++; err != nil || seen == 2 {
 			break
 		}
+	}
+	if seen != 2 {
+		b.Errorf("%d keys came, want 2", seen)
 	}
 	// The store can be used meanwhile.
 	seen = 0
