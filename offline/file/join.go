@@ -397,41 +397,53 @@ func (s *scanner) offer(first int64) {
 			id := s.ids[i]
 			at[k], end[k] = start[id], start[id+1]
 		}
-		for k, i := range rows[:n] { // the first slot that is not earlier
-			e, from, to := s.event[i], at[k], end[k]
-			for to-from > 8 {
-				if half := from + (to-from)/2; latest[half] < e {
-					from = half + 1
-				} else {
-					to = half
-				}
+		for k, i := range rows[:n] { // the first slot that is not earlier, by halves
+			e, slot, left := s.event[i], at[k], end[k]-at[k]
+			for left > 1 {
+				half := left / 2
+				slot += half & -less(latest[slot+half-1], e)
+				left -= half
 			}
-			for from < to && latest[from] < e {
-				from++
+			if left == 1 {
+				slot += less(latest[slot], e)
 			}
-			at[k] = from
+			at[k] = slot
 		}
-		for k, i := range rows[:n] {
-			slot, c := at[k], candidate{event: s.event[i], created: noTime, row: first + int64(i)}
-			if s.view.created != nil {
-				c.created = s.created[i]
-			}
+		fresh := 0
+		for k, i := range rows[:n] { // the rows that it would take
+			slot := at[k]
 			if limit != nil {
-				if c.created == noTime { // when it was created is not known, so that it may be later
+				if s.created[i] == noTime { // when it was created is not known, so that it may be later
 					continue
 				}
-				for slot < end[k] && limit[slot] < c.created {
+				for slot < end[k] && limit[slot] < s.created[i] {
 					slot++
 				}
 			}
-			if slot == end[k] || s.slots.expired(slot, c.event) {
-				continue
+			if slot < end[k] && !s.slots.expired(slot, s.event[i]) {
+				rows[fresh], at[fresh] = i, slot
+				fresh++
 			}
-			if b := &s.best[slot]; c.better(b) {
+		}
+		for k, i := range rows[:fresh] {
+			c := candidate{event: s.event[i], created: noTime, row: first + int64(i)}
+			if s.view.created != nil {
+				c.created = s.created[i]
+			}
+			if b := &s.best[at[k]]; c.better(b) {
 				*b = c
 			}
 		}
 	}
+}
+
+// less is 1 if a is less than b, else 0. It is compiled to no branch, which would be guessed wrong half the time and then
+// keep the loads of the next rows waiting.
+func less(a, b int64) int32 {
+	if a < b {
+		return 1
+	}
+	return 0
 }
 
 // resolveWinners says which row of the source goes to which entity row.
@@ -439,6 +451,7 @@ func (v *joinedView) resolveWinners(s *slots, best []candidate) {
 	v.winners = newPicked(v.table)
 	v.of = make([]int32, len(s.of))
 	rows := make([]int64, len(s.latest)) // slot: its winner, or -1
+	numbers := make([]int32, len(rows))  // slot: the row group of its winner, later the winner's number
 	var group *rowGroup
 	for k := range len(s.start) - 1 {
 		newest := noCandidate
@@ -457,18 +470,17 @@ func (v *joinedView) resolveWinners(s *slots, best []candidate) {
 			if group == nil || !group.has(newest.row) {
 				group = v.table.rowGroupAt(newest.row)
 			}
+			numbers[i] = int32(group.ordinal)
 			v.winners.add(group, newest.row)
 		}
 	}
 	v.winners.number()
-	numbers := make([]int32, len(rows))
 	for i, row := range rows {
-		if numbers[i] = noID; row >= 0 {
-			if !group.has(row) {
-				group = v.table.rowGroupAt(row)
-			}
-			numbers[i] = v.winners.numberOf(group, row)
+		if row < 0 {
+			numbers[i] = noID
+			continue
 		}
+		numbers[i] = v.winners.numberOf(v.table.groups[numbers[i]], row)
 	}
 	for i, slot := range s.of {
 		if v.of[i] = noID; slot != noID {
