@@ -74,8 +74,13 @@ $(FEAST)/requirements.txt: internal/interop/requirements.txt
 	$(FEAST)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	cp $< $@
 
+# Without the race detector, whose memory would be most of it.
+.PHONY: memory
+memory: ## Test the memory of joins, of 100M rows too: minutes, 4 GB of disk
+	FEAST_TEST_HUGE=1 go test -count=1 -timeout 60m -run '^TestMemory' ./offline/file
+
 .PHONY: test-all
-test-all: test fuzz ## Run the tests, then the fuzz targets
+test-all: test memory fuzz ## Run the tests, those of memory too, then the fuzz targets
 
 .PHONY: bench
 bench: ## Run the benchmarks

@@ -132,9 +132,13 @@ func newSlots(ctx context.Context, e *entities, keys []int32, n int32, u units, 
 	}
 	distinct := make([]int64, 0, len(sorted))
 	var scratch []timedRow
+	look := int32(0) // at the context, once so many rows are sorted
 	for k := range n {
-		if err := ended(ctx, int(k)); err != nil {
-			return nil, err
+		if first[k] >= look {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			look = first[k] + endedRows
 		}
 		rows := sorted[first[k]:first[k+1]]
 		var err error
@@ -181,7 +185,7 @@ type timedRow struct {
 // sortByTime sorts by time, long slices half by half, to look at the context meanwhile. It returns scratch, which may have
 // grown.
 func sortByTime(ctx context.Context, rows, scratch []timedRow) ([]timedRow, error) {
-	if len(rows) <= 4*endedRows {
+	if len(rows) <= endedRows {
 		slices.SortFunc(rows, func(a, b timedRow) int { return cmp.Compare(a.time, b.time) })
 		return scratch, nil
 	}
