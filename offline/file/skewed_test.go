@@ -18,10 +18,11 @@ import (
 
 // skewedSize is a join by keys of text whose answers follow from a formula. A fifth of the rows of both sides are of key 0;
 // every other key has 400 rows of the source. The rows of a key are in pairs of one event time, of which the second was
-// created later. The pairs of a key are a step apart, the rows are shuffled.
+// created a second later. The pairs of a key are a step apart, the rows are shuffled.
 type skewedSize struct {
 	features int // a multiple of 50,000, so that everything divides
 	entities int
+	filter   bool // by created time
 }
 
 const (
@@ -84,7 +85,10 @@ func (s skewedSize) winner(key int, at int64) (n int, ok bool) {
 	if key > s.keys() || at < first {
 		return 0, false
 	}
-	n = min(int((at-first)/s.step(key))*2, s.rowsOf(key)-2) + 1
+	n = min(int((at-first)/s.step(key))*2, s.rowsOf(key)-2)
+	if !s.filter || at >= s.event(key, n)+1e6 {
+		n++
+	}
 	return n, at-s.event(key, n) <= skewedTTL.Microseconds()
 }
 
@@ -172,7 +176,7 @@ func (s skewedSize) entityRows() array.RecordReader {
 
 // plan joins both features.
 func (s skewedSize) plan(dir string) *offline.JoinPlan {
-	return &offline.JoinPlan{Views: []offline.JoinView{{
+	return &offline.JoinPlan{FilterByCreated: s.filter, Views: []offline.JoinView{{
 		Name: "view", Source: &offline.Source{Name: "features", Path: dir}, Keys: []offline.JoinKey{{Source: "driver_id", Entity: "driver"}},
 		Event: "event_timestamp", Created: "created", TTL: skewedTTL,
 		Features: []offline.Column{{Source: "number", Name: "number"}, {Source: "text", Name: "text"}},
@@ -192,7 +196,7 @@ func (s skewedSize) check(t testing.TB, dir string) {
 		t.Fatal(err)
 	}
 	defer r.Release()
-	j, found, nulls := 0, 0, 0
+	j, found, nulls, even := 0, 0, 0, 0
 	var want []byte
 	for r.Next() {
 		b := r.RecordBatch()
@@ -214,14 +218,17 @@ func (s skewedSize) check(t testing.TB, dir string) {
 			if ok && !valid {
 				nulls++
 			}
+			if ok && n%2 == 0 {
+				even++
+			}
 		}
 	}
 	if r.Err() != nil {
 		t.Fatal(r.Err())
 	}
 	// So that neither side of any rule is missing.
-	if j != s.entities || found < j/2 || found > j*9/10 || nulls == 0 {
-		t.Fatalf("%d rows, %d found, %d nulls", j, found, nulls)
+	if j != s.entities || found < j/2 || found > j*9/10 || nulls == 0 || even > 0 != s.filter {
+		t.Fatalf("%d rows, %d found, %d nulls, %d created early", j, found, nulls, even)
 	}
 }
 
@@ -230,5 +237,7 @@ func TestSkewed(t *testing.T) {
 	size := skewedSize{features: 100_000, entities: 350_000}
 	dir := t.TempDir()
 	size.generate(t, dir, 4)
-	size.check(t, dir)
+	for _, size.filter = range []bool{false, true} {
+		size.check(t, dir)
+	}
 }
