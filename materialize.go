@@ -31,6 +31,12 @@ type MaterializeRequest struct {
 	// Views are names of feature views, stream feature views and on-demand feature views with write_to_online_store. Empty:
 	// all that are served online and not disabled, in this order of kinds.
 	Views []string
+	// Version, as "v2", materializes a version of the history of the one view named in Views, by the definition that it had
+	// then, into the table that queries for view@v2 read. It needs enable_online_feature_view_versioning and a store that keeps
+	// versions. Empty, or "latest": views as they are. What the registry notes is about the view, whichever version was
+	// materialized, as in Feast: the window, in which an incremental run of the current version then sees no more work, and that
+	// the view is available. It is not marked while the run lasts.
+	Version string
 	// Overwrite replaces stored rows also where they are newer.
 	Overwrite bool
 	// Strict makes rows with a null in a join key an error; else they are left out and counted.
@@ -146,7 +152,7 @@ func (fs *FeatureStore) materialize(ctx context.Context, r MaterializeRequest, s
 		views   []registry.View
 		skipped []string
 	}, err error) {
-		found.views, found.skipped, err = plan.Materializable(snap, r.Views, fs.opts.functions)
+		found.views, found.skipped, err = plan.Materializable(snap, r.Views, r.Version, fs.planOptions(online.Info{}))
 		return found, err
 	})
 	if err != nil {
@@ -166,7 +172,7 @@ func (fs *FeatureStore) materialize(ctx context.Context, r MaterializeRequest, s
 		if od, onDemand := v.(*registry.OnDemandFeatureView); onDemand {
 			_, err = plan.ResolveComputedMaterialization(snap, od, fs.planOptions(m.online.Info()))
 		} else {
-			_, err = plan.ResolveMaterialization(snap, v, fs.planOptions(m.online.Info()))
+			_, err = plan.ResolveMaterialization(snap, v, m.pinned(), fs.planOptions(m.online.Info()))
 		}
 		errs = append(errs, err)
 	}
@@ -203,6 +209,11 @@ type materialization struct {
 	index, views int
 }
 
+// pinned reports whether it is about a version of a view, not the view as it is.
+func (m *materialization) pinned() bool {
+	return m.req.Version != "" && !strings.EqualFold(m.req.Version, "latest")
+}
+
 // open opens what it needs, and reports all that is not linked in together.
 func (m *materialization) open(ctx context.Context) error {
 	var errs [3]error
@@ -226,9 +237,11 @@ func (m *materialization) view(ctx context.Context, name string) (done Materiali
 	defer leave()
 	began := time.Now()
 	w := registry.Writer{Backend: m.fs.backend, Project: m.fs.cfg.Project, Now: m.fs.opts.now}
-	was, err := w.StartMaterialization(ctx, name, m.req.Refuse)
-	if err != nil {
-		return done, err
+	was := registry.StateUnspecified
+	if !m.pinned() {
+		if was, err = w.StartMaterialization(ctx, name, m.req.Refuse); err != nil {
+			return done, err
+		}
 	}
 	defer func() { m.tell(ctx, name, began, done, err) }()
 	defer func() {
@@ -249,11 +262,11 @@ func (m *materialization) view(ctx context.Context, name string) (done Materiali
 	if err != nil {
 		return done, err
 	}
-	v, err := snap.View(name)
+	v, err := snap.ViewAt(name, m.req.Version)
 	if err != nil {
 		return done, err
 	}
-	p, err := plan.ResolveMaterialization(snap, v, m.fs.planOptions(m.online.Info()))
+	p, err := plan.ResolveMaterialization(snap, v, m.pinned(), m.fs.planOptions(m.online.Info()))
 	if err != nil {
 		return done, err
 	}

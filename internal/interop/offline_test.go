@@ -589,6 +589,92 @@ func TestMaterializingInTurns(t *testing.T) {
 	})
 }
 
+// TestMaterializingVersions materializes versions of a view on both sides, from the one source, and compares what is stored,
+// what is noted and what is read.
+func TestMaterializingVersions(t *testing.T) {
+	onStores(t, func(t *testing.T, store string) {
+		var repos []*repo
+		var stores []*feast.FeatureStore
+		s := randomSources(t, rand.New(rand.NewPCG(17, 18)))
+		for range 2 {
+			r := newRepo(t, store, "offline_store: {type: duckdb}\n")
+			r.versioned()
+			if err := os.MkdirAll(filepath.Join(r.dir, "data/pairs"), 0o750); err != nil {
+				t.Fatal(err)
+			}
+			s.create(r)
+			fs := r.open(feast.WithOfflineStore(file.New(r.dir)))
+			for _, features := range [][]string{{"rating", "label"}, {"rating"}, {"label"}} { // versions 0, 1 and 2
+				objects := history(r.project)
+				for _, o := range objects {
+					if v, ok := o.(*registry.FeatureView); ok && v.Name == "place_stats" {
+						v.Schema = slices.DeleteFunc(v.Schema, func(f registry.Field) bool {
+							return f.Name != "place_id" && !slices.Contains(features, f.Name)
+						})
+					}
+				}
+				r.apply(fs, objects[:len(objects)-1]...)
+			}
+			repos, stores = append(repos, r), append(stores, fs)
+		}
+		theirs, ours, fs := repos[0], repos[1], stores[1]
+		view := []string{"place_stats"}
+		hour := func(n int) time.Time { return start.Add(time.Duration(n) * time.Hour) }
+		for n, version := range []string{"v1", "V0", "version2", "latest"} {
+			from, end := hour(20*n), hour(20*n+30)
+			theirs.python("materialize", map[string]any{"start": from, "end": end, "views": view, "version": version}, nil)
+			res, err := fs.Materialize(t.Context(), feast.MaterializeRequest{Start: from, End: end, Views: view, Version: version})
+			if err != nil || len(res.Views) != 1 || res.Views[0].Written == 0 {
+				t.Fatalf("%s: %+v, %v", version, res, err)
+			}
+			want, got := theirs.dump(), ours.dump()
+			compare(t, want, got)
+			if len(want) == 0 {
+				t.Errorf("%s: nothing is stored", version)
+			}
+			noted := intervals(ours)
+			compare(t, intervals(theirs), noted)
+			if at := fmt.Sprintf("featureView.place_stats.meta.materializationIntervals.%d.endTime", n); noted[at] != end.Format(time.RFC3339Nano) {
+				t.Errorf("%s: %v", version, noted)
+			}
+			for i, r := range repos {
+				if err := stores[i].Refresh(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				q := question{keys: map[string][]*pb.Value{}}
+				for id := range int64(24) {
+					q.keys["place_id"] = append(q.keys["place_id"], int64Value(id))
+				}
+				for _, references := range [][]string{{"place_stats@v0:rating", "place_stats@v0:label"}, {"place_stats@v1:rating"}, {"place_stats@v2:label"}, {"place_stats:label"}} {
+					q.features = references
+					ask(t, r, stores[i], q)
+				}
+			}
+		}
+		// An incremental run of a version begins as that of a view that was never materialized.
+		end := time.Now().UTC().Truncate(time.Microsecond)
+		theirs.python("materialize_incremental", map[string]any{"end": end, "views": view, "version": "v1"}, nil)
+		if _, err := fs.MaterializeIncremental(t.Context(), feast.MaterializeRequest{End: end, Views: view, Version: "v1"}); err != nil {
+			t.Fatal(err)
+		}
+		at := "featureView.place_stats.meta.materializationIntervals.4.startTime"
+		for _, r := range repos {
+			from, err := time.Parse(time.RFC3339Nano, intervals(r)[at])
+			if err != nil || from.Sub(end.Add(-52*7*24*time.Hour)).Abs() > time.Minute {
+				t.Errorf("begins at %v, %v", from, err)
+			}
+		}
+		// Neither materializes one that there is not.
+		var fe *feastError
+		if err := theirs.try("materialize", map[string]any{"start": start, "end": end, "views": view, "version": "v3"}, nil); !errors.As(err, &fe) || fe.Class != "FeatureViewVersionNotFound" {
+			t.Errorf("Feast: %v", err)
+		}
+		if _, err := fs.Materialize(t.Context(), feast.MaterializeRequest{Start: start, End: end, Views: view, Version: "v3"}); !errors.Is(err, feast.ErrNotFound) {
+			t.Error(err)
+		}
+	})
+}
+
 // TestFirstIncremental: both begin to materialize where the other would, before anything was.
 func TestFirstIncremental(t *testing.T) {
 	r, fs := newOfflineRepo(t, "sqlite")

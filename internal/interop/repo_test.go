@@ -60,6 +60,21 @@ func newRepo(t *testing.T, store string, sections ...string) *repo {
 	return r
 }
 
+// versioned makes both sides keep the rows of each version of a view apart.
+func (r *repo) versioned() {
+	r.t.Helper()
+	text, err := os.ReadFile(filepath.Join(r.dir, "feature_store.yaml"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	const plain = "registry: data/registry.db\n"
+	if !strings.Contains(string(text), plain) {
+		r.t.Fatalf("%s", text)
+	}
+	r.write("feature_store.yaml", strings.Replace(string(text), plain,
+		"registry: {path: data/registry.db, enable_online_feature_view_versioning: true}\n", 1))
+}
+
 func (r *repo) write(name, text string) {
 	r.t.Helper()
 	if err := os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o600); err != nil {

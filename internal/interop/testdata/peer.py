@@ -233,12 +233,12 @@ def parquet(repo, path, columns):
     pyarrow.parquet.write_table(pa.Table.from_pandas(frame(columns), preserve_index=False), path)
 
 
-def materialize(repo, start, end, views):
-    store_of(repo).materialize(moment(start), moment(end), feature_views=views)
+def materialize(repo, start, end, views, version=None):
+    store_of(repo).materialize(moment(start), moment(end), feature_views=views, version=version)
 
 
-def materialize_incremental(repo, end, views):
-    store_of(repo).materialize_incremental(moment(end), feature_views=views)
+def materialize_incremental(repo, end, views, version=None):
+    store_of(repo).materialize_incremental(moment(end), feature_views=views, version=version)
 
 
 def dump(repo):
