@@ -27,7 +27,7 @@ import (
 )
 
 // newOfflineRepo makes a repository whose offline store is DuckDB in Feast, and the file store here, with the views below.
-func newOfflineRepo(t *testing.T, store string) (*repo, *feast.FeatureStore) {
+func newOfflineRepo(t testing.TB, store string) (*repo, *feast.FeatureStore) {
 	t.Helper()
 	r := newRepo(t, store, "offline_store: {type: duckdb}\n")
 	if err := os.MkdirAll(filepath.Join(r.dir, "data/pairs"), 0o750); err != nil {

@@ -268,11 +268,19 @@ def teardown(repo):
     del stores[repo]
 
 
+def timed(repo, call, args):
+    """Makes a call: how long it takes, and how much processor time, in seconds."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    CALLS[call](repo, **args)
+    return [time.perf_counter() - wall, time.process_time() - cpu]
+
+
 CALLS = {
     f.__name__: f
     for f in [
         open_repo, apply, apply_objects, apply_datasets, plan, objects, versions, delete, online, push, write, put, parquet,
         write_offline, history, materialize, materialize_incremental, dump, teardown,
+        timed,
     ]
 }
 
