@@ -328,19 +328,31 @@ func (m *materialization) batchRows(p *plan.Write) int {
 func (s *sink) rows(ctx context.Context, rb arrow.RecordBatch) error {
 	w := writers.Get().(*writer)
 	defer w.release()
-	read := int(rb.NumRows())
-	rb, err := s.withKeys(w, rb)
+	l, err := s.load(w, rb)
 	if err != nil {
 		return err
 	}
-	defer rb.Release()
-	nulls := read - int(rb.NumRows())
+	null, err := s.nullKey(w, l)
+	if err != nil {
+		return err
+	}
+	read, nulls := w.rows, 0
+	if null != nil {
+		if rb, err = without(rb, null); err != nil {
+			return err
+		}
+		defer rb.Release()
+		if l, err = s.load(w, rb); err != nil {
+			return err
+		}
+		nulls = read - w.rows
+	}
 	if nulls > 0 && s.req.Strict {
 		return feasterr.Invalid("%d rows have a null in join key %s, which Strict makes an error", nulls, s.keyNames())
 	}
 	var stored online.WriteResult
 	if nulls < read {
-		if err := s.convert(ctx, w, rb); err != nil {
+		if err := s.convert(ctx, w, l); err != nil {
 			return err
 		}
 		if stored, err = s.online.Write(ctx, &w.batch); err != nil {
@@ -372,12 +384,8 @@ func (s *sink) keyNames() string {
 	return strings.Join(names, ", ")
 }
 
-// convert makes the writer's batch of rows.
-func (s *sink) convert(ctx context.Context, w *writer, rb arrow.RecordBatch) error {
-	l, err := s.load(w, rb)
-	if err != nil {
-		return err
-	}
+// convert makes the writer's batch of the rows that are loaded.
+func (s *sink) convert(ctx context.Context, w *writer, l *plan.WriteLayout) error {
 	s.mu.Lock()
 	w.lengths = append(w.lengths[:0], s.lengths...)
 	s.mu.Unlock()
@@ -399,6 +407,7 @@ func (s *sink) convert(ctx context.Context, w *writer, rb arrow.RecordBatch) err
 	return nil
 }
 
+// load shows the writer rows.
 func (s *sink) load(w *writer, rb arrow.RecordBatch) (*plan.WriteLayout, error) {
 	if err := w.load(ArrowFrame(rb)); err != nil {
 		return nil, err
@@ -421,15 +430,10 @@ func (s *sink) inSource(w *writer, l *plan.WriteLayout, err error) error {
 	return fmt.Errorf("the row of %s: %w", row, err)
 }
 
-// withKeys returns the rows without those that have a null in the key. The caller releases them.
-func (s *sink) withKeys(w *writer, rb arrow.RecordBatch) (arrow.RecordBatch, error) {
-	l, err := s.load(w, rb)
-	if err != nil {
-		return nil, err
-	}
+// nullKey returns what reports whether a row that is loaded has a null in the key, nil where none has.
+func (s *sink) nullKey(w *writer, l *plan.WriteLayout) (func(row int) bool, error) {
 	if !slices.ContainsFunc(l.Keys, func(k int) bool { return mayBeNull(w.frame[k].array()) }) {
-		rb.Retain()
-		return rb, nil
+		return nil, nil
 	}
 	w.keys.Reset(w.keyFields(s.target.plan, l), w.rows)
 	cols := w.keys.Columns()
@@ -438,10 +442,9 @@ func (s *sink) withKeys(w *writer, rb arrow.RecordBatch) (arrow.RecordBatch, err
 			return nil, s.inSource(w, l, err)
 		}
 	}
-	null := func(row int) bool {
+	return func(row int) bool {
 		return slices.ContainsFunc(cols, func(c types.Column) bool { return !c.HasValue(row) })
-	}
-	return without(rb, null)
+	}, nil
 }
 
 // mayBeNull reports whether an array may have places that become no key: nulls, or a NaN.
