@@ -199,14 +199,17 @@ def write_offline(repo, view, columns):
     store_of(repo).write_to_offline_store(view, frame(columns))
 
 
-def history(repo, rows, out, features=None, service=None, full_names=False, created=False):
-    """get_historical_features from one Parquet file to another."""
+def history(repo, rows, out, features=None, service=None, full_names=False, created=False, start=None, end=None):
+    """get_historical_features from one Parquet file to another, or, without entity rows, of a window."""
     store = store_of(repo)
+    window = {"start_date": moment(start), "end_date": moment(end)} if rows is None else {}
     job = store.get_historical_features(
-        entity_df=pd.read_parquet(rows, dtype_backend="numpy_nullable"),  # else integers beside nulls become floats
+        # else integers beside nulls become floats
+        entity_df=None if rows is None else pd.read_parquet(rows, dtype_backend="numpy_nullable"),
         features=features if service is None else store.get_feature_service(service),
         full_feature_names=full_names,
         **({"filter_by_created_timestamp": True} if created else {}),
+        **window,
     )
     pyarrow.parquet.write_table(job.to_arrow(), out)
 
