@@ -58,7 +58,6 @@ func BenchmarkMaterializeComputed(b *testing.B) {
 		r.Release()
 	}
 	rb.Release()
-	rb = nil //nolint:ineffassign,wastedassign // for the garbage collector
 	fs, err := feast.New(ctx, config.Default(project), feast.WithRegistry(registrymemory.New()), feast.WithOnlineStore(discard{memory.New()}),
 		feast.WithOfflineStore(file.New(dir)), feast.WithTransformation("one", sums([]string{benchNames[4], benchNames[5]}, []string{"sum"})),
 		feast.WithTransformation("two", sums([]string{"a__" + benchNames[4], "b__" + benchNames[5]}, []string{"sum"})))
