@@ -95,9 +95,10 @@ func (s *sink) joined(ctx context.Context, p *plan.ComputedMaterialization) (arr
 	return job.join(ctx, &offline.JoinPlan{Views: p.Join.Views, AnyOrder: true}, rows, plan.EventTimestamp)
 }
 
-// keysOf returns the keys of the source views' newest rows in the window, each once and with the newest of its times.
+// keysOf returns the keys of the source views' newest rows in the window, each once and with the newest of its times, in any
+// order.
 func (s *sink) keysOf(ctx context.Context, job *RetrievalJob, p *plan.ComputedMaterialization) (arrow.RecordBatch, error) {
-	keys := &spine{keys: p.Keys, seen: map[string]struct{}{}}
+	keys := &spine{keys: p.Keys, newest: map[string]int64{}}
 	for i, v := range p.Join.Views {
 		r, err := job.run(ctx, func() (offline.Job, error) {
 			return s.offline.Latest(ctx, p.Join.Scan(i, false, s.counts.Start, s.counts.End))
@@ -111,7 +112,7 @@ func (s *sink) keysOf(ctx context.Context, job *RetrievalJob, p *plan.ComputedMa
 			return nil, err
 		}
 	}
-	return keys.newest()
+	return keys.batch()
 }
 
 // inputsOf returns the keys of joined rows and the inputs of the function, by the function's names. The caller releases it.
