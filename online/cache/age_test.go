@@ -16,34 +16,6 @@ import (
 	"github.com/feastgo/feast/types"
 )
 
-// scripted is a memory store whose reads do what a script says before and after; they are counted from 1.
-type scripted struct {
-	*memory.Store
-	reads atomic.Int64
-	keys  atomic.Int64
-	read  func(ctx context.Context, n int, inner func() error, dst *online.Result) error // may be nil
-}
-
-func (s *scripted) Prepare(plan *online.ReadPlan) (online.Reader, error) {
-	r, err := s.Store.Prepare(plan)
-	return &scriptedReader{s, r}, err
-}
-
-type scriptedReader struct {
-	s *scripted
-	online.Reader
-}
-
-func (r *scriptedReader) Read(ctx context.Context, keys *online.Keys, dst *online.Result) error {
-	n := int(r.s.reads.Add(1))
-	r.s.keys.Add(int64(keys.Len()))
-	inner := func() error { return r.Reader.Read(ctx, keys, dst) }
-	if r.s.read == nil {
-		return inner()
-	}
-	return r.s.read(ctx, n, inner, dst)
-}
-
 // wait returns after d, or with the error of ctx.
 func wait(ctx context.Context, d time.Duration) error {
 	select {
@@ -114,7 +86,7 @@ func (q query) first(t testing.TB) any {
 const age = 10 * time.Second
 
 // bubble runs a test with a clock of its own, on a store that is called through a cache.
-func bubble(t *testing.T, inner *scripted, test func(t *testing.T, s *Store)) {
+func bubble(t *testing.T, inner *onlinetest.Scripted, test func(t *testing.T, s *Store)) {
 	synctest.Test(t, func(t *testing.T) {
 		inner.Store = memory.New()
 		s := mustNew(t, inner, Options{MaxAge: age, MaxBytes: 1 << 20})
@@ -131,15 +103,15 @@ func bubble(t *testing.T, inner *scripted, test func(t *testing.T, s *Store)) {
 }
 
 // expect checks how often the store was read.
-func (s *scripted) expect(t *testing.T, reads int64) {
+func expect(t *testing.T, s *onlinetest.Scripted, reads int64) {
 	t.Helper()
-	if got := s.reads.Load(); got != reads {
+	if got := s.Reads.Load(); got != reads {
 		t.Errorf("%d reads, want %d", got, reads)
 	}
 }
 
 func TestAge(t *testing.T) {
-	inner := &scripted{read: func(ctx context.Context, _ int, inner func() error, _ *online.Result) error {
+	inner := &onlinetest.Scripted{Script: func(ctx context.Context, _ int, inner func() error, _ *online.Result) error {
 		return errors.Join(inner(), wait(ctx, time.Second)) // the answer is on its way for a second
 	}}
 	bubble(t, inner, func(t *testing.T, s *Store) {
@@ -163,7 +135,7 @@ func TestAge(t *testing.T) {
 			if got := q.first(t); got != step.want {
 				t.Errorf("after %v: read %v, want %v", step.wait, got, step.want)
 			}
-			inner.expect(t, step.reads)
+			expect(t, inner, step.reads)
 		}
 		want := Stats{Hits: 2, HitAge: age + time.Second, Misses: 3}
 		got := s.Stats()
@@ -176,7 +148,7 @@ func TestAge(t *testing.T) {
 // TestSlowFetch: an answer that took longer than MaxAge is for those who waited, and no reader waits for a fetch that
 // began longer ago.
 func TestSlowFetch(t *testing.T) {
-	inner := &scripted{read: func(ctx context.Context, n int, inner func() error, _ *online.Result) error {
+	inner := &onlinetest.Scripted{Script: func(ctx context.Context, n int, inner func() error, _ *online.Result) error {
 		if err := inner(); err != nil || n > 1 {
 			return err
 		}
@@ -196,7 +168,7 @@ func TestSlowFetch(t *testing.T) {
 		if got := q.first(t); got != int64(2) {
 			t.Errorf("read %v while a fetch is too old", got)
 		}
-		inner.expect(t, 2)
+		expect(t, inner, 2)
 		wg.Wait()
 		time.Sleep(0)
 		if got := q.first(t); got != int64(2) {
@@ -208,7 +180,7 @@ func TestSlowFetch(t *testing.T) {
 // TestNeverTooOld: whatever a writer does behind the cache, readers see no state that was replaced longer than MaxAge
 // before they asked.
 func TestNeverTooOld(t *testing.T) {
-	inner := &scripted{read: func(ctx context.Context, n int, inner func() error, _ *online.Result) error {
+	inner := &onlinetest.Scripted{Script: func(ctx context.Context, n int, inner func() error, _ *online.Result) error {
 		if err := wait(ctx, time.Duration(n%7)*time.Second); err != nil {
 			return err
 		}
@@ -252,7 +224,7 @@ func TestNeverTooOld(t *testing.T) {
 
 // TestOwnWrites: what is written, deleted or dropped through the cache is seen at once, by queries for whatever features.
 func TestOwnWrites(t *testing.T) {
-	bubble(t, &scripted{}, func(t *testing.T, s *Store) {
+	bubble(t, &onlinetest.Scripted{}, func(t *testing.T, s *Store) {
 		all, one := prepare(t, s, []*online.Table{onlinetest.Pick(stats)}), prepare(t, s, []*online.Table{onlinetest.Pick(stats, "n")})
 		check := func(after string, want any) {
 			t.Helper()
@@ -302,7 +274,7 @@ func TestWriteDuringFetch(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inner := &scripted{read: func(ctx context.Context, n int, inner func() error, _ *online.Result) error {
+			inner := &onlinetest.Scripted{Script: func(ctx context.Context, n int, inner func() error, _ *online.Result) error {
 				if err := inner(); err != nil {
 					return err
 				}
@@ -331,7 +303,7 @@ func TestWriteDuringFetch(t *testing.T) {
 				if got := q.first(t); got != int64(2) {
 					t.Errorf("read %v after the older fetch", got)
 				}
-				inner.expect(t, 2)
+				expect(t, inner, 2)
 			})
 		})
 	}
@@ -339,7 +311,7 @@ func TestWriteDuringFetch(t *testing.T) {
 
 // TestOneFetch: of many who miss a row one fetches it, with whatever else it misses in one read.
 func TestOneFetch(t *testing.T) {
-	inner := &scripted{read: func(ctx context.Context, _ int, inner func() error, _ *online.Result) error {
+	inner := &onlinetest.Scripted{Script: func(ctx context.Context, _ int, inner func() error, _ *online.Result) error {
 		return errors.Join(wait(ctx, time.Second), inner())
 	}}
 	bubble(t, inner, func(t *testing.T, s *Store) {
@@ -370,8 +342,8 @@ func TestOneFetch(t *testing.T) {
 			}
 		})
 		wg.Wait()
-		inner.expect(t, 2)
-		if got := inner.keys.Load(); got != 3 {
+		expect(t, inner, 2)
+		if got := inner.Keys.Load(); got != 3 {
 			t.Errorf("%d keys were read, want 1, then driver 1 for its other features, and driver 2", got)
 		}
 		if took := time.Since(start); took != time.Second {
@@ -386,7 +358,7 @@ func TestOneFetch(t *testing.T) {
 
 // TestAbsent: that a row is absent is known for as long as what is in others.
 func TestAbsent(t *testing.T) {
-	inner := &scripted{}
+	inner := &onlinetest.Scripted{}
 	bubble(t, inner, func(t *testing.T, s *Store) {
 		q := prepare(t, s, []*online.Table{onlinetest.Pick(stats)})
 		for range 3 {
@@ -394,7 +366,7 @@ func TestAbsent(t *testing.T) {
 				t.Errorf("read %v", got)
 			}
 		}
-		inner.expect(t, 1)
+		expect(t, inner, 1)
 		put(t, inner.Store, 1)
 		time.Sleep(age + 1)
 		if got := q.first(t); got != int64(1) {
@@ -406,7 +378,7 @@ func TestAbsent(t *testing.T) {
 // TestWaiters: each waits as long as its own context lets it; the fetch goes on for the others, and ends with the last.
 func TestWaiters(t *testing.T) {
 	var ended error
-	inner := &scripted{read: func(ctx context.Context, _ int, inner func() error, _ *online.Result) error {
+	inner := &onlinetest.Scripted{Script: func(ctx context.Context, _ int, inner func() error, _ *online.Result) error {
 		if ended = wait(ctx, time.Minute); ended != nil {
 			return ended
 		}
@@ -432,7 +404,7 @@ func TestWaiters(t *testing.T) {
 		reader(2*time.Second, context.DeadlineExceeded)
 		reader(time.Hour, nil)
 		wg.Wait()
-		inner.expect(t, 1)
+		expect(t, inner, 1)
 
 		s.forgetAll()
 		start = time.Now()
@@ -443,7 +415,7 @@ func TestWaiters(t *testing.T) {
 		if took := time.Since(start); took != 2*time.Second || !errors.Is(ended, context.Canceled) {
 			t.Errorf("after %v the fetch that nobody waits for: %v", took, ended)
 		}
-		inner.expect(t, 2)
+		expect(t, inner, 2)
 	})
 }
 
@@ -452,7 +424,7 @@ var errStore = errors.New("the store is on fire")
 // TestFailures: an error is not kept, neither of a read nor of a table, and those who did not ask for it do not get it.
 func TestFailures(t *testing.T) {
 	var fail func(n int, dst *online.Result) error
-	inner := &scripted{read: func(ctx context.Context, n int, inner func() error, dst *online.Result) error {
+	inner := &onlinetest.Scripted{Script: func(ctx context.Context, n int, inner func() error, dst *online.Result) error {
 		if err := wait(ctx, time.Second); err != nil {
 			return err
 		}
@@ -476,7 +448,7 @@ func TestFailures(t *testing.T) {
 		if got := q.first(t); got != int64(1) {
 			t.Errorf("after failures: read %v", got)
 		}
-		inner.expect(t, 3)
+		expect(t, inner, 3)
 
 		// The first read fails, perhaps for what the second one did not ask for. That one tries itself.
 		s.forgetAll()
@@ -501,13 +473,13 @@ func TestFailures(t *testing.T) {
 		if took := time.Since(start); took != 2*time.Second {
 			t.Errorf("took %v", took)
 		}
-		inner.expect(t, 5)
+		expect(t, inner, 5)
 	})
 }
 
 // TestCloseWaits: Close waits for a fetch; one that nobody waits for has been cancelled.
 func TestCloseWaits(t *testing.T) {
-	inner := &scripted{read: func(context.Context, int, func() error, *online.Result) error {
+	inner := &onlinetest.Scripted{Script: func(context.Context, int, func() error, *online.Result) error {
 		time.Sleep(time.Hour) // takes no notice of its context
 		return nil
 	}}

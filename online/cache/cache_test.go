@@ -104,7 +104,7 @@ func drivers(t testing.TB, s online.Store, n int) *online.Table {
 // TestMaxBytes reads more rows than may be kept.
 func TestMaxBytes(t *testing.T) {
 	const limit = 100_000
-	inner := &scripted{Store: memory.New()}
+	inner := &onlinetest.Scripted{Store: memory.New()}
 	s := mustNew(t, inner, Options{MaxAge: time.Hour, MaxBytes: limit})
 	defer func() { _ = s.Close() }()
 	table := drivers(t, inner, 2000)
@@ -121,8 +121,8 @@ func TestMaxBytes(t *testing.T) {
 		}
 	}
 	got := s.Stats()
-	if got.Hits+got.Misses != 6000 || got.Misses != inner.reads.Load() || got.Evicted < 5000 || got.Evicted > got.Misses {
-		t.Errorf("got %+v of 6000 reads, %d of the store", got, inner.reads.Load())
+	if got.Hits+got.Misses != 6000 || got.Misses != inner.Reads.Load() || got.Evicted < 5000 || got.Evicted > got.Misses {
+		t.Errorf("got %+v of 6000 reads, %d of the store", got, inner.Reads.Load())
 	}
 }
 
