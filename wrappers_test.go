@@ -39,6 +39,8 @@ func wrapped(t testing.TB, inner online.Store) (names []string, stores map[strin
 	add("bare", inner, nil)
 	s, err := cached(inner)
 	add("cache", s, err)
+	s, err = cache.New(inner, cache.Options{MaxAge: time.Nanosecond, MaxBytes: 1 << 20})
+	add("cache without hits", s, err)
 	s, err = guarded(inner)
 	circuit := add("breaker", s, err)
 	s, err = fallback.New(fallback.Options{}, inner, inner)

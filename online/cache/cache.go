@@ -150,7 +150,7 @@ func (r *row) of(s shape, key []byte) bool {
 }
 
 // overhead is the memory of a row beside its data: the row, the entry of the table, and what decides who stays.
-const overhead = 224
+const overhead = 160
 
 func (r *row) weight() uint32 {
 	n := uint32(0)
