@@ -2,12 +2,14 @@ package online_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/testserver"
 	"github.com/feastgo/feast/online"
 	"github.com/feastgo/feast/online/breaker"
@@ -247,6 +249,35 @@ func TestRedisHangs(t *testing.T) {
 		}
 		gate.Open()
 		w.until(read, "server", "replica")
+	}
+}
+
+// TestDeadlinesBehindCache: a breaker behind a cache, whose fetches have no deadline of their own, sees that those of
+// readers run out.
+func TestDeadlinesBehindCache(t *testing.T) {
+	w := newWrapped(t)
+	gate := testserver.NewGate(t, testserver.NewRedis(t).Addr)
+	circuit := must[*breaker.Store](t)(breaker.New(openRedis(t, gate.Addr), breaker.Options{Failures: 2, OpenFor: time.Hour}))
+	s := cached(t, hedged(t, circuit))
+	defer func() { _ = s.Close() }()
+	plan := online.NewReadPlan([]*online.Table{onlinetest.Pick(w.table)})
+	r := must[online.Reader](t)(s.Prepare(plan))
+	gate.Stall()
+	read := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		return r.Read(ctx, online.NewKeys(onlinetest.KeysOf(w.key)), online.NewResult(plan, 1))
+	}
+	for deadline := time.Now().Add(20 * time.Second); circuit.State() != breaker.Open; {
+		if err := read(); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, feasterr.ErrUnavailable) {
+			t.Fatalf("read: %v", err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the breaker stays closed")
+		}
+	}
+	if err := read(); !errors.Is(err, feasterr.ErrUnavailable) {
+		t.Errorf("read while the breaker is open: %v", err)
 	}
 }
 

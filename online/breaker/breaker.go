@@ -53,8 +53,8 @@ type Store struct {
 // inner gives the embedded field an unexported name.
 type inner = online.Store
 
-// slices is into how many parts the window is divided, of which the oldest is forgotten at a time.
-const slices = 10
+// buckets is into how many parts the window is divided, of which the oldest is forgotten at a time.
+const buckets = 10
 
 // New wraps a store, which it closes with itself.
 func New(store online.Store, o Options) (*Store, error) {
@@ -77,7 +77,7 @@ func New(store online.Store, o Options) (*Store, error) {
 	s := &Store{inner: store}
 	s.circuit = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Interval:     o.Window,
-		BucketPeriod: o.Window / slices,
+		BucketPeriod: o.Window / buckets,
 		Timeout:      o.OpenFor,
 		ReadyToTrip: func(c gobreaker.Counts) bool {
 			reads := c.TotalSuccesses + c.TotalFailures
@@ -159,7 +159,13 @@ func (r *reader) Read(ctx context.Context, keys *online.Keys, dst *online.Result
 	if err := ctx.Err(); err != nil { // it ended before it came here
 		return err
 	}
-	_, err := r.store.circuit.Execute(func() (struct{}, error) { return struct{}{}, r.inner.Read(ctx, keys, dst) })
+	_, err := r.store.circuit.Execute(func() (struct{}, error) {
+		err := r.inner.Read(ctx, keys, dst)
+		if errors.Is(err, context.Canceled) && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			err = context.DeadlineExceeded // that of a caller further out, as of a cache
+		}
+		return struct{}{}, err
+	})
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
 		return r.store.refused(err)
 	}

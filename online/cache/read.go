@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -96,7 +97,7 @@ func (r *reader) await(
 	s := r.store
 	f := &fetch{sent: s.now(), done: make(chan struct{})}
 	f.waiting.Store(1)
-	fetchCtx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // ends with the last who waits
+	fetchCtx, cancel := context.WithCancelCause(context.WithoutCancel(ctx)) // ends with the last who waits
 	f.cancel = cancel
 	own, flights := make([]flight, len(misses)), make([]*flight, len(misses))
 	asked := newAsked(r.plan)
@@ -108,10 +109,10 @@ func (r *reader) await(
 		}
 	}
 	defer func() {
-		f.leave()
+		f.leave(err)
 		for i, fl := range flights {
 			if fl != &own[i] {
-				fl.fetch.leave()
+				fl.fetch.leave(err)
 			}
 		}
 	}()
@@ -163,15 +164,25 @@ type flight struct {
 type fetch struct {
 	sent    int64 // before the read began
 	waiting atomic.Int64
-	cancel  context.CancelFunc
+	late    atomic.Bool // somebody's deadline ran out
+	cancel  context.CancelCauseFunc
 	done    chan struct{}
 	err     error // of the read as a whole; once it is done
 }
 
-// leave is called by each who waited and does so no longer.
-func (f *fetch) leave() {
-	if f.waiting.Add(-1) == 0 {
-		f.cancel()
+// leave is called by each who waited and does so no longer, with the error that ended the wait, if one did. The last one
+// cancels the fetch. A deadline that ran out is then the cause of it, so that a breaker around the store counts it.
+func (f *fetch) leave(err error) {
+	if errors.Is(err, context.DeadlineExceeded) {
+		f.late.Store(true)
+	}
+	if f.waiting.Add(-1) > 0 {
+		return
+	}
+	if f.late.Load() {
+		f.cancel(context.DeadlineExceeded)
+	} else {
+		f.cancel(context.Canceled)
 	}
 }
 
