@@ -95,8 +95,8 @@ func bubble(t *testing.T, inner *onlinetest.Scripted, test func(t *testing.T, s 
 			t.Error(err)
 		}
 		for i := range s.shards {
-			if n := len(s.shards[i].flights); n > 0 {
-				t.Errorf("%d flights are left", n)
+			if sh := &s.shards[i]; len(sh.flights)+len(sh.held)+sh.heldWhole > 0 {
+				t.Errorf("left: %d flights, %d held rows", len(sh.flights), len(sh.held)+sh.heldWhole)
 			}
 		}
 	})
@@ -406,7 +406,7 @@ func TestWaiters(t *testing.T) {
 		wg.Wait()
 		expect(t, inner, 1)
 
-		s.forgetAll()
+		s.rows.InvalidateAll()
 		start = time.Now()
 		reader(time.Second, context.DeadlineExceeded)
 		reader(2*time.Second, context.DeadlineExceeded)
@@ -451,7 +451,7 @@ func TestFailures(t *testing.T) {
 		expect(t, inner, 3)
 
 		// The first read fails, perhaps for what the second one did not ask for. That one tries itself.
-		s.forgetAll()
+		s.rows.InvalidateAll()
 		fail = func(n int, _ *online.Result) error {
 			if n == 4 {
 				return errStore
@@ -499,6 +499,45 @@ func TestCloseWaits(t *testing.T) {
 		}
 		if _, err := q.read(t.Context(), 1); !errors.Is(err, feasterr.ErrClosed) {
 			t.Errorf("read after Close: %v", err)
+		}
+	})
+}
+
+// slowWriter is a store whose writes take effect at once and return a second later.
+type slowWriter struct{ online.Store }
+
+func (s slowWriter) Write(ctx context.Context, b *online.WriteBatch) (online.WriteResult, error) {
+	res, err := s.Store.Write(ctx, b)
+	return res, errors.Join(err, wait(ctx, time.Second))
+}
+
+// TestReadDuringWrite: while a row is written, every read asks the store, and nothing of that is kept.
+func TestReadDuringWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := &onlinetest.Scripted{Store: memory.New()}
+		s := mustNew(t, slowWriter{inner}, Options{MaxAge: age, MaxBytes: 1 << 20})
+		put(t, inner.Store, 1)
+		q := prepare(t, s, []*online.Table{onlinetest.Pick(stats)})
+		read := func(want, reads int64) {
+			t.Helper()
+			if got := q.first(t); got != want {
+				t.Errorf("read %v, want %d", got, want)
+			}
+			expect(t, inner, reads)
+		}
+		read(1, 1)
+		read(1, 1)
+		var wg sync.WaitGroup
+		wg.Go(func() { put(t, s, 2) })
+		synctest.Wait()
+		read(2, 2)
+		put(t, inner.Store, 3)
+		read(3, 3)
+		wg.Wait()
+		read(3, 4)
+		read(3, 4)
+		if err := s.Close(); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -205,9 +205,8 @@ func (s *Store) keep(hash uint64, r *row) {
 
 // Write implements [online.Store]. The rows of the batch are forgotten, also after an error.
 func (s *Store) Write(ctx context.Context, b *online.WriteBatch) (online.WriteResult, error) {
-	res, err := s.inner.Write(ctx, b)
-	s.forget(b.Table, b.Keys)
-	return res, err
+	defer s.release(s.hold(b.Table, b.Keys))
+	return s.inner.Write(ctx, b)
 }
 
 // Delete implements [online.Deleter] with that of the wrapped store; one that cannot delete rows is a
@@ -217,18 +216,24 @@ func (s *Store) Delete(ctx context.Context, t *online.Table, keys [][]byte) erro
 	if !ok {
 		return feasterr.Unsupported("online store %q cannot delete rows by entity key", s.Info().Name)
 	}
-	err := d.Delete(ctx, t, keys)
-	s.forget(t, keys)
-	return err
+	defer s.release(s.hold(t, keys))
+	return d.Delete(ctx, t, keys)
 }
 
-// forget drops rows of a view, whichever features they hold, and what is being fetched of them.
-func (s *Store) forget(t *online.Table, keys [][]byte) {
-	view := s.viewHash(t)
-	for _, key := range keys {
+// hold forgets rows of a view, whichever features they hold, and keeps what is read of them neither for others nor for
+// later until they are released with the hashes that it returns. So no read sees a row that is older than one that was
+// seen before, while the store may be at either side of the change.
+func (s *Store) hold(t *online.Table, keys [][]byte) []uint64 {
+	view, hashes := s.viewHash(t), make([]uint64, len(keys))
+	for i, key := range keys {
 		hash := s.hash(view, key)
+		hashes[i] = hash
 		sh := s.shard(hash)
 		sh.mu.Lock()
+		if sh.held == nil {
+			sh.held = map[uint64]int{}
+		}
+		sh.held[hash]++
 		for f := sh.flights[hash]; f != nil; f = f.next {
 			f.stale = true
 		}
@@ -236,26 +241,40 @@ func (s *Store) forget(t *online.Table, keys [][]byte) {
 		s.rows.Invalidate(hash)
 		sh.mu.Unlock()
 	}
+	return hashes
+}
+
+func (s *Store) release(hashes []uint64) {
+	for _, hash := range hashes {
+		sh := s.shard(hash)
+		sh.mu.Lock()
+		if sh.held[hash]--; sh.held[hash] == 0 {
+			delete(sh.held, hash)
+		}
+		sh.mu.Unlock()
+	}
 }
 
 // Update implements [online.Store]. All rows are forgotten.
 func (s *Store) Update(ctx context.Context, keep, drop []*online.Table) error {
-	err := s.inner.Update(ctx, keep, drop)
-	s.forgetAll()
-	return err
+	s.holdAll()
+	defer s.releaseAll()
+	return s.inner.Update(ctx, keep, drop)
 }
 
 // Teardown implements [online.Store]. All rows are forgotten.
 func (s *Store) Teardown(ctx context.Context, tables []*online.Table) error {
-	err := s.inner.Teardown(ctx, tables)
-	s.forgetAll()
-	return err
+	s.holdAll()
+	defer s.releaseAll()
+	return s.inner.Teardown(ctx, tables)
 }
 
-func (s *Store) forgetAll() {
+// holdAll is hold for all rows.
+func (s *Store) holdAll() {
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.mu.Lock()
+		sh.heldWhole++
 		for _, f := range sh.flights {
 			for ; f != nil; f = f.next {
 				f.stale = true
@@ -267,12 +286,21 @@ func (s *Store) forgetAll() {
 	s.rows.InvalidateAll()
 }
 
+func (s *Store) releaseAll() {
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.Lock()
+		sh.heldWhole--
+		sh.mu.Unlock()
+	}
+}
+
 // Close implements [online.Store]. It waits for fetches; those that nobody waits for have been cancelled.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	s.closed.Store(true)
 	s.mu.Unlock()
 	s.fetching.Wait()
-	s.forgetAll()
+	s.rows.InvalidateAll()
 	return s.inner.Close()
 }

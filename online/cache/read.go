@@ -152,7 +152,7 @@ type flight struct {
 	hash  uint64
 	key   []byte
 	at    int     // its row in the result of the fetch
-	stale bool    // the row was written meanwhile; guarded by the shard
+	stale bool    // the row is not to be kept, and the flight not among those of the shard, which guards this
 	next  *flight // of the same hash; guarded by the shard
 
 	// What came of it, once the fetch is done: one of them, or neither when the fetch as a whole failed.
@@ -188,8 +188,10 @@ func (f *fetch) leave(err error) {
 
 // shard is a part of the flights.
 type shard struct {
-	mu      sync.Mutex
-	flights map[uint64]*flight // by hash
+	mu        sync.Mutex
+	flights   map[uint64]*flight // by hash
+	held      map[uint64]int     // how many are changing a row, by hash
+	heldWhole int                // how many are changing anything
 }
 
 func (s *Store) shard(hash uint64) *shard { return &s.shards[hash%uint64(len(s.shards))] }
@@ -207,6 +209,11 @@ func (s *Store) board(own *flight, join bool) *flight {
 	sh := s.shard(own.hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	own.stale = sh.heldWhole > 0 || sh.held[own.hash] > 0
+	if own.stale {
+		own.key = bytes.Clone(own.key) // the read may end before the fetch does
+		return own
+	}
 	if join {
 		if r := s.find(own.hash, own.table.shape, own.key, own.fetch.sent); r != nil {
 			own.row, own.fetch = r, landed
@@ -219,7 +226,7 @@ func (s *Store) board(own *flight, join bool) *flight {
 			}
 		}
 	}
-	own.key = bytes.Clone(own.key) // the read may end before the fetch does
+	own.key = bytes.Clone(own.key)
 	own.next = sh.flights[own.hash]
 	if sh.flights == nil {
 		sh.flights = map[uint64]*flight{}

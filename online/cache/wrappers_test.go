@@ -1,4 +1,4 @@
-package online_test
+package cache_test
 
 import (
 	"context"
