@@ -64,6 +64,7 @@ func New(o Options, stores ...online.Store) (*Store, error) {
 	for _, other := range stores[1:] {
 		info := other.Info()
 		s.info.Versioned = s.info.Versioned && info.Versioned
+		s.info.RowTimes = s.info.RowTimes && info.RowTimes
 		switch {
 		case s.info.KeyVersion == 0:
 			s.info.KeyVersion, insists = info.KeyVersion, info.Name
@@ -76,7 +77,8 @@ func New(o Options, stores ...online.Store) (*Store, error) {
 	return s, nil
 }
 
-// Info implements [online.Store]: that of the first store, where versions of views are kept apart when all stores do so.
+// Info implements [online.Store]: that of the first store. It keeps versions of views apart, and tells the times of rows, when all
+// stores do so.
 func (s *Store) Info() online.Info { return s.info }
 
 // Unwrap returns the first store, for [online.As].
