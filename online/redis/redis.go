@@ -7,8 +7,8 @@
 // of view and name, and the event time of each view.
 //
 // A write leaves a row out when the stored one is newer or of the same time, which is Feast's rule for Redis; other
-// stores let the same time pass. As in Feast, the times are read before rows are written: of programs that write the
-// same row at the same time, any one may win.
+// stores let the same time pass. A script decides it in the write itself; Feast, and this package where the servers
+// refuse scripts, read the times first, so that of programs that write the same row at the same time any one may win.
 //
 // The client is go-redis. Importing this package silences what go-redis prints on standard error about failed dials, which
 // errors tell anyway; its SetLogger brings it back.
@@ -21,6 +21,7 @@ import (
 	"math"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -112,6 +113,8 @@ type Store struct {
 	owned  bool
 	at     string // what the clients connect to, for errors
 	opts   Options
+
+	noScripts atomic.Bool // the servers refuse them
 
 	mu      sync.Mutex
 	closed  bool
