@@ -101,6 +101,9 @@ type Options struct {
 	SkipDedup bool
 	// KeepDropped leaves the rows of views that Update drops, which saves it a scan of the whole database.
 	KeepDropped bool
+	// Progress, when set, is called by Update and Teardown while they look for rows to remove, on their goroutine, with
+	// the number of the project's keys that they have looked at. A scan may meet a key more than once.
+	Progress func(keys int)
 	// Reads is a client for reads, of replicas, which may lag behind; nil stands for the client of [New]. Everything that
 	// was said of that one holds for it.
 	Reads redis.UniversalClient

@@ -17,10 +17,11 @@ import (
 	"github.com/feastgo/feast/types"
 )
 
-// Bounds of a round trip: rows, and bytes of keys and values, unless one row has more.
+// Bounds of a round trip: rows, and bytes and number of keys and values, unless one row has more.
 const (
 	writeRows  = 1000
 	writeBytes = 4 << 20
+	writeTexts = 1 << 17
 )
 
 // Write implements [online.Store]. Features that a batch does not have keep their values and get the new event time,
@@ -94,7 +95,7 @@ func (w *writer) encode(from int) (to int) {
 	texts := 2 + len(w.fields)
 	stride := scriptArgs + 2*(1+len(w.fields))
 	w.buf, w.ends, w.rows = w.buf[:0], w.ends[:0], w.rows[:0]
-	for to = from; to < w.batch.Rows() && to-from < writeRows && len(w.buf) < writeBytes; to++ {
+	for to = from; to < w.batch.Rows() && to-from < writeRows && len(w.buf) < writeBytes && len(w.ends) < writeTexts; to++ {
 		w.buf = append(append(w.buf, w.batch.Keys[to]...), w.batch.Table.Project...)
 		w.ends = append(w.ends, len(w.buf))
 		w.buf = w.batch.Event[to].AppendProto(w.buf)

@@ -40,7 +40,8 @@ if stored and stored ~= '' then
     if seconds < time[1] or seconds == time[1] and nanos <= time[2] then return 0 end
   end
 end
-for i = 5, #ARGV, 4000 do -- Lua unpacks no more than about 8000
+local unpack = table.unpack or unpack -- in Lua 5.4, which Dragonfly has, and in 5.1
+for i = 5, #ARGV, 4000 do -- no more than about 8000 can be unpacked
   local done = redis.pcall('HSET', KEYS[1], unpack(ARGV, i, math.min(i + 3999, #ARGV)))
   if type(done) == 'table' then return done end
 end
