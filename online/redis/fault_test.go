@@ -245,7 +245,7 @@ func TestFaults(t *testing.T) {
 			if left := p.left(); left == f.times || f.times == 1 && left > 0 {
 				t.Errorf("%s, %s: did not happen", c.name, f.name)
 			}
-			if !errors.Is(err, f.err) || err != nil && feasterr.Retryable(err) != (f.err == feasterr.ErrUnavailable) {
+			if !errors.Is(err, f.err) || err != nil && feasterr.Retryable(err) != errors.Is(f.err, feasterr.ErrUnavailable) {
 				t.Errorf("%s, %s: error %v, want %v", c.name, f.name, err, f.err)
 			}
 			if err := c.do(t.Context()); err != nil {

@@ -117,7 +117,8 @@ type Store struct {
 	at     string // what the clients connect to, for errors
 	opts   Options
 
-	noScripts atomic.Bool // the servers refuse them
+	noScripts   atomic.Bool // the servers refuse them
+	writeMemory sync.Pool   // of *writeMemory
 
 	mu      sync.Mutex
 	closed  bool

@@ -36,6 +36,9 @@ func (s *Store) Write(ctx context.Context, b *online.WriteBatch) (online.WriteRe
 	}
 	defer s.leave()
 	w := writer{store: s, batch: b, timeField: timeField(b.Table), fields: featureFields(b.Table), ttl: int64(s.opts.KeyTTL / time.Second)}
+	if m, ok := s.writeMemory.Get().(*writeMemory); ok {
+		w.writeMemory = *m
+	}
 	for from := 0; from < b.Rows(); {
 		to := w.encode(from)
 		if err := w.write(ctx); err != nil {
@@ -43,6 +46,7 @@ func (s *Store) Write(ctx context.Context, b *online.WriteBatch) (online.WriteRe
 		}
 		from = to
 	}
+	s.writeMemory.Put(&w.writeMemory) // not after an error, as what was sent may use it still
 	return w.res, nil
 }
 
@@ -56,7 +60,7 @@ var writeScriptSHA = func() string {
 	return hex.EncodeToString(sum[:])
 }()
 
-// writer writes a batch, some rows at a time, in memory that it uses again for the next ones.
+// writer writes a batch, some rows at a time.
 type writer struct {
 	store     *Store
 	batch     *online.WriteBatch
@@ -64,7 +68,11 @@ type writer struct {
 	fields    []string // of the features
 	ttl       int64    // seconds
 	res       online.WriteResult
+	writeMemory
+}
 
+// writeMemory is what round trips, and writes after each other, use again.
+type writeMemory struct {
 	rows []pendingRow
 	buf  []byte
 	ends []int    // of the texts in buf
