@@ -63,13 +63,14 @@ type Prepared struct {
 
 // compiled is a query resolved against one snapshot, with the store's reader.
 type compiled struct {
-	snap   *registry.Snapshot
-	err    error // the registry broke the query's promise; nothing else is set
-	plan   *plan.Online
-	reader online.Reader // nil when nothing is read from the store
-	store  string
-	ttl    bool                        // some view expires
-	layout atomic.Pointer[plan.Layout] // of the last request
+	snap    *registry.Snapshot
+	err     error // the registry broke the query's promise; nothing else is set
+	plan    *plan.Online
+	reader  online.Reader // nil when nothing is read from the store
+	vectors online.Reader // of precomputed vectors, in place of rows; nil where there are none
+	store   string
+	ttl     bool                        // some view expires
+	layout  atomic.Pointer[plan.Layout] // of the last request
 }
 
 // PrepareOnline resolves a query once, for many reads. It opens the online store and the registry when that has not
@@ -178,6 +179,11 @@ func (fs *FeatureStore) compile(ctx context.Context, q OnlineQuery, promise *pla
 			return nil, feasterr.InStore(c.store, "prepare", err)
 		}
 	}
+	if v := resolved.Precomputed; v != nil {
+		if c.vectors, err = store.Prepare(v.Read); err != nil {
+			return nil, feasterr.InStore(c.store, "prepare", err)
+		}
+	}
 	for _, ttl := range resolved.TTL {
 		c.ttl = c.ttl || ttl > 0
 	}
@@ -266,10 +272,14 @@ func (fs *FeatureStore) fill(ctx context.Context, c *compiled, q OnlineQuery, en
 		return rows, err
 	}
 	out.result.Reset(c.plan.Read, rows)
-	if c.reader != nil {
-		if err := req.read(ctx, c.reader, &out.result); err != nil {
-			return rows, feasterr.InStore(c.store, "read", err)
-		}
+	switch {
+	case c.vectors != nil:
+		err = req.readPrecomputed(ctx, c, &out.result)
+	case c.reader != nil:
+		err = req.read(ctx, c.reader, &out.result)
+	}
+	if err != nil {
+		return rows, feasterr.InStore(c.store, "read", err)
 	}
 	for g, tables := range c.plan.Read.Groups() {
 		for _, r := range req.repeats[g] {

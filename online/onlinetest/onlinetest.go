@@ -95,6 +95,8 @@ var cases = []struct {
 	{"Keys/Types", keyTypes},
 	{"Keys/Composite", compositeKeys},
 	{"Keys/Entityless", entityless},
+	{"Vectors/RowTimes", rowTimes},
+	{"Vectors/Keys", listedKeys},
 	{"Deletes/Rows", deletedRows},
 	{"Deletes/Large", largeDelete},
 	{"Deletes/Keys", deletedKeys},

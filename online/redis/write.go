@@ -37,7 +37,10 @@ func (s *Store) Write(ctx context.Context, b *online.WriteBatch) (online.WriteRe
 		return online.WriteResult{}, err
 	}
 	defer s.leave()
-	w := writer{store: s, batch: b, timeField: timeField(b.Table), fields: featureFields(b.Table), ttl: int64(s.opts.KeyTTL / time.Second)}
+	w := writer{store: s, batch: b, timeField: timeField(b.Table), fields: featureFields(b.Table)}
+	if !b.Table.HasVectors() { // which do not prolong the life of the rows that they are made of
+		w.ttl = int64(s.opts.KeyTTL / time.Second)
+	}
 	if m, ok := s.writeMemory.Get().(*writeMemory); ok {
 		w.writeMemory = *m
 	}
@@ -71,7 +74,7 @@ type writer struct {
 	batch     *online.WriteBatch
 	timeField string
 	fields    []string // of the features
-	ttl       int64    // seconds
+	ttl       int64    // seconds that keys live from now on; 0: they keep what they have
 	res       online.WriteResult
 	writeMemory
 }
@@ -270,7 +273,7 @@ func (w *writer) put(ctx context.Context, rows []*pendingRow) error {
 		if err := pipe.Process(ctx, cmds[i]); err != nil {
 			return err
 		}
-		if w.store.opts.KeyTTL > 0 {
+		if w.ttl > 0 {
 			pipe.Expire(ctx, r.key, w.store.opts.KeyTTL)
 		}
 	}
