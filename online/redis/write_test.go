@@ -227,6 +227,7 @@ func TestScriptsDecideAlike(t *testing.T) {
 func TestNoScripts(t *testing.T) {
 	admin := openStore(t, 3, nil)
 	table, key := drivers(t, admin)
+	seconds := int64(200)
 	for name, rules := range map[string]string{
 		"scripts":          "+evalsha +eval +hget +hset",
 		"no_scripts":       "+hmget +hset",
@@ -244,8 +245,9 @@ func TestNoScripts(t *testing.T) {
 				t.Error(err)
 			}
 		})
+		seconds++
 		s := openStore(t, 3, map[string]any{"connection_string": ",username=feast_" + name + ",password=secret"})
-		row := onlinetest.Row{Key: key, Event: types.Timestamp{Seconds: 200 + int64(len(name))}, Values: []any{int64(2), "y"}}
+		row := onlinetest.Row{Key: key, Event: types.Timestamp{Seconds: seconds}, Values: []any{int64(2), "y"}}
 		write(t, s, table, online.WriteResult{Written: 1, Older: 1}, row, row)
 		if got, want := s.noScripts.Load(), name != "scripts"; got != want {
 			t.Errorf("%s: scripts refused: %t, want %t", name, got, want)
