@@ -36,8 +36,12 @@ func (r *OwnRedis) Start() {
 	r.t.Helper()
 	_, port, err := net.SplitHostPort(r.Addr)
 	if err == nil {
-		r.life, r.end, err = start(func(ctx context.Context, dir string) error { return pingRedis(ctx, r.Addr, dir) },
-			"redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no")
+		plain := redisServer{}
+		var args []string
+		if args, err = plain.args(port); err == nil {
+			r.life, r.end, err = start(nil, func(ctx context.Context, dir string) error { return plain.ping(ctx, r.Addr, dir) },
+				"redis-server", args...)
+		}
 	}
 	if err != nil {
 		r.t.Fatal(err)

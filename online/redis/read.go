@@ -45,7 +45,7 @@ func (r *reader) Read(ctx context.Context, keys *online.Keys, dst *online.Result
 		return err
 	}
 	defer r.store.leave()
-	pipe := r.store.client.Pipeline()
+	pipe := r.store.reads.Pipeline()
 	cmds := make([]*redis.SliceCmd, 0, keys.Len())
 	for i, g := range r.groups {
 		if len(g.tables) == 0 {
