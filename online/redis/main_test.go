@@ -26,20 +26,37 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
 }
 
-var harness = onlinetest.Harness{
-	EqualSkipped: true,
-	Open: func(t testing.TB, project string) online.Store {
-		s, err := online.Open(t.Context(), section(t, nil), online.Env{Project: project, KeyVersion: 3})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	},
+// harness runs the suite with more keys in the section of the store.
+func harness(keys map[string]any) onlinetest.Harness {
+	return onlinetest.Harness{
+		EqualSkipped: true,
+		Open: func(t testing.TB, project string) online.Store {
+			s, err := online.Open(t.Context(), section(t, keys), online.Env{Project: project, KeyVersion: 3})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		},
+	}
 }
 
-func TestConformance(t *testing.T) { onlinetest.Run(t, harness) }
+// ways are the ways to read.
+var ways = []struct {
+	name string
+	keys map[string]any
+}{
+	{"Auto", nil},
+	{"Fields", map[string]any{"read_command": "hmget"}},
+	{"Hash", map[string]any{"read_command": "hgetall"}},
+}
 
-func BenchmarkRead(b *testing.B) { onlinetest.Bench(b, harness) }
+func TestConformance(t *testing.T) {
+	for _, w := range ways {
+		t.Run(w.name, func(t *testing.T) { onlinetest.Run(t, harness(w.keys)) })
+	}
+}
+
+func BenchmarkRead(b *testing.B) { onlinetest.Bench(b, harness(nil)) }
 
 // section is an online_store section for the test server. A connection_string may follow it: ",db=1".
 func section(t testing.TB, keys map[string]any) config.Section {

@@ -50,6 +50,9 @@ type settings struct {
 	KeyTTLSeconds       int64  `yaml:"key_ttl_seconds,nullable" min:"0"`
 	FullScanForDeletion bool   `yaml:"full_scan_for_deletion"`
 	SkipDedup           bool   `yaml:"skip_dedup"`
+
+	// Keys that Feast does not have.
+	ReadCommand string `yaml:"read_command" enum:"auto|hmget|hgetall"`
 }
 
 func open(cfg config.Section, env online.Env) (online.Store, error) {
@@ -57,6 +60,7 @@ func open(cfg config.Section, env online.Env) (online.Store, error) {
 		RedisType:           "redis",
 		ConnectionString:    "localhost:6379",
 		FullScanForDeletion: true,
+		ReadCommand:         string(ReadAuto),
 	}
 	if err := cfg.Decode(&set); err != nil {
 		return nil, err
@@ -74,6 +78,7 @@ func open(cfg config.Section, env online.Env) (online.Store, error) {
 		KeyTTL:      time.Duration(min(set.KeyTTLSeconds, math.MaxInt64/int64(time.Second))) * time.Second,
 		SkipDedup:   set.SkipDedup,
 		KeepDropped: !set.FullScanForDeletion,
+		ReadCommand: ReadCommand(set.ReadCommand),
 	})
 	if err != nil {
 		_ = client.Close() // it has no connection yet
@@ -94,6 +99,11 @@ type Options struct {
 	SkipDedup bool
 	// KeepDropped leaves the rows of views that Update drops, which saves it a scan of the whole database.
 	KeepDropped bool
+	// ReadCommand is how the hash of an entity is read, "" is ReadAuto. A server searches a hash of few fields from the
+	// beginning for each field that it is asked for, one with many in a table: which command is cheaper depends on that, on
+	// how many fields are asked for and on how many there are. The store asks the server, with the first reads and then one
+	// in a thousand.
+	ReadCommand ReadCommand
 }
 
 // Store keeps rows in a Redis server.
@@ -118,6 +128,9 @@ func New(client redis.UniversalClient, opts Options) (*Store, error) {
 	}
 	if opts.KeyTTL < 0 || opts.KeyTTL%time.Second != 0 {
 		return nil, feasterr.Invalid("redis: KeyTTL must be whole seconds, is %v", opts.KeyTTL)
+	}
+	if err := opts.ReadCommand.check(); err != nil {
+		return nil, err
 	}
 	switch opts.KeyVersion {
 	case 0:
