@@ -46,6 +46,8 @@ var ways = []struct {
 	keys map[string]any
 }{
 	{"Auto", nil},
+	{"Client", map[string]any{"direct_reads": false}},
+	{"ClientHash", map[string]any{"direct_reads": false, "read_command": "hgetall"}},
 	{"Fields", map[string]any{"read_command": "hmget"}},
 	{"Hash", map[string]any{"read_command": "hgetall"}},
 }

@@ -143,8 +143,7 @@ func appendText(dst []byte, s string) []byte {
 type scratch struct {
 	all, ask []bool // of each group: reads go with HGETALL; one asks how hashes are kept
 	rows     []row  // of the tables of a group, for one key
-	one      replies
-	err      error // the first row that does not hold what it should
+	err      error  // the first row that does not hold what it should
 }
 
 // row is what a reply said of a key's row in a table.
@@ -175,10 +174,28 @@ func (r *reader) Read(ctx context.Context, keys *online.Keys, dst *online.Result
 	for i := range r.groups {
 		r.choose(s, i)
 	}
-	if err := r.pipelined(ctx, keys, dst, s); err != nil {
+	if err := r.read(ctx, keys, dst, s); err != nil {
 		return err
 	}
 	return s.err
+}
+
+// read reads over a connection of the store's own, and what that does not answer through go-redis.
+func (r *reader) read(ctx context.Context, keys *online.Keys, dst *online.Result, s *scratch) error {
+	if d := r.store.direct; d != nil {
+		rest, err := d.exchange(ctx, r, keys, dst, s)
+		if err == nil {
+			return nil
+		}
+		if done := ended(ctx); done != nil {
+			return done
+		}
+		if err == errNoPlace { //nolint:errorlint // as get returned it
+			return feasterr.Unavailable("%w", err)
+		}
+		keys = rest
+	}
+	return r.pipelined(ctx, keys, dst, s)
 }
 
 // choose decides how a group is read.
@@ -229,9 +246,10 @@ func (r *reader) pipelined(ctx context.Context, keys *online.Keys, dst *online.R
 		return err
 	}
 	next := func() *replies {
-		s.one.reset(cmds[0].Val())
+		r := new(replies)
+		r.reset(cmds[0].Val())
 		cmds = cmds[1:]
-		return &s.one
+		return r
 	}
 	again := make([][]online.Key, len(r.groups))
 	some := false
@@ -248,7 +266,8 @@ func (r *reader) pipelined(ctx context.Context, keys *online.Keys, dst *online.R
 				again[i], some = append(again[i], key), true
 			}
 			if n == 0 && s.ask[i] {
-				g.answered(next(), next)
+				length, name := next(), next()
+				_ = g.answered(length, name)
 			}
 		}
 	}
@@ -259,12 +278,21 @@ func (r *reader) pipelined(ctx context.Context, keys *online.Keys, dst *online.R
 }
 
 // answered notes what the server says of how hashes are kept; nothing when it does not say.
-func (g *group) answered(length *replies, next func() *replies) {
+func (g *group) answered(length, encoding *replies) error {
 	_, fields, err := length.line()
-	name, _, nameErr := next().line()
-	if err == nil && nameErr == nil {
-		g.learned.seen(fields, encodingOf(name))
+	if err != nil {
+		return err
 	}
+	name, _, err := encoding.line()
+	if err != nil {
+		return err
+	}
+	if fields < 0 {
+		g.learned.denied.Store(true)
+		return nil
+	}
+	g.learned.seen(fields, encodingOf(name))
+	return nil
 }
 
 // scan hands the reply about a key to dst. An error says that it is none about a hash; then nothing is left of it in dst.

@@ -53,6 +53,7 @@ type settings struct {
 
 	// Keys that Feast does not have.
 	ReadCommand string `yaml:"read_command" enum:"auto|hmget|hgetall"`
+	DirectReads bool   `yaml:"direct_reads"`
 }
 
 func open(cfg config.Section, env online.Env) (online.Store, error) {
@@ -61,6 +62,7 @@ func open(cfg config.Section, env online.Env) (online.Store, error) {
 		ConnectionString:    "localhost:6379",
 		FullScanForDeletion: true,
 		ReadCommand:         string(ReadAuto),
+		DirectReads:         true,
 	}
 	if err := cfg.Decode(&set); err != nil {
 		return nil, err
@@ -79,6 +81,8 @@ func open(cfg config.Section, env online.Env) (online.Store, error) {
 		SkipDedup:   set.SkipDedup,
 		KeepDropped: !set.FullScanForDeletion,
 		ReadCommand: ReadCommand(set.ReadCommand),
+
+		NoDirectReads: !set.DirectReads,
 	})
 	if err != nil {
 		_ = client.Close() // it has no connection yet
@@ -104,6 +108,10 @@ type Options struct {
 	// how many fields are asked for and on how many there are. The store asks the server, with the first reads and then one
 	// in a thousand.
 	ReadCommand ReadCommand
+	// NoDirectReads has all reads go through the client. Otherwise they use connections that the client's options make, but
+	// not the client itself: hooks of the client do not see them, and there may be as many as its pool holds besides those
+	// of its pool. Clients with a Limiter are always gone through.
+	NoDirectReads bool
 }
 
 // Store keeps rows in a Redis server.
@@ -111,6 +119,7 @@ type Store struct {
 	client redis.UniversalClient
 	owned  bool
 	opts   Options
+	direct *direct // nil: all reads go through the client
 
 	mu      sync.Mutex
 	closed  bool
@@ -139,7 +148,11 @@ func New(client redis.UniversalClient, opts Options) (*Store, error) {
 	default:
 		return nil, feasterr.Invalid("redis: KeyVersion must be 2 or 3, is %d", opts.KeyVersion)
 	}
-	return &Store{client: client, opts: opts}, nil
+	s := &Store{client: client, opts: opts}
+	if !opts.NoDirectReads {
+		s.direct = newDirect(client)
+	}
+	return s, nil
 }
 
 // Info implements [online.Store].
@@ -163,6 +176,9 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.calls.Wait()
+	if first && s.direct != nil {
+		s.direct.pool.close()
+	}
 	var err error
 	if first && s.owned {
 		err = s.client.Close() // ends the requests that were given up
