@@ -28,80 +28,74 @@ func (c ReadCommand) check() error {
 }
 
 const (
-	// listpackFields is the most fields of a hash that Redis keeps as a list, unless it is configured otherwise.
-	listpackFields = 512
-	// askAgain is after how many reads the server is asked again how it keeps a key set's hashes.
+	// listFields and listValue are the most fields, and the longest value, of a hash that Redis keeps as a list, unless it
+	// is configured otherwise.
+	listFields, listValue = 512, 64
+	// askAgain is after how many reads of a key set a hash is looked at again.
 	askAgain = 1 << 10
 )
 
-// encoding is how a server keeps a hash.
-type encoding uint8
-
-const (
-	unknown encoding = iota
-	list             // fields one after the other: HMGET searches for each
-	table            // a hash table
-)
-
-func encodingOf(name []byte) encoding {
-	switch string(name) {
-	case "listpack", "ziplist", "listpackex":
-		return list
-	case "":
-		return unknown
-	}
-	return table
+// shape is what is known of the hashes of a key set: what one of them was like.
+type shape struct {
+	fields  int  // how many it has
+	steps   int  // how many fields a server passes by that searches from the beginning for each field asked for
+	unasked int  // bytes of the values that were not asked for
+	listed  bool // the server searches so: it keeps the hash as a list, not in a table
 }
 
-// learned is what reads of a key set have learned of its hashes: how many fields one has and how it is kept. Reads that ask
-// for fields have HLEN and OBJECT ENCODING of one key with them when nothing is known, then once in askAgain; replies to
-// HGETALL say how many fields there are by themselves.
+// guessed says how a server keeps a hash that does not tell.
+func guessed(fields, longest int) (listed bool) { return fields <= listFields && longest <= listValue }
+
+// listed reports whether an encoding that Redis names is a list.
+func listed(encoding []byte) bool {
+	switch string(encoding) {
+	case "listpack", "ziplist", "listpackex":
+		return true
+	}
+	return false
+}
+
+// whole reports whether HGETALL costs less than HMGET for so many fields. The costs are nanoseconds of server and client
+// together, of Redis 7 on the machine of docs/performance.md; only their ratios matter.
+func (s shape) whole(asked int) bool {
+	if s.listed {
+		return 90*s.fields+50*asked+s.unasked < 110*asked+8*s.steps
+	}
+	return 170*s.fields+20*asked+s.unasked < 215*asked
+}
+
+// learned is what reads of a key set have learned. At first, and then once in askAgain reads, the first key is read with
+// HGETALL, whichever command the others are read with, and OBJECT ENCODING with it.
 type learned struct {
 	reads  atomic.Uint32
-	hash   atomic.Uint64 // fields<<8 | encoding; 0: nothing is known
-	denied atomic.Bool   // the server does not let these questions or HGETALL pass
+	state  atomic.Uint32
+	denied atomic.Bool // the server does not let HGETALL pass
 }
 
-func (l *learned) state() (fields int, enc encoding) {
-	h := l.hash.Load()
-	return int(h >> 8), encoding(h)
-}
+// States of what is learned.
+const (
+	unknown uint32 = iota
+	fieldsCheaper
+	wholeCheaper
+)
 
-// seen notes how many fields a hash has, and if it is known how it is kept.
-func (l *learned) seen(fields int, enc encoding) {
-	was := l.hash.Load()
-	if enc == unknown {
-		enc = encoding(was)
-	}
-	if is := uint64(fields)<<8 | uint64(enc); fields > 0 && is != was {
-		l.hash.Store(is)
-	}
-}
-
-// choose says how the next read goes: with HGETALL or not, and whether it asks how hashes are kept.
-func (l *learned) choose(asked int) (all, ask bool) {
+// choose says how the next read goes: with HGETALL or not, and whether it looks at a hash.
+func (l *learned) choose() (all, ask bool) {
 	if l.denied.Load() {
 		return false, false
 	}
-	fields, enc := l.state()
+	state := l.state.Load()
 	n := l.reads.Add(1)
-	return cheaperWhole(asked, fields, enc), n%askAgain == 1 || fields == 0 && n&(n-1) == 0
+	return state == wholeCheaper, n%askAgain == 1 || state == unknown && n&(n-1) == 0
 }
 
-// cheaperWhole reports whether HGETALL costs less than HMGET. The costs are those of Redis 7 in nanoseconds, with
-// those of reading the reply, on the machine of docs/performance.md; only their ratios matter. Nothing is known when fields is 0.
-func cheaperWhole(asked, fields int, enc encoding) bool {
-	const (
-		pair = 100 // a field and its value are sent and skipped or decoded
-		one  = 150 // a field is sent, its value is sent and decoded
-		step = 6   // a field is passed by in the search for another in a list
-	)
-	if fields == 0 {
-		return false
+// saw notes the shape of a hash.
+func (l *learned) saw(s shape, asked int) {
+	state := fieldsCheaper
+	if s.whole(asked) {
+		state = wholeCheaper
 	}
-	get := asked * one
-	if enc == list || enc == unknown && fields <= listpackFields {
-		get += asked * fields / 2 * step
+	if s.fields > 0 && l.state.Load() != state {
+		l.state.Store(state)
 	}
-	return fields*pair < get
 }

@@ -112,14 +112,13 @@ func (r *reader) encode(c *conn, at *place, keys *online.Keys, s *scratch) (n in
 				return n
 			}
 			key := group[at.key].Bytes
-			if s.all[at.group] {
+			if s.whole(at.group, at.key) {
 				out = appendKey(append(out, "*2\r\n$7\r\nHGETALL\r\n"...), key, project)
 			} else {
 				out = appendKey(append(out, g.head...), key, project)
 				out = append(out, g.tail...)
 			}
 			if at.key == 0 && s.ask[at.group] {
-				out = appendKey(append(out, "*2\r\n$4\r\nHLEN\r\n"...), key, project)
 				out = appendKey(append(out, "*3\r\n$6\r\nOBJECT\r\n$8\r\nENCODING\r\n"...), key, project)
 			}
 			n++
@@ -143,12 +142,12 @@ func (r *reader) answer(c *conn, at *place, keys *online.Keys, dst *online.Resul
 		*at = place{at.group + 1, 0}
 	}
 	g := &r.groups[at.group]
-	if err := g.scan(&c.replies, keys.Group(at.group)[at.key].Row, s.all[at.group], dst, s); err != nil {
+	if err := g.scan(&c.replies, keys.Group(at.group)[at.key].Row, s.whole(at.group, at.key), dst, s); err != nil {
 		return err
 	}
 	at.key++
 	if at.key == 1 && s.ask[at.group] {
-		return g.answered(&c.replies, &c.replies)
+		return g.answered(&c.replies, s)
 	}
 	return nil
 }

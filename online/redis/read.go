@@ -141,9 +141,12 @@ func appendText(dst []byte, s string) []byte {
 
 // scratch is the memory of one read.
 type scratch struct {
-	all, ask []bool // of each group: reads go with HGETALL; one asks how hashes are kept
+	all, ask []bool // of each group: keys are read with HGETALL; the first is, and its shape noted
 	rows     []row  // of the tables of a group, for one key
-	err      error  // the first row that does not hold what it should
+	seen     shape  // of the last hash read with HGETALL
+	longest  int    // value of it
+	one      replies
+	err      error // the first row that does not hold what it should
 }
 
 // row is what a reply said of a key's row in a table.
@@ -198,6 +201,9 @@ func (r *reader) read(ctx context.Context, keys *online.Keys, dst *online.Result
 	return r.pipelined(ctx, keys, dst, s)
 }
 
+// whole reports whether a key is read with HGETALL.
+func (s *scratch) whole(group, key int) bool { return s.all[group] || key == 0 && s.ask[group] }
+
 // choose decides how a group is read.
 func (r *reader) choose(s *scratch, i int) {
 	g := &r.groups[i]
@@ -207,7 +213,7 @@ func (r *reader) choose(s *scratch, i int) {
 	case ReadHash:
 		s.all[i] = !g.learned.denied.Load()
 	default:
-		s.all[i], s.ask[i] = g.learned.choose(len(g.fields))
+		s.all[i], s.ask[i] = g.learned.choose()
 	}
 }
 
@@ -229,13 +235,13 @@ func (r *reader) pipelined(ctx context.Context, keys *online.Keys, dst *online.R
 		for n, key := range keys.Group(i) {
 			name := string(key.Bytes) + g.tables[0].Project
 			args := []any{"hgetall", name}
-			if !s.all[i] {
+			if !s.whole(i, n) {
 				args = append([]any(nil), g.args...)
 				args[1] = name
 			}
 			err := add(args)
 			if n == 0 && s.ask[i] {
-				err = errors.Join(err, add([]any{"hlen", name}), add([]any{"object", "encoding", name}))
+				err = errors.Join(err, add([]any{"object", "encoding", name}))
 			}
 			if err != nil {
 				return err
@@ -246,10 +252,9 @@ func (r *reader) pipelined(ctx context.Context, keys *online.Keys, dst *online.R
 		return err
 	}
 	next := func() *replies {
-		r := new(replies)
-		r.reset(cmds[0].Val())
+		s.one.reset(cmds[0].Val())
 		cmds = cmds[1:]
-		return r
+		return &s.one
 	}
 	again := make([][]online.Key, len(r.groups))
 	some := false
@@ -259,15 +264,14 @@ func (r *reader) pipelined(ctx context.Context, keys *online.Keys, dst *online.R
 			continue
 		}
 		for n, key := range keys.Group(i) {
-			if err := g.scan(next(), key.Row, s.all[i], dst, s); err != nil {
-				if s.all[i] {
+			if err := g.scan(next(), key.Row, s.whole(i, n), dst, s); err != nil {
+				if s.whole(i, n) {
 					g.learned.denied.Store(true)
 				}
 				again[i], some = append(again[i], key), true
 			}
 			if n == 0 && s.ask[i] {
-				length, name := next(), next()
-				_ = g.answered(length, name)
+				_ = g.answered(next(), s)
 			}
 		}
 	}
@@ -277,21 +281,16 @@ func (r *reader) pipelined(ctx context.Context, keys *online.Keys, dst *online.R
 	return r.commanded(ctx, online.NewKeys(again...), dst)
 }
 
-// answered notes what the server says of how hashes are kept; nothing when it does not say.
-func (g *group) answered(length, encoding *replies) error {
-	_, fields, err := length.line()
+// answered notes the shape of a hash, of which its fields and then how it is kept have come.
+func (g *group) answered(r *replies, s *scratch) error {
+	name, _, err := r.line()
 	if err != nil {
 		return err
 	}
-	name, _, err := encoding.line()
-	if err != nil {
-		return err
+	if s.seen.listed = guessed(s.seen.fields, s.longest); name != nil {
+		s.seen.listed = listed(name)
 	}
-	if fields < 0 {
-		g.learned.denied.Store(true)
-		return nil
-	}
-	g.learned.seen(fields, encodingOf(name))
+	g.learned.saw(s.seen, len(g.fields))
 	return nil
 }
 
@@ -301,7 +300,7 @@ func (g *group) scan(r *replies, at int, all bool, dst *online.Result, s *scratc
 	clear(rows)
 	var err error
 	if all {
-		err = g.scanAll(r, at, dst, rows)
+		err = g.scanAll(r, at, dst, s)
 	} else {
 		err = g.scanFields(r, at, dst, rows)
 	}
@@ -353,17 +352,21 @@ func (g *group) scanFields(r *replies, at int, dst *online.Result, rows []row) e
 }
 
 // scanAll scans a reply to HGETALL.
-func (g *group) scanAll(r *replies, at int, dst *online.Result, rows []row) error {
+func (g *group) scanAll(r *replies, at int, dst *online.Result, s *scratch) error {
 	n, err := r.pairs()
 	if err != nil {
 		return err
 	}
-	for range n {
+	rows, found, steps, unasked, longest := s.rows, 0, 0, 0, 0
+	for pair := range n {
 		name, ok, err := r.text()
 		if err != nil {
 			return err
 		}
-		i := g.index.find(g.fields, name)
+		i := -1
+		if ok {
+			i = g.index.find(g.fields, name)
+		}
 		value, valueOK, err := r.text()
 		if err != nil {
 			return err
@@ -371,7 +374,12 @@ func (g *group) scanAll(r *replies, at int, dst *online.Result, rows []row) erro
 		if !ok || !valueOK {
 			return errGarbage
 		}
+		if longest = max(longest, len(value)); i < 0 {
+			unasked += len(value)
+		}
 		for ; i >= 0; i = g.fields[i].same {
+			found++
+			steps += pair
 			f := &g.fields[i]
 			if f.feature < 0 {
 				rows[f.table].time(g.tables[f.table], at, value)
@@ -380,7 +388,8 @@ func (g *group) scanAll(r *replies, at int, dst *online.Result, rows []row) erro
 			}
 		}
 	}
-	g.learned.seen(n, unknown)
+	s.seen = shape{fields: n, steps: steps + (len(g.fields)-found)*n, unasked: unasked}
+	s.longest = longest
 	return nil
 }
 

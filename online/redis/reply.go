@@ -8,6 +8,8 @@ import (
 const (
 	// readSize is how much a connection reads at once, and what its buffer begins with.
 	readSize = 64 << 10
+	// moveable is how many bytes are moved to the front to have more room.
+	moveable = 4 << 10
 	// maxKept is the largest buffer that is kept for the next read.
 	maxKept = 1 << 20
 	// maxBulk is the longest text that a Redis server sends.
@@ -39,10 +41,7 @@ func (r *replies) more() error {
 	if r.src == nil {
 		return io.ErrUnexpectedEOF
 	}
-	switch {
-	case r.pos == r.end:
-		r.pos, r.end = 0, 0
-	case r.end == len(r.buf) && r.pos > 0:
+	if r.pos > 0 && (r.end == len(r.buf) || r.end-r.pos < moveable) {
 		r.end = copy(r.buf, r.buf[r.pos:r.end])
 		r.pos = 0
 	}
