@@ -21,7 +21,8 @@ import (
 
 	"github.com/feastgo/feast"
 	_ "github.com/feastgo/feast/drivers/embedded"
-	_ "github.com/feastgo/feast/online/redis"
+	"github.com/feastgo/feast/online"
+	feastredis "github.com/feastgo/feast/online/redis"
 )
 
 // The repository of the public feast-benchmarks workload: views of ten features, all keyed by one int64 entity.
@@ -255,4 +256,16 @@ func (r *repo) encodingOf(b *testing.B) string {
 		b.Fatal(err)
 	}
 	return name
+}
+
+// newSkipping is a store on the same server that does not look at the times of stored rows.
+func newSkipping(b *testing.B, r *repo) online.Store {
+	b.Helper()
+	client := redis.NewClient(&redis.Options{Addr: r.addr})
+	s, err := feastredis.New(client, feastredis.Options{SkipDedup: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = client.Close() })
+	return s
 }

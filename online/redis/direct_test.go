@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"strconv"
@@ -156,9 +157,7 @@ func (s *server) waitGone(n int) {
 func (s *server) open(t *testing.T, keys map[string]any, params string) *Store {
 	t.Helper()
 	all := map[string]any{"connection_string": s.addr + params}
-	for k, v := range keys {
-		all[k] = v
-	}
+	maps.Copy(all, keys)
 	store, err := open(config.NewSection("redis", all), online.Env{KeyVersion: 3})
 	if err != nil {
 		t.Fatal(err)

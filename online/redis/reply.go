@@ -239,7 +239,7 @@ func (r *replies) line() (text []byte, n int, err error) {
 		return text, -1, nil
 	case (kind == '$' || kind == '_') && err == nil:
 		return nil, -1, nil
-	case kind == '-' && err == errUnusual:
+	case kind == '-' && errors.Is(err, errUnusual):
 		return nil, -1, r.skipLine()
 	case err != nil:
 		return nil, -1, err
