@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -163,12 +164,38 @@ type pool struct {
 	dial    func(ctx context.Context) (net.Conn, error)
 	places  chan struct{} // one for each connection in use
 	wait    time.Duration // how long for a place
+	timeout time.Duration // how long for replies; 0: no limit
 	maxIdle time.Duration // 0: no limit
 	maxAge  time.Duration // 0: no limit
 
 	mu     sync.Mutex
 	idle   []*conn // the last one was used last
 	closed bool
+}
+
+// newPool returns connections as a client with these options, which are complete, would make.
+func newPool(opt *redis.Options) *pool {
+	size := opt.PoolSize
+	if opt.MaxActiveConns > 0 {
+		size = min(size, opt.MaxActiveConns)
+	}
+	p := &pool{
+		dial: newDialer(opt).connect, places: make(chan struct{}, size), wait: opt.PoolTimeout,
+		timeout: max(opt.ReadTimeout, 0), maxIdle: opt.ConnMaxIdleTime,
+		maxAge: max(opt.ConnMaxLifetime-opt.ConnMaxLifetimeJitter, 0),
+	}
+	most := func(age time.Duration) {
+		if p.maxAge == 0 || p.maxAge > age {
+			p.maxAge = age
+		}
+	}
+	if opt.CredentialsProvider != nil || opt.CredentialsProviderContext != nil || opt.StreamingCredentialsProvider != nil {
+		most(maxAgeRotating)
+	}
+	if opt.Addr == "FailoverClient" { // what go-redis calls a client with Sentinel
+		most(maxAgeFailover)
+	}
+	return p
 }
 
 // errNoPlace says that all connections are in use.
@@ -241,6 +268,23 @@ func (p *pool) put(c *conn, again bool) {
 		_ = c.Close()
 	}
 	<-p.places
+}
+
+// prune ends connections that have been idle since before a time.
+func (p *pool) prune(before time.Time) {
+	p.mu.Lock()
+	var old []*conn
+	p.idle = slices.DeleteFunc(p.idle, func(c *conn) bool {
+		if c.used.Before(before) {
+			old = append(old, c)
+			return true
+		}
+		return false
+	})
+	p.mu.Unlock()
+	for _, c := range old {
+		_ = c.Close()
+	}
 }
 
 // close ends the idle connections and, when they are put back, those in use.

@@ -2,6 +2,8 @@ package redis
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -18,53 +20,159 @@ const (
 	// so that a server or proxy that stops taking commands until its replies are read is not waited for in vain.
 	chunkBytes    = 256 << 10
 	chunkCommands = 1000
-	// maxAgeRotating is how long a connection is used when its credentials may change.
+	// maxAgeRotating is how long a connection is used when its credentials may change, maxAgeFailover when Redis Sentinel
+	// says which server is the master: that is asked for each new connection.
 	maxAgeRotating = 10 * time.Minute
+	maxAgeFailover = 10 * time.Second
 )
 
-// direct is the connections for reads from one server.
+// direct is the connections for reads.
 type direct struct {
-	pool    *pool
-	timeout time.Duration // for a reply, 0: none
+	one     *pool                // to the only server
+	cluster *redis.ClusterClient // or to the masters of a cluster
+
+	mu    sync.Mutex
+	pools map[*redis.Client]*pool // of the cluster
 }
 
-// newDirect returns the connections for a client's server, nil where its options want what only go-redis does.
+// newDirect returns the connections for a client's servers, nil where its options want what only go-redis does.
 func newDirect(client redis.UniversalClient) *direct {
-	c, ok := client.(*redis.Client)
-	if !ok {
-		return nil
-	}
-	opt := c.Options()
-	if opt.Limiter != nil {
-		return nil
-	}
-	size := opt.PoolSize
-	if opt.MaxActiveConns > 0 {
-		size = min(size, opt.MaxActiveConns)
-	}
-	p := &pool{
-		dial: newDialer(opt).connect, places: make(chan struct{}, size), wait: opt.PoolTimeout,
-		maxIdle: opt.ConnMaxIdleTime, maxAge: max(opt.ConnMaxLifetime-opt.ConnMaxLifetimeJitter, 0),
-	}
-	if opt.CredentialsProvider != nil || opt.CredentialsProviderContext != nil || opt.StreamingCredentialsProvider != nil {
-		if p.maxAge == 0 || p.maxAge > maxAgeRotating {
-			p.maxAge = maxAgeRotating
+	switch c := client.(type) {
+	case *redis.Client:
+		if c.Options().Limiter == nil {
+			return &direct{one: newPool(c.Options())}
+		}
+	case *redis.ClusterClient:
+		if o := c.Options(); !o.ReadOnly && !o.RouteByLatency && !o.RouteRandomly {
+			return &direct{cluster: c, pools: map[*redis.Client]*pool{}}
 		}
 	}
-	return &direct{pool: p, timeout: max(opt.ReadTimeout, 0)}
+	return nil
+}
+
+// read reads keys; those of several servers at the same time. With an error it returns what is not answered.
+func (d *direct) read(ctx context.Context, r *reader, keys *online.Keys, dst *online.Result, s *scratch) (*online.Keys, error) {
+	if d.cluster == nil {
+		return d.one.exchange(ctx, r, keys, dst, s)
+	}
+	shares, err := d.share(ctx, r, keys)
+	if err != nil {
+		return keys, err
+	}
+	if len(shares) == 1 {
+		return shares[0].pool.exchange(ctx, r, keys, dst, s)
+	}
+	var wg sync.WaitGroup
+	for i := range shares {
+		h := &shares[i]
+		h.dst, h.scratch = dst.Fork(), r.scratches.Get().(*scratch)
+		h.scratch.reset(s, i == 0)
+		read := func() {
+			h.rest, h.err = h.pool.exchange(ctx, r, online.NewKeys(h.keys...), h.dst, h.scratch)
+			if h.err != nil {
+				h.err = r.instead(ctx, h.err, h.rest, h.dst, h.scratch)
+			}
+		}
+		if i+1 < len(shares) {
+			wg.Go(read)
+		} else {
+			read()
+		}
+	}
+	wg.Wait()
+	for i := range shares {
+		h := &shares[i]
+		dst.Join(h.dst)
+		if s.err == nil {
+			s.err = h.scratch.err
+		}
+		r.scratches.Put(h.scratch)
+		if err == nil {
+			err = h.err
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return nil, nil
+}
+
+// share is what one server of a cluster is asked for.
+type share struct {
+	client *redis.Client
+	pool   *pool
+	keys   [][]online.Key
+
+	dst     *online.Result
+	scratch *scratch
+	rest    *online.Keys
+	err     error
+}
+
+// share divides keys among the masters that go-redis knows.
+func (d *direct) share(ctx context.Context, r *reader, keys *online.Keys) ([]share, error) {
+	var shares []share
+	var name []byte
+	for i := range r.groups {
+		g := &r.groups[i]
+		if len(g.tables) == 0 {
+			continue
+		}
+		for _, key := range keys.Group(i) {
+			name = append(append(name[:0], key.Bytes...), g.tables[0].Project...)
+			client, err := d.cluster.MasterForKey(ctx, string(name))
+			if err != nil {
+				return nil, err
+			}
+			at := slices.IndexFunc(shares, func(h share) bool { return h.client == client })
+			if at < 0 {
+				at = len(shares)
+				shares = append(shares, share{client: client, pool: d.poolOf(client), keys: make([][]online.Key, len(r.groups))})
+			}
+			shares[at].keys[i] = append(shares[at].keys[i], key)
+		}
+	}
+	return shares, nil
+}
+
+// poolOf returns the connections to a server of the cluster. A new one may be there in place of another, whose idle
+// connections are then ended.
+func (d *direct) poolOf(client *redis.Client) *pool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := d.pools[client]
+	if p == nil {
+		for _, other := range d.pools {
+			other.prune(time.Now().Add(-time.Minute))
+		}
+		p = newPool(client.Options())
+		d.pools[client] = p
+	}
+	return p
+}
+
+func (d *direct) close() {
+	if d.one != nil {
+		d.one.close()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, p := range d.pools {
+		p.close()
+	}
 }
 
 // place is a key of a read.
 type place struct{ group, key int }
 
 // exchange reads keys over a connection. With an error it returns what is not answered.
-func (d *direct) exchange(ctx context.Context, r *reader, keys *online.Keys, dst *online.Result, s *scratch) (*online.Keys, error) {
-	c, err := d.pool.get(ctx)
+func (p *pool) exchange(ctx context.Context, r *reader, keys *online.Keys, dst *online.Result, s *scratch) (*online.Keys, error) {
+	c, err := p.get(ctx)
 	if err != nil {
 		return keys, err
 	}
 	done := false
-	defer func() { d.pool.put(c, done) }()
+	defer func() { p.put(c, done) }()
 	if ctx.Done() != nil {
 		stop := context.AfterFunc(ctx, c.interrupt)
 		defer func() { done = stop() && done }()
@@ -73,13 +181,13 @@ func (d *direct) exchange(ctx context.Context, r *reader, keys *online.Keys, dst
 	for waiting := 0; ; {
 		n := r.encode(c, &sent, keys, s)
 		if n > 0 {
-			if err = c.arm(ctx, d.timeout); err == nil {
+			if err = c.arm(ctx, p.timeout); err == nil {
 				_, err = c.Write(c.out)
 			}
 		}
 		for ; waiting > 0 && err == nil; waiting-- {
 			if waiting%chunkCommands == 0 {
-				err = c.arm(ctx, d.timeout)
+				err = c.arm(ctx, p.timeout)
 			}
 			if err == nil {
 				err = r.answer(c, &read, keys, dst, s)

@@ -317,7 +317,7 @@ func TestFresh(t *testing.T) {
 		{redis.Options{ConnMaxLifetime: time.Minute, CredentialsProvider: func() (string, string) { return "", "" }}, time.Minute},
 	} {
 		client := redis.NewClient(&d.opt)
-		if got := newDirect(client).pool.maxAge; got != d.want {
+		if got := newDirect(client).one.maxAge; got != d.want {
 			t.Errorf("lifetime %v, want %v", got, d.want)
 		}
 		_ = client.Close()
@@ -351,11 +351,11 @@ func TestSilence(t *testing.T) {
 	if err := readAll(short, t, r, plan, 1); !errors.Is(err, context.DeadlineExceeded) || feasterr.Retryable(err) {
 		t.Errorf("without a place: %v", err)
 	}
-	store.direct.pool.wait = time.Millisecond
+	store.direct.one.wait = time.Millisecond
 	if err := readAll(t.Context(), t, r, plan, 1); !errors.Is(err, feasterr.ErrUnavailable) || !feasterr.Retryable(err) {
 		t.Errorf("without a place: %v", err)
 	}
-	store.direct.pool.wait = time.Hour
+	store.direct.one.wait = time.Hour
 	waiting := make(chan error)
 	go func() { waiting <- readAll(t.Context(), t, r, plan, 1) }()
 
@@ -370,7 +370,7 @@ func TestSilence(t *testing.T) {
 		t.Errorf("after a place is free: %v", err)
 	}
 	s.waitGone(0)
-	if n := len(store.direct.pool.places); n != 0 {
+	if n := len(store.direct.one.places); n != 0 {
 		t.Errorf("%d places are taken", n)
 	}
 }
@@ -643,17 +643,17 @@ func TestNewWithCredentials(t *testing.T) {
 	if err := read(t.Context(), t, s, table, key); err != nil {
 		t.Error(err)
 	}
-	if n := len(s.direct.pool.idle); n != 1 {
+	if n := len(s.direct.one.idle); n != 1 {
 		t.Fatalf("%d connections", n)
 	}
-	first := s.direct.pool.idle[0]
+	first := s.direct.one.idle[0]
 	user("setuser", "feast_rotating", "resetpass", ">second")
 	password = "second"
-	s.direct.pool.maxAge = 1 // the connection is too old
+	s.direct.one.maxAge = 1 // the connection is too old
 	if err := read(t.Context(), t, s, table, key); err != nil {
 		t.Error(err)
 	}
-	if now := s.direct.pool.idle; len(now) != 1 || now[0] == first {
+	if now := s.direct.one.idle; len(now) != 1 || now[0] == first {
 		t.Error("the old connection was used")
 	}
 	password = "third"

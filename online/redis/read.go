@@ -183,22 +183,38 @@ func (r *reader) Read(ctx context.Context, keys *online.Keys, dst *online.Result
 	return s.err
 }
 
-// read reads over a connection of the store's own, and what that does not answer through go-redis.
+// read reads over connections of the store's own, and what that does not answer through go-redis.
 func (r *reader) read(ctx context.Context, keys *online.Keys, dst *online.Result, s *scratch) error {
-	if d := r.store.direct; d != nil {
-		rest, err := d.exchange(ctx, r, keys, dst, s)
-		if err == nil {
-			return nil
-		}
-		if done := ended(ctx); done != nil {
-			return done
-		}
-		if err == errNoPlace { //nolint:errorlint // as get returned it
-			return feasterr.Unavailable("%w", err)
-		}
-		keys = rest
+	d := r.store.direct
+	if d == nil {
+		return r.pipelined(ctx, keys, dst, s)
 	}
-	return r.pipelined(ctx, keys, dst, s)
+	rest, err := d.read(ctx, r, keys, dst, s)
+	if err == nil || rest == nil {
+		return err
+	}
+	return r.instead(ctx, err, rest, dst, s)
+}
+
+// instead reads through go-redis what an error has left, unless there is no time or no connection for it.
+func (r *reader) instead(ctx context.Context, err error, rest *online.Keys, dst *online.Result, s *scratch) error {
+	if done := ended(ctx); done != nil {
+		return done
+	}
+	if err == errNoPlace { //nolint:errorlint // as get returned it
+		return feasterr.Unavailable("%w", err)
+	}
+	return r.pipelined(ctx, rest, dst, s)
+}
+
+// reset makes s that of a part of the read of another one; only one part looks at hashes.
+func (s *scratch) reset(of *scratch, ask bool) {
+	copy(s.all, of.all)
+	clear(s.ask)
+	if ask {
+		copy(s.ask, of.ask)
+	}
+	s.err = nil
 }
 
 // whole reports whether a key is read with HGETALL.

@@ -177,7 +177,7 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	s.calls.Wait()
 	if first && s.direct != nil {
-		s.direct.pool.close()
+		s.direct.close()
 	}
 	var err error
 	if first && s.owned {
