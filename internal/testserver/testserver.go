@@ -24,7 +24,7 @@ const (
 
 // server is one kind of server.
 type server struct {
-	env   string // variable that names a running one
+	env   string // variable that may name a running one, or ""
 	start func() (addr string, err error)
 
 	once sync.Once
@@ -36,7 +36,10 @@ type server struct {
 func (s *server) address(t testing.TB) string {
 	t.Helper()
 	s.once.Do(func() {
-		if s.addr = os.Getenv(s.env); s.addr == "" {
+		if s.env != "" {
+			s.addr = os.Getenv(s.env)
+		}
+		if s.addr == "" {
 			s.addr, s.err = s.start()
 		}
 	})
@@ -44,6 +47,8 @@ func (s *server) address(t testing.TB) string {
 	case s.err == nil:
 	case os.Getenv("CI") == "true":
 		t.Fatal(s.err)
+	case s.env == "":
+		t.Skip(s.err)
 	default:
 		t.Skipf("%v\n%s may name a running server", s.err, s.env)
 	}
@@ -77,14 +82,20 @@ var held struct {
 	files []*os.File
 }
 
-// run starts a server in a new directory and returns when ready answers nil. ready is asked again and again.
+// run starts a server in a new directory, which prepare may put files into, and returns when ready answers nil. ready is
+// asked again and again.
 //
 // A shell waits for the end of its standard input, which is the end of this process, then stops the server and removes
 // the directory. The server inherits the shell's standard output, which therefore ends with the server.
-func run(ready func(ctx context.Context, dir string) error, program string, args ...string) error {
+func run(prepare func(dir string) error, ready func(ctx context.Context, dir string) error, program string, args ...string) error {
 	dir, err := os.MkdirTemp("", "feast-testserver-")
 	if err != nil {
 		return err
+	}
+	if prepare != nil {
+		if err := prepare(dir); err != nil {
+			return errors.Join(err, os.RemoveAll(dir))
+		}
 	}
 	const script = `
 trap '' INT
