@@ -16,6 +16,7 @@ import (
 
 	"github.com/feastgo/feast"
 	"github.com/feastgo/feast/internal/cputime"
+	feastredis "github.com/feastgo/feast/online/redis"
 )
 
 // caller makes requests for one entity, each with memory of its own.
@@ -24,8 +25,8 @@ type caller struct {
 	new  func() func(id int64) error
 }
 
-// callers are the ways to read 50 features of one entity: this library, and go-redis with its pool, in which nothing is
-// decoded.
+// callers are the ways to read 50 features of one entity: this library, and go-redis with its pool and with automatic
+// pipelining, in which nothing is decoded.
 func callers(b *testing.B, r *repo) []caller {
 	ctx := b.Context()
 	q, err := r.fs.PrepareOnline(ctx, feast.OnlineQuery{Features: refs(50)})
@@ -35,6 +36,10 @@ func callers(b *testing.B, r *repo) []caller {
 	client := redis.NewClient(&redis.Options{Addr: r.addr})
 	b.Cleanup(func() { _ = client.Close() })
 	fields := hashFields(50)
+	pipelined, err := client.AutoPipeline()
+	if err != nil {
+		b.Fatal(err)
+	}
 	return []caller{
 		{"GetInto", func() func(int64) error {
 			var batch feast.Batch
@@ -50,6 +55,11 @@ func callers(b *testing.B, r *repo) []caller {
 		{"go-redis, HMGET, not decoded", func() func(int64) error {
 			return func(id int64) error {
 				return client.HMGet(context.Background(), string(appendHashKey(nil, id)), fields...).Err()
+			}
+		}},
+		{"the same with its AutoPipeline", func() func(int64) error {
+			return func(id int64) error {
+				return pipelined.HMGet(context.Background(), string(appendHashKey(nil, id)), fields...).Err()
 			}
 		}},
 	}
@@ -253,7 +263,7 @@ func BenchmarkRegistry(b *testing.B) {
 func BenchmarkWrite(b *testing.B) {
 	r := newRepo(b, true, 512)
 	const rows = 10_000
-	fast := r.open(b, feast.WithOnlineStore(newSkipping(b, r)))
+	fast := r.open(b, feast.WithOnlineStore(r.store(b, feastredis.Options{SkipDedup: true})))
 	client := redis.NewClient(&redis.Options{Addr: r.addr})
 	defer func() { _ = client.Close() }()
 	event := eventTime

@@ -54,6 +54,8 @@ type repo struct {
 	addr  string
 	types []feast.Type
 	fs    *feast.FeatureStore
+
+	through *feast.FeatureStore // the same, reading through go-redis
 }
 
 func newRepo(b *testing.B, mixed bool, listpack int) *repo {
@@ -81,6 +83,7 @@ func newRepo(b *testing.B, mixed bool, listpack int) *repo {
 		b.Fatal(err)
 	}
 	r.fill(b)
+	r.through = r.open(b, feast.WithOnlineStore(r.store(b, feastredis.Options{NoDirectReads: true})))
 	return r
 }
 
@@ -258,11 +261,11 @@ func (r *repo) encodingOf(b *testing.B) string {
 	return name
 }
 
-// newSkipping is a store on the same server that does not look at the times of stored rows.
-func newSkipping(b *testing.B, r *repo) online.Store {
+// store is another store on the same server.
+func (r *repo) store(b *testing.B, opts feastredis.Options) online.Store {
 	b.Helper()
 	client := redis.NewClient(&redis.Options{Addr: r.addr})
-	s, err := feastredis.New(client, feastredis.Options{SkipDedup: true})
+	s, err := feastredis.New(client, opts)
 	if err != nil {
 		b.Fatal(err)
 	}

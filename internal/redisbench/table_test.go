@@ -144,6 +144,9 @@ func cell(b *testing.B, r *repo, rows, n int) {
 		all = append(all, &competitor{name: map[bool]string{false: "by hand, HMGET", true: "by hand, HGETALL"}[whole], read: h.read, sum: h.sum})
 	}
 	all = append(all, ours(b, r.fs, r.types[:n], ids)...)
+	through := ours(b, r.through, r.types[:n], ids)[0]
+	through.name = "GetInto, direct_reads: false"
+	all = append(all, through)
 
 	const rounds, moment = 9, 25 * time.Millisecond
 	counts := make([]int, len(all))

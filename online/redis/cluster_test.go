@@ -13,6 +13,10 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/testserver"
+	"github.com/feastgo/feast/online"
+	"github.com/feastgo/feast/online/onlinetest"
+	"github.com/feastgo/feast/types"
 )
 
 // clusterOf is a store whose client takes servers for the masters of a cluster, with a part of the slots each.
@@ -141,5 +145,78 @@ func TestReplicas(t *testing.T) {
 			t.Errorf("%+v has connections of its own", o)
 		}
 		_ = client.Close()
+	}
+}
+
+// TestServers reads from a real cluster, a master that a sentinel names, and a server that speaks TLS and wants a
+// certificate: over connections of the store's own, and through go-redis.
+func TestServers(t *testing.T) {
+	port, certs := testserver.RedisTLS(t, true)
+	dir := t.TempDir()
+	if err := certs.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	opt, err := clientOptions("localhost:"+port+",ssl=true,ssl_ca_certs=server.crt,ssl_certfile=client.pem", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, client := range map[string]redis.UniversalClient{
+		"cluster": redis.NewClusterClient(&redis.ClusterOptions{Addrs: strings.Split(testserver.RedisCluster(t), ",")}),
+		"sentinel": redis.NewFailoverClient(&redis.FailoverOptions{
+			MasterName: testserver.RedisMaster, SentinelAddrs: []string{testserver.RedisSentinel(t)},
+		}),
+		"TLS": redis.NewClient(opt),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &Store{client: client, owned: true, direct: newDirect(client)}
+			t.Cleanup(func() {
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			table := hashTable()
+			table.Project = fmt.Sprintf("servers_%x", time.Now().UnixNano())
+			var rows []onlinetest.Row
+			var keys [][]byte
+			for i := range 100 {
+				key := onlinetest.Key("k", int64(i))
+				keys = append(keys, key)
+				if i%3 > 0 {
+					rows = append(rows, onlinetest.Row{Key: key, Event: types.Timestamp{Seconds: 100}, Values: []any{int64(i), "x"}})
+				}
+			}
+			write(t, s, table, online.WriteResult{Written: len(rows)}, rows...)
+			defer func() {
+				if err := s.Delete(context.WithoutCancel(t.Context()), table, keys); err != nil {
+					t.Error(err)
+				}
+			}()
+			plan := online.NewReadPlan([]*online.Table{onlinetest.Pick(table)})
+			own := onlinetest.Read(t, s, plan, len(keys), online.NewKeys(onlinetest.KeysOf(keys...)))
+			for i := range keys {
+				if found := own.Found(plan.Tables()[0], i); found != (i%3 > 0) {
+					t.Errorf("entity %d: found %t", i, found)
+				} else if got := own.Column(plan.Tables()[0], 0).Any(i); found && got != int64(i) {
+					t.Errorf("entity %d: %v", i, got)
+				}
+			}
+			idle := 0
+			for _, p := range append(slices.Collect(maps.Values(s.direct.pools)), s.direct.one) {
+				if p != nil {
+					idle += len(p.idle)
+				}
+			}
+			if want := map[string]int{"cluster": 3, "sentinel": 1, "TLS": 1}[name]; idle != want {
+				t.Errorf("%d connections of its own, want %d", idle, want)
+			}
+			through := &Store{client: client}
+			other := onlinetest.Read(t, through, plan, len(keys), online.NewKeys(onlinetest.KeysOf(keys...)))
+			if diff := onlinetest.Diff(plan, own, other); diff != "" {
+				t.Errorf("through go-redis:\n%s", diff)
+			}
+			if err := through.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

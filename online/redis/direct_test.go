@@ -322,6 +322,11 @@ func TestFresh(t *testing.T) {
 		}
 		_ = client.Close()
 	}
+	failover := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "m", SentinelAddrs: []string{"127.0.0.1:1"}})
+	if got := newDirect(failover).one.maxAge; got != maxAgeFailover {
+		t.Errorf("with Sentinel: lifetime %v, want %v", got, maxAgeFailover)
+	}
+	_ = failover.Close()
 }
 
 // TestSilence gives up at the end of the context, also while waiting for a place, and leaves no place taken.
@@ -387,6 +392,29 @@ func TestDeadline(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 		cancel()
+	}
+}
+
+// TestMaxConnections reads from many goroutines over as many connections as are allowed.
+func TestMaxConnections(t *testing.T) {
+	s := startServer(t, func(_ int, cmd []string) string { return answerOf(cmd) })
+	store := s.open(t, nil, ",max_connections=2")
+	r, plan := prepare(t, store)
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			for range 10 {
+				if err := readAll(t.Context(), t, r, plan, 1+i); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.conns); n < 1 || n > 2 {
+		t.Errorf("%d connections", n)
 	}
 }
 
