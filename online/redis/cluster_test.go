@@ -148,6 +148,19 @@ func TestReplicas(t *testing.T) {
 	}
 }
 
+// idle is the idle connections of a store's own.
+func idle(s *Store) map[*conn]bool {
+	out := map[*conn]bool{}
+	for _, p := range append(slices.Collect(maps.Values(s.direct.pools)), s.direct.one) {
+		if p != nil {
+			for _, c := range p.idle {
+				out[c] = true
+			}
+		}
+	}
+	return out
+}
+
 // TestServers reads from a real cluster, a master that a sentinel names, and a server that speaks TLS and wants a
 // certificate: over connections of the store's own, and through go-redis.
 func TestServers(t *testing.T) {
@@ -200,14 +213,11 @@ func TestServers(t *testing.T) {
 					t.Errorf("entity %d: %v", i, got)
 				}
 			}
-			idle := 0
-			for _, p := range append(slices.Collect(maps.Values(s.direct.pools)), s.direct.one) {
-				if p != nil {
-					idle += len(p.idle)
-				}
-			}
-			if want := map[string]int{"cluster": 3, "sentinel": 1, "TLS": 1}[name]; idle != want {
-				t.Errorf("%d connections of its own, want %d", idle, want)
+			// They are used again.
+			used := idle(s)
+			onlinetest.Read(t, s, plan, len(keys), online.NewKeys(onlinetest.KeysOf(keys...)))
+			if now := idle(s); !maps.Equal(now, used) || len(now) != map[string]int{"cluster": 3, "sentinel": 1, "TLS": 1}[name] {
+				t.Errorf("connections %v, then %v", used, now)
 			}
 			through := &Store{client: client}
 			other := onlinetest.Read(t, through, plan, len(keys), online.NewKeys(onlinetest.KeysOf(keys...)))
