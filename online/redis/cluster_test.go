@@ -2,6 +2,8 @@ package redis
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
@@ -34,7 +36,11 @@ func clusterOf(t *testing.T, opts Options, servers ...*server) *Store {
 	client := redis.NewClusterClient(&redis.ClusterOptions{
 		ClusterSlots: slots, MaxRetries: 1, DialerRetries: 1, ReadTimeout: time.Second, ContextTimeoutEnabled: true,
 	})
-	s := &Store{client: client, opts: opts, direct: newDirect(client), owned: true}
+	s, err := New(client, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.owned = true
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -161,18 +167,19 @@ func idle(s *Store) map[*conn]bool {
 	return out
 }
 
-// TestServers reads from a real cluster, a master that a sentinel names, and a server that speaks TLS and wants a
+// TestOwnConnections reads from a real cluster, a master that a sentinel names, and a server that speaks TLS and wants a
 // certificate: over connections of the store's own, and through go-redis.
-func TestServers(t *testing.T) {
+func TestOwnConnections(t *testing.T) {
 	port, certs := testserver.RedisTLS(t, true)
-	dir := t.TempDir()
-	if err := certs.Write(dir); err != nil {
-		t.Fatal(err)
-	}
-	opt, err := clientOptions("localhost:"+port+",ssl=true,ssl_ca_certs=server.crt,ssl_certfile=client.pem", dir)
+	roots := x509.NewCertPool()
+	leaf, err := x509.ParseCertificate(certs.Server.Certificate[0])
 	if err != nil {
 		t.Fatal(err)
 	}
+	roots.AddCert(leaf)
+	opt := &redis.Options{Addr: "localhost:" + port, TLSConfig: &tls.Config{
+		RootCAs: roots, Certificates: []tls.Certificate{certs.Client}, MinVersion: tls.VersionTLS12,
+	}}
 	for name, client := range map[string]redis.UniversalClient{
 		"cluster": redis.NewClusterClient(&redis.ClusterOptions{Addrs: strings.Split(testserver.RedisCluster(t), ",")}),
 		"sentinel": redis.NewFailoverClient(&redis.FailoverOptions{
@@ -181,7 +188,11 @@ func TestServers(t *testing.T) {
 		"TLS": redis.NewClient(opt),
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &Store{client: client, owned: true, direct: newDirect(client)}
+			s, err := New(client, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.owned = true
 			t.Cleanup(func() {
 				if err := s.Close(); err != nil {
 					t.Error(err)
@@ -219,7 +230,10 @@ func TestServers(t *testing.T) {
 			if now := idle(s); !maps.Equal(now, used) || len(now) != map[string]int{"cluster": 3, "sentinel": 1, "TLS": 1}[name] {
 				t.Errorf("connections %v, then %v", used, now)
 			}
-			through := &Store{client: client}
+			through, err := New(client, Options{NoDirectReads: true})
+			if err != nil {
+				t.Fatal(err)
+			}
 			other := onlinetest.Read(t, through, plan, len(keys), online.NewKeys(onlinetest.KeysOf(keys...)))
 			if diff := onlinetest.Diff(plan, own, other); diff != "" {
 				t.Errorf("through go-redis:\n%s", diff)

@@ -85,10 +85,24 @@ func (s *Store) remove(ctx context.Context, tables []*online.Table) error {
 	return nil
 }
 
-// scan calls visit with the keys of a space, some at a time and perhaps some of them repeatedly.
+// scan calls visit with the keys of a space, some at a time and perhaps some of them repeatedly. Of a cluster it scans one
+// master after the other.
 func (s *Store) scan(ctx context.Context, space keySpace, visit func(keys []string) error) error {
+	nodes, err := s.masters(ctx, s.client)
+	if err != nil {
+		return err
+	}
+	for _, node := range nodes {
+		if err := s.scanNode(ctx, node, space, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) scanNode(ctx context.Context, node redis.UniversalClient, space keySpace, visit func(keys []string) error) error {
 	for cursor := uint64(0); ; {
-		pipe := s.client.Pipeline()
+		pipe := node.Pipeline()
 		cmd := pipe.Scan(ctx, cursor, space.pattern(), scanCount)
 		if err := s.exec(ctx, pipe); err != nil {
 			return err

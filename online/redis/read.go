@@ -236,7 +236,7 @@ func (r *reader) choose(s *scratch, i int) {
 // pipelined reads through go-redis. Of replies it hands out only the bytes, so that an error among them would not be
 // followed: what could not be read in this way is read again by an ordinary command.
 func (r *reader) pipelined(ctx context.Context, keys *online.Keys, dst *online.Result, s *scratch) error {
-	pipe := r.store.client.Pipeline()
+	pipe := r.store.reads.Pipeline()
 	var cmds []*redis.RawCmd
 	add := func(args []any) error {
 		cmd := redis.NewRawCmd(ctx, args...)
@@ -435,7 +435,7 @@ func (r *row) fail(t *online.Table, err error) {
 
 // commanded reads through go-redis with commands that it understands, so that it follows redirects and tries again.
 func (r *reader) commanded(ctx context.Context, keys *online.Keys, dst *online.Result) error {
-	pipe := r.store.client.Pipeline()
+	pipe := r.store.reads.Pipeline()
 	var cmds []*redis.SliceCmd
 	for i := range r.groups {
 		g := &r.groups[i]

@@ -69,14 +69,8 @@ func TestOpen(t *testing.T) {
 			opts: Options{KeyVersion: 3, KeyTTL: 9223372036 * time.Second, ReadCommand: ReadAuto},
 		},
 		{keys: map[string]any{"key_ttl_seconds": -1}, err: feasterr.ErrInvalid, text: "redis.key_ttl_seconds: must be at least 0, is -1"},
-		{
-			keys: map[string]any{"redis_type": "redis_cluster"}, err: feasterr.ErrUnsupported,
-			text: "redis.redis_type: redis_cluster is not supported; redis, a single server, is",
-		},
-		{
-			keys: map[string]any{"redis_type": "redis_sentinel"}, err: feasterr.ErrUnsupported,
-			text: "redis.redis_type: redis_sentinel is not supported; redis, a single server, is",
-		},
+		{keys: map[string]any{"redis_type": "redis_cluster", "connection_string": "h:1,i:2"}, opts: Options{KeyVersion: 3, ReadCommand: ReadAuto}},
+		{keys: map[string]any{"redis_type": "redis_sentinel", "sentinel_master": "m"}, opts: Options{KeyVersion: 3, ReadCommand: ReadAuto}},
 		{
 			keys: map[string]any{"connection_string": "h:1,password=secret,sll=true"}, err: feasterr.ErrInvalid,
 			text: `redis.connection_string: parameter "sll" is not known; did you mean ssl?`,
@@ -128,15 +122,23 @@ func TestNew(t *testing.T) {
 		t.Errorf("the client after Close of the store: %v", err)
 	}
 
-	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}})
-	defer func() { _ = cluster.Close() }()
+	readOnly := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}, ReadOnly: true})
+	defer func() { _ = readOnly.Close() }()
+	ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": "127.0.0.1:1"}, HeartbeatFrequency: time.Hour})
+	defer func() { _ = ring.Close() }()
+	const noRing = "redis: a *redis.Ring is not supported: keys would move unseen when it changes; a *redis.ClusterClient is"
 	for _, c := range []struct {
 		client redis.UniversalClient
 		opts   Options
 		err    error
 		text   string
 	}{
-		{cluster, Options{}, feasterr.ErrUnsupported, "redis: a *redis.ClusterClient is not supported; a *redis.Client is"},
+		{ring, Options{}, feasterr.ErrUnsupported, noRing},
+		{client, Options{Reads: ring}, feasterr.ErrUnsupported, noRing},
+		{
+			readOnly, Options{}, feasterr.ErrInvalid,
+			"redis: the client reads from replicas: pass it as Options.Reads, beside one that does not",
+		},
 		{client, Options{KeyVersion: 1}, feasterr.ErrInvalid, "redis: KeyVersion must be 2 or 3, is 1"},
 		{client, Options{KeyTTL: time.Millisecond}, feasterr.ErrInvalid, "redis: KeyTTL must be whole seconds, is 1ms"},
 		{client, Options{ReadCommand: "mget"}, feasterr.ErrInvalid, `redis: ReadCommand must be auto, hmget or hgetall, is "mget"`},
