@@ -282,8 +282,11 @@ func TestIdle(t *testing.T) {
 				if err := readAll(t.Context(), t, r, plan, 1); err != nil {
 					t.Error(err)
 				}
-				s.waitGone(0)
+				if name == "end" {
+					s.waitGone(0)
+				}
 			}
+			s.waitGone(0)
 			if want, seen := "0 hmget, 1 hmget", s.commands(); seen != want {
 				t.Errorf("commands %s, want %s", seen, want)
 			}

@@ -9,7 +9,7 @@ for rows in (1, 10, 100, 1000):
     for features in (50, 250):
         service = store.get_feature_service(f"features_{features}")
         wall, cpu = [], []
-        for turn in range(5 if rows * features > 10_000 else 15):
+        for turn in range(3 if rows * features > 10_000 else 9):
             ids = random.sample(range(entities), rows)
             ids = [i + entities if random.random() < 0.3 else i for i in ids]
             start, used = time.perf_counter(), time.process_time()
