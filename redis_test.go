@@ -2,7 +2,10 @@ package feast_test
 
 import (
 	"encoding/hex"
+	"errors"
+	"net"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -11,6 +14,24 @@ import (
 	"github.com/feastgo/feast/internal/testserver"
 	_ "github.com/feastgo/feast/online/redis"
 )
+
+// TestRedisUnreachable: Warm says at start what was tried, and shows no password.
+func TestRedisUnreachable(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := copyRepo(t, "online/redis")
+	writeYAML(t, dir, "online_store:\n  type: redis\n  connection_string: "+addr+",password=S3cr3t\n")
+	err = open(t, dir).Warm(t.Context())
+	if !errors.Is(err, feast.ErrUnavailable) || !strings.Contains(err.Error(), "redis: ping: "+addr+": ") || strings.Contains(err.Error(), "S3cr3t") {
+		t.Errorf("Warm: %v", err)
+	}
+}
 
 // loadRedis stores what Feast wrote to Redis.
 func loadRedis(t *testing.T, client *redis.Client) {

@@ -71,12 +71,20 @@ func (s *Store) remove(ctx context.Context, tables []*online.Table) error {
 		k := newKeySpace(s.opts.KeyVersion, t.Project, t.JoinKeys)
 		spaces[k] = append(spaces[k], t)
 	}
+	looked := 0
+	removeFrom := func(keys []string, tables []*online.Table) error {
+		err := s.removeFrom(ctx, keys, tables)
+		if looked += len(keys); err == nil && s.opts.Progress != nil {
+			s.opts.Progress(looked)
+		}
+		return err
+	}
 	for space, tables := range spaces {
 		var err error
 		if joinKeys := tables[0].JoinKeys; len(joinKeys) == 1 && joinKeys[0] == online.DummyJoinKey {
-			err = s.removeFrom(ctx, entitylessKeys(s.opts.KeyVersion, space.project), tables)
+			err = removeFrom(entitylessKeys(s.opts.KeyVersion, space.project), tables)
 		} else {
-			err = s.scan(ctx, space, func(keys []string) error { return s.removeFrom(ctx, keys, tables) })
+			err = s.scan(ctx, space, func(keys []string) error { return removeFrom(keys, tables) })
 		}
 		if err != nil {
 			return err

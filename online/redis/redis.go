@@ -7,8 +7,8 @@
 // of view and name, and the event time of each view.
 //
 // A write leaves a row out when the stored one is newer or of the same time, which is Feast's rule for Redis; other
-// stores let the same time pass. As in Feast, the times are read before rows are written: of programs that write the
-// same row at the same time, any one may win.
+// stores let the same time pass. A script decides it in the write itself; Feast, and this package where the servers
+// refuse scripts, read the times first, so that of programs that write the same row at the same time any one may win.
 //
 // The client is go-redis. Importing this package silences what go-redis prints on standard error about failed dials, which
 // errors tell anyway; its SetLogger brings it back.
@@ -21,6 +21,7 @@ import (
 	"math"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -109,6 +110,9 @@ type Options struct {
 	SkipDedup bool
 	// KeepDropped leaves the rows of views that Update drops, which saves it a scan of the whole database.
 	KeepDropped bool
+	// Progress, when set, is called by Update and Teardown while they look for rows to remove, on their goroutine, with
+	// the number of the project's keys that they have looked at. A scan may meet a key more than once.
+	Progress func(keys int)
 	// Reads is a client for reads, of replicas, which may lag behind; nil stands for the client of [New]. Everything that
 	// was said of that one holds for it.
 	Reads redis.UniversalClient
@@ -131,6 +135,8 @@ type Store struct {
 	at     string // what the clients connect to, for errors
 	opts   Options
 	direct *direct // nil: all reads go through the client
+
+	noScripts atomic.Bool // the servers refuse them
 
 	mu      sync.Mutex
 	closed  bool

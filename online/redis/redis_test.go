@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -83,7 +84,7 @@ func TestOpen(t *testing.T) {
 			}
 			continue
 		}
-		if got := s.(*Store).opts; got != c.opts {
+		if got := s.(*Store).opts; !reflect.DeepEqual(got, c.opts) {
 			t.Errorf("%v: %+v, want %+v", c.keys, got, c.opts)
 		}
 		if err := s.Close(); err != nil {
@@ -361,5 +362,48 @@ func TestAccess(t *testing.T) {
 	s = openStore(t, 3, map[string]any{"connection_string": ",username=feast_reader,password=S3cr3t"})
 	if err := s.Ping(t.Context()); !errors.Is(err, feasterr.ErrUnauthenticated) || strings.Contains(err.Error(), "S3cr3t") {
 		t.Errorf("wrong password: %v", err)
+	}
+}
+
+// TestRotatingCredentials: every connection takes the password of its time.
+func TestRotatingCredentials(t *testing.T) {
+	admin := openStore(t, 3, nil)
+	acl := func(args ...any) {
+		t.Helper()
+		if err := admin.client.Do(context.WithoutCancel(t.Context()), append([]any{"acl"}, args...)...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	password := "first"
+	acl("setuser", "feast_rotating", "on", ">"+password, "~*", "+@all")
+	t.Cleanup(func() { acl("deluser", "feast_rotating") })
+	table, key := drivers(t, admin)
+	client := redis.NewClient(&redis.Options{
+		Addr: testserver.Redis(t), ContextTimeoutEnabled: true,
+		CredentialsProviderContext: func(context.Context) (string, string, error) { return "feast_rotating", password, nil },
+	})
+	defer func() { _ = client.Close() }()
+	s, err := New(client, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	for _, next := range []string{"second", "third"} {
+		row := onlinetest.Row{Key: key, Event: types.Timestamp{Seconds: 200 + int64(len(next))}, Values: []any{int64(2), "y"}}
+		if err := read(t.Context(), t, s, table, key); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.Write(t.Context(), onlinetest.Batch(table, row)); err != nil {
+			t.Error(err)
+		}
+		// The password is another one from here on, and the connections end, as a cloud ends them after a time.
+		acl("setuser", "feast_rotating", "<"+password, ">"+next)
+		password = next
+		if err := admin.client.Do(t.Context(), "client", "kill", "user", "feast_rotating").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := read(t.Context(), t, s, table, key); err != nil {
+		t.Error(err)
 	}
 }
