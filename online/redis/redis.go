@@ -10,6 +10,9 @@
 // stores let the same time pass. A script decides it in the write itself; Feast, and this package where the servers
 // refuse scripts, read the times first, so that of programs that write the same row at the same time any one may win.
 //
+// Reads have connections of their own, which go-redis makes; what is more than plain replies is left to go-redis itself.
+// [Options] says how to have it all go through the client.
+//
 // The client is go-redis. Importing this package silences what go-redis prints on standard error about failed dials, which
 // errors tell anyway; its SetLogger brings it back.
 package redis
