@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -62,6 +63,6 @@ func (c *Certificates) add(name, host string) (tls.Certificate, error) {
 	}
 	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	private := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
-	c.files[name+".crt"], c.files[name+".key"], c.files[name+".pem"] = cert, private, append(private[:len(private):len(private)], cert...)
+	c.files[name+".crt"], c.files[name+".key"], c.files[name+".pem"] = cert, private, slices.Concat(private, cert)
 	return tls.X509KeyPair(cert, private)
 }

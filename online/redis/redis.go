@@ -139,7 +139,8 @@ type Store struct {
 	opts   Options
 	direct *direct // nil: all reads go through the client
 
-	noScripts atomic.Bool // the servers refuse them
+	noScripts   atomic.Bool // the servers refuse them
+	writeMemory sync.Pool   // of *writeMemory
 
 	mu      sync.Mutex
 	closed  bool

@@ -7,8 +7,10 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/redis/go-redis/v9"
 
@@ -36,12 +38,19 @@ func (s *Store) Write(ctx context.Context, b *online.WriteBatch) (online.WriteRe
 	}
 	defer s.leave()
 	w := writer{store: s, batch: b, timeField: timeField(b.Table), fields: featureFields(b.Table), ttl: int64(s.opts.KeyTTL / time.Second)}
+	if m, ok := s.writeMemory.Get().(*writeMemory); ok {
+		w.writeMemory = *m
+	}
 	for from := 0; from < b.Rows(); {
 		to := w.encode(from)
 		if err := w.write(ctx); err != nil {
 			return w.res, err
 		}
 		from = to
+	}
+	if cap(w.buf) <= 2*writeBytes {
+		m := w.writeMemory
+		s.writeMemory.Put(&m) // not after an error, as what was sent may use it still
 	}
 	return w.res, nil
 }
@@ -56,7 +65,7 @@ var writeScriptSHA = func() string {
 	return hex.EncodeToString(sum[:])
 }()
 
-// writer writes a batch, some rows at a time, in memory that it uses again for the next ones.
+// writer writes a batch, some rows at a time.
 type writer struct {
 	store     *Store
 	batch     *online.WriteBatch
@@ -64,11 +73,14 @@ type writer struct {
 	fields    []string // of the features
 	ttl       int64    // seconds
 	res       online.WriteResult
+	writeMemory
+}
 
+// writeMemory is what round trips, and writes after each other, use again.
+type writeMemory struct {
 	rows []pendingRow
 	buf  []byte
-	ends []int    // of the texts in buf
-	text []string // for each row: its key, its event time, and its values
+	text []string // for each row: its key, its event time, and its values, in buf
 	args []any    // stride for each row
 }
 
@@ -90,41 +102,42 @@ const (
 
 // encode takes up rows beginning with from, and returns that after the last one.
 //
-// Arguments point to texts, since those would be copied to make them values of an interface.
+// Arguments point to texts, since those would be copied to make them values of an interface. The texts are in buf, which
+// does not change before the next rows are taken up.
 func (w *writer) encode(from int) (to int) {
-	texts := 2 + len(w.fields)
-	stride := scriptArgs + 2*(1+len(w.fields))
-	w.buf, w.ends, w.rows = w.buf[:0], w.ends[:0], w.rows[:0]
-	for to = from; to < w.batch.Rows() && to-from < writeRows && len(w.buf) < writeBytes && len(w.ends) < writeTexts; to++ {
-		w.buf = append(append(w.buf, w.batch.Keys[to]...), w.batch.Table.Project...)
-		w.ends = append(w.ends, len(w.buf))
-		w.buf = w.batch.Event[to].AppendProto(w.buf)
-		w.ends = append(w.ends, len(w.buf))
-		for i := range w.fields {
-			w.buf = w.batch.AppendValue(w.buf, to, i)
-			w.ends = append(w.ends, len(w.buf))
-		}
-		event := w.batch.Event[to]
-		w.rows = append(w.rows, pendingRow{row: to, seconds: event.Seconds, nanos: int64(event.Nanos)})
-	}
-	all, start := string(w.buf), 0
-	w.text = w.text[:0]
-	for _, end := range w.ends {
-		w.text = append(w.text, all[start:end])
-		start = end
-	}
-	if n := len(w.rows) * stride; cap(w.args) < n {
-		w.args = make([]any, n)
-	}
-	for i := range w.rows {
-		r, text := &w.rows[i], w.text[i*texts:(i+1)*texts]
-		r.key, r.args = text[0], w.args[i*stride:(i+1)*stride:(i+1)*stride]
-		copy(r.args, []any{"evalsha", &writeScriptSHA, "1", &text[0], &r.seconds, &r.nanos, &w.ttl, &r.again, &w.timeField, &text[1]})
+	texts, stride := 2+len(w.fields), scriptArgs+2*(1+len(w.fields))
+	most := min(writeRows, w.batch.Rows()-from, max(1, writeTexts/texts))
+	w.rows = slices.Grow(w.rows[:0], most)[:most]
+	w.text = slices.Grow(w.text[:0], most*texts)[:most*texts]
+	w.args = slices.Grow(w.args[:0], most*stride)[:most*stride]
+	w.buf = w.buf[:0]
+	n := 0
+	for ; n < most && len(w.buf) < writeBytes; n++ {
+		row, r := from+n, &w.rows[n]
+		event, text := w.batch.Event[row], w.text[n*texts:(n+1)*texts]
+		w.buf = append(append(w.buf, w.batch.Keys[row]...), w.batch.Table.Project...)
+		start := w.take(&text[0], len(w.buf)-len(w.batch.Keys[row])-len(w.batch.Table.Project))
+		w.buf = event.AppendProto(w.buf)
+		start = w.take(&text[1], start)
+		args := w.args[n*stride : (n+1)*stride : (n+1)*stride]
+		*r = pendingRow{row: row, key: text[0], seconds: event.Seconds, nanos: int64(event.Nanos), args: args}
+		args[0], args[1], args[2], args[3] = "evalsha", &writeScriptSHA, "1", &text[0]
+		args[4], args[5], args[6], args[7] = &r.seconds, &r.nanos, &w.ttl, &r.again
+		args[8], args[9] = &w.timeField, &text[1]
 		for f := range w.fields {
-			r.args[scriptArgs+2+2*f], r.args[scriptArgs+3+2*f] = &w.fields[f], &text[2+f]
+			w.buf = w.batch.AppendValue(w.buf, row, f)
+			start = w.take(&text[2+f], start)
+			args[scriptArgs+2+2*f], args[scriptArgs+3+2*f] = &w.fields[f], &text[2+f]
 		}
 	}
-	return to
+	w.rows = w.rows[:n]
+	return from + n
+}
+
+// take makes text what stands in buf from start on, and returns the end.
+func (w *writer) take(text *string, start int) (end int) {
+	*text = unsafe.String(unsafe.SliceData(w.buf[start:]), len(w.buf)-start) // stays as it is when buf grows
+	return len(w.buf)
 }
 
 // write writes the rows taken up.
