@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -252,8 +253,9 @@ func TestUnusual(t *testing.T) {
 				t.Error(err)
 			}
 			s.waitGone(0)
-			if want, seen := "1 hmget, 1 hmget", s.commands(); !strings.HasSuffix(seen, want) || strings.Count(seen, "1 hmget") != 2 {
-				t.Errorf("commands %s, want %s at the end", seen, want)
+			// k3 and k4; the server may go on with what it was asked at first.
+			if seen := s.commands(); strings.Count(seen, "1 hmget") != 2 {
+				t.Errorf("commands %s, want 2 over connection 1", seen)
 			}
 			// The next one has a new connection.
 			if err := readAll(t.Context(), t, r, plan, 2); err != nil {
@@ -509,8 +511,13 @@ func TestLearning(t *testing.T) {
 				}
 			}
 			read()
-			if seen := s.commands(); seen != c.first {
-				t.Errorf("first %s, want %s", seen, c.first)
+			if c.denied {
+				s.waitGone(0) // which may still say no
+			}
+			seen, want := strings.Split(s.commands(), ", "), strings.Split(c.first, ", ")
+			slices.Sort(seen)
+			if slices.Sort(want); !slices.Equal(seen, want) {
+				t.Errorf("first %s, want %s", seen, want)
 			}
 			read()
 			if seen := s.commands(); seen != c.later {
