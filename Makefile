@@ -85,9 +85,9 @@ memory: ## Test the memory of joins, of 100M rows too: minutes, 4 GB of disk
 test-all: test memory fuzz ## Run the tests, those of memory too, then the fuzz targets
 
 .PHONY: bench
-bench: ## Run the benchmarks
+bench: ## Run the benchmarks; with Feast beside them once make interop has installed it
 	@dirs=$$(grep -rlE '^func Benchmark' --include='*_test.go' . | xargs -r -n1 dirname | sort -u); \
-	go test -run '^$$' -bench . $$dirs
+	FEAST_PYTHON="$${FEAST_PYTHON-$(wildcard $(CURDIR)/$(FEAST)/bin/python)}" go test -timeout 1h -run '^$$' -bench . $$dirs
 
 # Minimizing an input that only finds new code would take most of the time where seeds are kilobytes.
 .PHONY: fuzz

@@ -33,11 +33,9 @@ func TestRedisUnreachable(t *testing.T) {
 	}
 }
 
-// TestGoldenRedis reads what Feast wrote to Redis. Requests that Feast answered as on SQLite are recorded there.
-func TestGoldenRedis(t *testing.T) {
-	addr := testserver.Redis(t)
-	client := redis.NewClient(&redis.Options{Addr: addr})
-	defer client.Close()
+// loadRedis stores what Feast wrote to Redis.
+func loadRedis(t *testing.T, client *redis.Client) {
+	t.Helper()
 	var dump struct {
 		Keys []struct {
 			Key    string
@@ -61,6 +59,14 @@ func TestGoldenRedis(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestGoldenRedis reads what Feast wrote to Redis. Requests that Feast answered as on SQLite are recorded there.
+func TestGoldenRedis(t *testing.T) {
+	addr := testserver.Redis(t)
+	client := redis.NewClient(&redis.Options{Addr: addr})
+	defer client.Close()
+	loadRedis(t, client)
 	dir := copyRepo(t, "online/redis")
 	writeYAML(t, dir, "online_store:\n  type: redis\n  connection_string: "+addr+"\n")
 	fs := open(t, dir)
@@ -90,5 +96,40 @@ func TestGoldenRedis(t *testing.T) {
 			}
 		}
 		t.Run(c.ID, func(t *testing.T) { checkOnline(t, fs, &c) })
+	}
+}
+
+// TestRedisAllocations reads into a reused response: what a request takes does not grow with rows and features, since nothing
+// is taken for values.
+func TestRedisAllocations(t *testing.T) {
+	addr := testserver.Redis(t)
+	client := redis.NewClient(&redis.Options{Addr: addr})
+	defer client.Close()
+	loadRedis(t, client)
+	dir := copyRepo(t, "online/redis")
+	writeYAML(t, dir, "online_store:\n  type: redis\n  connection_string: "+addr+"\n")
+	fs := open(t, dir)
+	q, err := fs.PrepareOnline(t.Context(), feast.OnlineQuery{Features: []string{
+		"driver_stats:conv_rate", "driver_stats:acc_rate", "driver_stats:avg_daily_trips",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rows := range []int{1, 100, 1000} {
+		ids := make([]int64, rows)
+		for i := range ids {
+			ids[i] = int64(1000 + i)
+		}
+		var batch feast.Batch
+		var out feast.OnlineResponse
+		if n := testing.AllocsPerRun(50, func() {
+			batch.Reset()
+			feast.SetColumn(&batch, "driver_id", ids)
+			if err := q.GetInto(t.Context(), &batch, &out); err != nil {
+				t.Fatal(err)
+			}
+		}); n > float64(12+2*rows/100+pooled) {
+			t.Errorf("%d rows: %.0f allocations", rows, n)
+		}
 	}
 }

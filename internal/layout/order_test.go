@@ -104,6 +104,7 @@ var rules = map[string]rule{
 	"internal/layout":     {},
 	"internal/testserver": {},
 	"internal/cputime":    {},
+	"internal/redisbench": {},
 }
 
 // core lists the packages that every program links, with any driver or none.

@@ -80,7 +80,7 @@ func (p *proxy) left() int {
 func (p *proxy) next(request []byte) fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.times == 0 || !bytes.Contains(request, []byte("\r\n"+p.command+"\r\n")) {
+	if p.times == 0 || !bytes.Contains(bytes.ToLower(request), []byte("\r\n"+p.command+"\r\n")) {
 		return nil
 	}
 	p.times--
@@ -169,10 +169,17 @@ func isTimeout(err error) bool {
 // TestFaults: whatever happens between client and server, a call gets the right answer by another attempt, or an error of
 // the right kind, and the next call goes well.
 func TestFaults(t *testing.T) {
+	t.Run("Direct", func(t *testing.T) { faults(t, true) })
+	t.Run("Client", func(t *testing.T) { faults(t, false) })
+}
+
+func faults(t *testing.T, directReads bool) {
 	p := newProxy(t, testserver.Redis(t))
 	direct := openStore(t, 3, nil)
 	table, key := drivers(t, direct)
-	s := openStore(t, 3, map[string]any{"connection_string": p.addr + ",socket_timeout=5"})
+	s := openStore(t, 3, map[string]any{
+		"connection_string": p.addr + ",socket_timeout=5", "read_command": "hmget", "direct_reads": directReads,
+	})
 	plan := online.NewReadPlan([]*online.Table{onlinetest.Pick(table)})
 	reader, err := s.Prepare(plan)
 	if err != nil {
@@ -278,7 +285,10 @@ func TestFaults(t *testing.T) {
 // TestFullPool: the deadline holds while all connections are in use.
 func TestFullPool(t *testing.T) {
 	p := newProxy(t, testserver.Redis(t))
-	s := openStore(t, 3, map[string]any{"connection_string": p.addr + ",max_connections=1,socket_timeout=30"})
+	s := openStore(t, 3, map[string]any{
+		"connection_string": p.addr + ",max_connections=1,socket_timeout=30", "read_command": "hmget",
+		"direct_reads": false, // or reads would have another
+	})
 	table, key := drivers(t, s)
 	in, release := make(chan struct{}), make(chan struct{})
 	p.set("hmget", 1, func(_, server *net.TCPConn, request []byte) error {

@@ -40,21 +40,40 @@ func harnessOf(section func(t testing.TB) config.Section) onlinetest.Harness {
 	}
 }
 
-var harness = harnessOf(func(t testing.TB) config.Section { return section(t, nil) })
+// harness is the harness for the test server, with more keys in the section.
+func harness(keys map[string]any) onlinetest.Harness {
+	return harnessOf(func(t testing.TB) config.Section { return section(t, keys) })
+}
+
+// ways are the ways to read.
+var ways = []struct {
+	name string
+	keys map[string]any
+}{
+	{"Auto", nil},
+	{"Client", map[string]any{"direct_reads": false}},
+	{"ClientHash", map[string]any{"direct_reads": false, "read_command": "hgetall"}},
+	{"Fields", map[string]any{"read_command": "hmget"}},
+	{"Hash", map[string]any{"read_command": "hgetall"}},
+}
 
 // topologies are sections for all kinds of servers.
 var topologies = map[string]func(t testing.TB) config.Section{
 	"Cluster":         func(t testing.TB) config.Section { return clusterSection(t, "") },
 	"ClusterReplicas": func(t testing.TB) config.Section { return clusterSection(t, ",read_from_replicas=true") },
+	"ClusterClient":   func(t testing.TB) config.Section { return clusterSection(t, "", "direct_reads") },
 	"Sentinel":        func(t testing.TB) config.Section { return sentinelSection(t, "") },
 	"TLS":             func(t testing.TB) config.Section { return tlsSection(t, false) },
 	"MutualTLS":       func(t testing.TB) config.Section { return tlsSection(t, true) },
 }
 
-func clusterSection(t testing.TB, params string) config.Section {
-	return config.NewSection("redis", map[string]any{
-		"redis_type": cluster, "connection_string": testserver.RedisCluster(t) + params,
-	})
+// clusterSection is a section with some keys that are false.
+func clusterSection(t testing.TB, params string, off ...string) config.Section {
+	keys := map[string]any{"redis_type": cluster, "connection_string": testserver.RedisCluster(t) + params}
+	for _, k := range off {
+		keys[k] = false
+	}
+	return config.NewSection("redis", keys)
 }
 
 func sentinelSection(t testing.TB, params string) config.Section {
@@ -77,13 +96,15 @@ func tlsSection(t testing.TB, mutual bool) config.Section {
 }
 
 func TestConformance(t *testing.T) {
-	onlinetest.Run(t, harness)
+	for _, w := range ways {
+		t.Run(w.name, func(t *testing.T) { onlinetest.Run(t, harness(w.keys)) })
+	}
 	for name, section := range topologies {
 		t.Run(name, func(t *testing.T) { onlinetest.Run(t, harnessOf(section)) })
 	}
 }
 
-func BenchmarkRead(b *testing.B) { onlinetest.Bench(b, harness) }
+func BenchmarkRead(b *testing.B) { onlinetest.Bench(b, harness(nil)) }
 
 // section is an online_store section for the test server. A connection_string may follow it: ",db=1".
 func section(t testing.TB, keys map[string]any) config.Section {

@@ -10,6 +10,9 @@
 // stores let the same time pass. A script decides it in the write itself; Feast, and this package where the servers
 // refuse scripts, read the times first, so that of programs that write the same row at the same time any one may win.
 //
+// Reads have connections of their own, which go-redis makes; what is more than plain replies is left to go-redis itself.
+// [Options] says how to have it all go through the client.
+//
 // The client is go-redis. Importing this package silences what go-redis prints on standard error about failed dials, which
 // errors tell anyway; its SetLogger brings it back.
 package redis
@@ -55,6 +58,10 @@ type settings struct {
 	KeyTTLSeconds       int64  `yaml:"key_ttl_seconds,nullable" min:"0"`
 	FullScanForDeletion bool   `yaml:"full_scan_for_deletion"`
 	SkipDedup           bool   `yaml:"skip_dedup"`
+
+	// Keys that Feast does not have.
+	ReadCommand string `yaml:"read_command" enum:"auto|hmget|hgetall"`
+	DirectReads bool   `yaml:"direct_reads"`
 }
 
 func open(cfg config.Section, env online.Env) (online.Store, error) {
@@ -63,6 +70,8 @@ func open(cfg config.Section, env online.Env) (online.Store, error) {
 		SentinelMaster:      "mymaster",
 		ConnectionString:    "localhost:6379",
 		FullScanForDeletion: true,
+		ReadCommand:         string(ReadAuto),
+		DirectReads:         true,
 	}
 	if err := cfg.Decode(&set); err != nil {
 		return nil, err
@@ -78,6 +87,9 @@ func open(cfg config.Section, env online.Env) (online.Store, error) {
 		SkipDedup:   set.SkipDedup,
 		KeepDropped: !set.FullScanForDeletion,
 		Reads:       reads,
+		ReadCommand: ReadCommand(set.ReadCommand),
+
+		NoDirectReads: !set.DirectReads,
 	})
 	if err != nil {
 		_ = client.Close() // they have no connections yet
@@ -107,6 +119,15 @@ type Options struct {
 	// Reads is a client for reads, of replicas, which may lag behind; nil stands for the client of [New]. Everything that
 	// was said of that one holds for it.
 	Reads redis.UniversalClient
+	// ReadCommand is how the hash of an entity is read, "" is ReadAuto. A server searches a hash of few fields from the
+	// beginning for each field that it is asked for, one with many in a table: which command is cheaper depends on that, on
+	// how many fields are asked for and on which and how many there are. The store looks at one hash with the first reads,
+	// then once in a thousand.
+	ReadCommand ReadCommand
+	// NoDirectReads has all reads go through the client. Otherwise they use connections that the client's options make, but
+	// not the client itself: hooks of the client do not see them, and there may be as many as its pool holds besides those
+	// of its pool. Clients with a Limiter are always gone through.
+	NoDirectReads bool
 }
 
 // Store keeps rows in Redis servers.
@@ -116,6 +137,7 @@ type Store struct {
 	owned  bool
 	at     string // what the clients connect to, for errors
 	opts   Options
+	direct *direct // nil: all reads go through the client
 
 	noScripts   atomic.Bool // the servers refuse them
 	writeMemory sync.Pool   // of *writeMemory
@@ -143,6 +165,9 @@ func New(client redis.UniversalClient, opts Options) (*Store, error) {
 	if opts.KeyTTL < 0 || opts.KeyTTL%time.Second != 0 {
 		return nil, feasterr.Invalid("redis: KeyTTL must be whole seconds, is %v", opts.KeyTTL)
 	}
+	if err := opts.ReadCommand.check(); err != nil {
+		return nil, err
+	}
 	switch opts.KeyVersion {
 	case 0:
 		opts.KeyVersion = 3
@@ -159,6 +184,9 @@ func New(client redis.UniversalClient, opts Options) (*Store, error) {
 		s.at = c.Options().Addr
 	case *redis.ClusterClient:
 		s.at = "the cluster at " + strings.Join(c.Options().Addrs, ", ")
+	}
+	if !opts.NoDirectReads {
+		s.direct = newDirect(s.reads)
 	}
 	return s, nil
 }
@@ -228,6 +256,9 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.calls.Wait()
+	if first && s.direct != nil {
+		s.direct.close()
+	}
 	var err error
 	if first && s.owned {
 		err = s.client.Close() // ends the requests that were given up

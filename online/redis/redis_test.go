@@ -27,7 +27,8 @@ func TestGoldenConfig(t *testing.T) {
 	readJSON(t, "cases.json", &golden)
 	want := map[string]string{
 		"online_unknown_key": "feature_store.yaml:5: online_store.bogus: is not a known key; known are redis_type, client, " +
-			"sentinel_master, connection_string, key_ttl_seconds, full_scan_for_deletion, skip_dedup",
+			"sentinel_master, connection_string, key_ttl_seconds, full_scan_for_deletion, skip_dedup, " +
+			"read_command, direct_reads",
 		"online_redis_bad_enum": `feature_store.yaml:5: online_store.redis_type: must be "redis", "redis_cluster" or ` +
 			`"redis_sentinel", is "weird"`,
 	}
@@ -53,23 +54,24 @@ func TestOpen(t *testing.T) {
 		err  error
 		text string
 	}{
-		{opts: Options{KeyVersion: 3}},
+		{opts: Options{KeyVersion: 3, ReadCommand: ReadAuto}},
 		{
 			keys: map[string]any{
 				"redis_type": "redis", "client": "glide", "sentinel_master": "m", "connection_string": "h:1",
 				"key_ttl_seconds": 60, "full_scan_for_deletion": false, "skip_dedup": true,
+				"read_command": "hgetall", "direct_reads": false,
 			},
-			opts: Options{KeyVersion: 3, KeyTTL: time.Minute, SkipDedup: true, KeepDropped: true},
+			opts: Options{KeyVersion: 3, KeyTTL: time.Minute, SkipDedup: true, KeepDropped: true, ReadCommand: ReadHash, NoDirectReads: true},
 		},
-		{keys: map[string]any{"key_ttl_seconds": nil}, opts: Options{KeyVersion: 3}},
-		{keys: map[string]any{"key_ttl_seconds": 0}, opts: Options{KeyVersion: 3}},
+		{keys: map[string]any{"key_ttl_seconds": nil}, opts: Options{KeyVersion: 3, ReadCommand: ReadAuto}},
+		{keys: map[string]any{"key_ttl_seconds": 0}, opts: Options{KeyVersion: 3, ReadCommand: ReadAuto}},
 		{
 			keys: map[string]any{"key_ttl_seconds": int64(1) << 60},
-			opts: Options{KeyVersion: 3, KeyTTL: 9223372036 * time.Second},
+			opts: Options{KeyVersion: 3, KeyTTL: 9223372036 * time.Second, ReadCommand: ReadAuto},
 		},
 		{keys: map[string]any{"key_ttl_seconds": -1}, err: feasterr.ErrInvalid, text: "redis.key_ttl_seconds: must be at least 0, is -1"},
-		{keys: map[string]any{"redis_type": "redis_cluster", "connection_string": "h:1,i:2"}, opts: Options{KeyVersion: 3}},
-		{keys: map[string]any{"redis_type": "redis_sentinel", "sentinel_master": "m"}, opts: Options{KeyVersion: 3}},
+		{keys: map[string]any{"redis_type": "redis_cluster", "connection_string": "h:1,i:2"}, opts: Options{KeyVersion: 3, ReadCommand: ReadAuto}},
+		{keys: map[string]any{"redis_type": "redis_sentinel", "sentinel_master": "m"}, opts: Options{KeyVersion: 3, ReadCommand: ReadAuto}},
 		{
 			keys: map[string]any{"connection_string": "h:1,password=secret,sll=true"}, err: feasterr.ErrInvalid,
 			text: `redis.connection_string: parameter "sll" is not known; did you mean ssl?`,
@@ -140,6 +142,7 @@ func TestNew(t *testing.T) {
 		},
 		{client, Options{KeyVersion: 1}, feasterr.ErrInvalid, "redis: KeyVersion must be 2 or 3, is 1"},
 		{client, Options{KeyTTL: time.Millisecond}, feasterr.ErrInvalid, "redis: KeyTTL must be whole seconds, is 1ms"},
+		{client, Options{ReadCommand: "mget"}, feasterr.ErrInvalid, `redis: ReadCommand must be auto, hmget or hgetall, is "mget"`},
 		{client, Options{KeyTTL: -time.Second}, feasterr.ErrInvalid, "redis: KeyTTL must be whole seconds, is -1s"},
 	} {
 		if _, err := New(c.client, c.opts); !errors.Is(err, c.err) || err.Error() != c.text {
