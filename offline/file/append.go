@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -22,19 +21,21 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/localfile"
 	"github.com/feastgo/feast/offline"
 )
 
 // Of rows that tie, the first in source order wins. So that what was appended last wins, new rows go in front: before the
 // old ones of a file, as Feast has it, and into a file that sorts before the others of a directory.
 
-// appending has a lock for each path that is appended to by this process.
-var appending sync.Map // path: *sync.Mutex
-
-// Append implements [offline.Store]. Rows go to a file, which is replaced as a whole, or to a new file of a directory. A
-// file that is not there is made. Column types are those of the source; a value that one cannot hold exactly is an error.
-// Somebody else's change to the file meanwhile is an ErrConflict. A pattern, or a directory with directories
-// column=value, is no place to append to.
+// Append implements [offline.Store]. Rows go to a file, which is replaced as a whole, or to a directory: to a new file, or to
+// the one that was appended last, while that is small. A file that is not there is made; of a path that ends with a
+// separator, a directory with a file. Column types are those of the source; a value that one cannot hold exactly is an
+// error. A pattern, or a directory with directories column=value, is no place to append to.
+//
+// Appenders of this library take turns, those of other processes and of other machines that share a file system with locks
+// included: Append waits for its turn until ctx ends. Of others, who take no lock, a change to the file meanwhile is an
+// ErrConflict, and theirs stays. The cost of appending is that of copying the file; to a directory it stays small.
 func (s *Store) Append(ctx context.Context, dst *offline.Source, rows array.RecordReader) (int64, error) {
 	end, err := s.begin(ctx)
 	if err != nil {
@@ -48,28 +49,50 @@ func (s *Store) Append(ctx context.Context, dst *offline.Source, rows array.Reco
 	if l.pattern {
 		return 0, feasterr.Unsupported("source %q: %s is a pattern: it does not say where new rows should go", dst.Name, l.path)
 	}
-	lock, _ := appending.LoadOrStore(l.path, &sync.Mutex{})
-	lock.(*sync.Mutex).Lock()
-	defer lock.(*sync.Mutex).Unlock()
-	info, err := os.Stat(l.path)
-	var n int64
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return create(ctx, l.path, rows)
-	case err != nil:
-	case info.IsDir():
-		n, err = appendToDirectory(ctx, l, rows)
-	default:
-		n, err = appendToFile(ctx, l.path, info, rows)
-	}
+	l.path = resolved(l.path)
+	n, err := l.append(ctx, rows)
 	if err != nil {
 		return 0, writing(l.path, err)
 	}
 	return n, nil
 }
 
+func (l location) append(ctx context.Context, rows array.RecordReader) (n int64, err error) {
+	info, err := os.Stat(l.path)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if missing && l.directory {
+		if err := os.Mkdir(l.path, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+			return 0, err
+		}
+		defer func() {
+			if err != nil {
+				_ = os.Remove(l.path) // when nothing is in it
+			}
+		}()
+	} else if err != nil && !missing {
+		return 0, err
+	}
+	directory := l.directory || !missing && info.IsDir()
+	lock := filepath.Join(filepath.Dir(l.path), "."+filepath.Base(l.path)+".lock")
+	if directory {
+		lock = filepath.Join(l.path, ".append.lock")
+	}
+	unlock, err := localfile.Lock(ctx, lock, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
+	if directory {
+		return appendToDirectory(ctx, l, rows)
+	}
+	return appendToFile(ctx, l.path, rows)
+}
+
 // newest marks the names of files that were appended to a directory. It sorts before letters and digits.
 const newest = "+"
+
+// appendedBytes is the size from which a file that was appended to a directory is not appended to again.
+var appendedBytes int64 = 16 << 20
 
 func appendToDirectory(ctx context.Context, l location, rows array.RecordReader) (int64, error) {
 	files, err := l.files()
@@ -78,7 +101,7 @@ func appendToDirectory(ctx context.Context, l location, rows array.RecordReader)
 	}
 	order := uint64(math.MaxInt64 - time.Now().UnixNano()) // later files sort before earlier ones
 	if len(files) == 0 {
-		return create(ctx, filepath.Join(l.path, fileName(order)), rows)
+		return createBy(ctx, filepath.Join(l.path, fileName(order)), rows, writeNew)
 	}
 	for _, f := range files {
 		if len(f.parts) > 0 {
@@ -86,7 +109,10 @@ func appendToDirectory(ctx context.Context, l location, rows array.RecordReader)
 		}
 	}
 	first := files[0]
-	if digits, ours := strings.CutPrefix(filepath.Base(first.path), newest); ours {
+	if digits, ours := strings.CutPrefix(filepath.Base(first.path), newest); ours && filepath.Dir(first.path) == l.path {
+		if info, err := os.Stat(first.path); err == nil && info.Size() < appendedBytes {
+			return appendToFile(ctx, first.path, rows)
+		}
 		if earlier, err := strconv.ParseUint(strings.TrimSuffix(digits, ".parquet"), 16, 64); err == nil && earlier > 0 {
 			order = min(order, earlier-1)
 		}
@@ -101,7 +127,7 @@ func appendToDirectory(ctx context.Context, l location, rows array.RecordReader)
 	}
 	defer old.close()
 	var n int64
-	err = replace(path, func(f *os.File) error {
+	err = writeNew(path, func(f *os.File) (err error) {
 		n, err = old.writeLike(ctx, f, rows, false)
 		return err
 	})
@@ -154,7 +180,13 @@ func (f *dataFile) writeLike(ctx context.Context, to *os.File, rows array.Record
 
 // appendToFile writes a file that begins with new rows. What follows are the bytes of the old row groups as they are, so
 // that nothing about them changes, and a footer for both.
-func appendToFile(ctx context.Context, path string, info fs.FileInfo, rows array.RecordReader) (int64, error) {
+func appendToFile(ctx context.Context, path string, rows array.RecordReader) (int64, error) {
+	was, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return createBy(ctx, path, rows, writeNew)
+	} else if err != nil {
+		return 0, err
+	}
 	old, err := openFile(located{path: path})
 	if err != nil {
 		return 0, err
@@ -168,18 +200,11 @@ func appendToFile(ctx context.Context, path string, info fs.FileInfo, rows array
 		}
 	}
 	var n int64
-	err = replace(path, func(f *os.File) error {
-		if n, err = old.writeLike(ctx, f, rows, true); err != nil {
-			return err
-		}
-		now, err := os.Stat(path)
-		if err != nil || !os.SameFile(now, info) || now.Size() != info.Size() || !now.ModTime().Equal(info.ModTime()) {
-			return fmt.Errorf("%w: the file was changed by somebody else while rows were appended", feasterr.ErrConflict)
-		}
-		old.close() // not every system replaces an open file
-		return nil
-	})
-	return n, err
+	write := func(f *os.File) (err error) {
+		n, err = old.writeLike(ctx, f, rows, true)
+		return err
+	}
+	return n, replaceUnchanged(path, was, write, old.close) // not every system replaces an open file
 }
 
 // footer replaces the footer of a file that was just written by one with the schema of f, and puts the row groups of f in

@@ -29,8 +29,9 @@ type part struct {
 
 // location is the place of a source.
 type location struct {
-	path    string // absolute
-	pattern bool
+	path      string // absolute
+	pattern   bool
+	directory bool // the path ends as that of a directory
 }
 
 // locate says where the files of a source are. Paths are relative to dir.
@@ -54,10 +55,11 @@ func locate(dir string, s *offline.Source) (location, error) {
 	if p == "" || strings.ContainsRune(p, 0) {
 		return location{}, feasterr.Invalid("source %q: path %q names no file", s.Name, s.Path)
 	}
+	l := location{path: p, directory: os.IsPathSeparator(p[len(p)-1])}
 	if !filepath.IsAbs(p) {
-		p = filepath.Join(dir, p)
+		l.path = filepath.Join(dir, p)
 	}
-	l := location{path: filepath.Clean(p)}
+	l.path = filepath.Clean(l.path)
 	if strings.ContainsAny(p, "*?[") {
 		_, err := os.Lstat(l.path) // a file may be named like a pattern
 		l.pattern = err != nil

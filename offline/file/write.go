@@ -2,15 +2,12 @@ package file
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -34,6 +31,17 @@ var (
 
 // create implements the Create of [offline.ParquetCodec].
 func create(ctx context.Context, path string, rows array.RecordReader) (int64, error) {
+	if path == "" || os.IsPathSeparator(path[len(path)-1]) {
+		return 0, feasterr.Invalid("path %q names no file to write", path)
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return 0, feasterr.Invalid("%s is a directory: name a file in it to write to", path)
+	}
+	return createBy(ctx, path, rows, replace)
+}
+
+// createBy makes a file of rows, which place puts in its place.
+func createBy(ctx context.Context, path string, rows array.RecordReader, place func(path string, write func(*os.File) error) error) (int64, error) {
 	schema, metadata, err := parquetSchema(rows.Schema())
 	if err != nil {
 		return 0, inFile(path, err)
@@ -43,12 +51,11 @@ func create(ctx context.Context, path string, rows array.RecordReader) (int64, e
 		return 0, inFile(path, err)
 	}
 	var n int64
-	err = replace(path, func(f *os.File) error {
-		var err error
+	write := func(f *os.File) (err error) {
 		n, err = writeRows(ctx, f, schema, shapes, metadata, rows)
 		return err
-	})
-	if err != nil {
+	}
+	if err := place(path, write); err != nil {
 		return 0, writing(path, err)
 	}
 	return n, nil
@@ -60,42 +67,6 @@ func writing(path string, err error) error {
 		return err
 	}
 	return &feasterr.StoreError{Store: name, Op: "write", Table: path, Err: err}
-}
-
-// replace writes a file under another name and renames it once it is complete and on disk. A link stays: what it leads to
-// is replaced.
-func replace(path string, write func(f *os.File) error) (err error) {
-	if real, linkErr := filepath.EvalSymlinks(path); linkErr == nil {
-		path = real
-	}
-	dir, base := filepath.Split(path)
-	f, err := os.CreateTemp(dir, "."+base+".*.tmp")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-		}
-	}()
-	mode := fs.FileMode(0o644)
-	if info, statErr := os.Stat(path); statErr == nil {
-		mode = info.Mode().Perm()
-	}
-	if err := f.Chmod(mode); err != nil {
-		return err
-	}
-	if err := write(f); err != nil {
-		return err
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(cmp.Or(dir, "."))
 }
 
 // shapesOf are the shapes that a reader finds in files of a schema.
@@ -112,19 +83,38 @@ func shapesOf(schema *parquet.Schema, known hints) ([]*shape, error) {
 }
 
 // writeRows writes a Parquet file and returns the number of its rows. The shapes are those of the schema.
-func writeRows(ctx context.Context, out io.Writer, schema *parquet.Schema, shapes []*shape, metadata map[string]string, rows array.RecordReader) (n int64, err error) {
+func writeRows(ctx context.Context, out io.Writer, schema *parquet.Schema, shapes []*shape, metadata map[string]string, rows array.RecordReader) (int64, error) {
+	w := newFileWriter(out, schema)
+	for k, v := range metadata {
+		w.SetKeyValueMetadata(k, v)
+	}
+	n, err := w.rows(ctx, shapes, rows)
+	if err != nil {
+		return 0, err
+	}
+	return n, w.Close()
+}
+
+// fileWriter writes a Parquet file, row group by row group.
+type fileWriter struct {
+	*parquet.GenericWriter[any]
+	columns []*parquet.ColumnWriter // by leaf
+	inGroup int                     // rows of the row group that is not complete
+	size    int                     // and about how many bytes it has
+}
+
+func newFileWriter(out io.Writer, schema *parquet.Schema) *fileWriter {
+	w := parquet.NewGenericWriter[any](out, append([]parquet.WriterOption{schema}, writerOptions...)...)
+	return &fileWriter{GenericWriter: w, columns: w.ColumnWriters()}
+}
+
+// rows writes rows and returns their number. The last row group may stay open.
+func (w *fileWriter) rows(ctx context.Context, shapes []*shape, rows array.RecordReader) (n int64, err error) {
 	from, err := match(shapes, rows.Schema())
 	if err != nil {
 		return 0, err
 	}
-	w := parquet.NewGenericWriter[any](out, append([]parquet.WriterOption{schema}, writerOptions...)...)
-	for k, v := range metadata {
-		w.SetKeyValueMetadata(k, v)
-	}
-	columns := w.ColumnWriters()
-	enc := encoder{values: make([][]parquet.Value, len(columns)), of: map[*shape]valuerOf{}}
-	group := 0
-	size := 0
+	enc := encoder{values: make([][]parquet.Value, len(w.columns)), of: map[*shape]valuerOf{}}
 	for rows.Next() {
 		b := rows.RecordBatch()
 		for at := 0; at < int(b.NumRows()); {
@@ -140,31 +130,35 @@ func writeRows(ctx context.Context, out io.Writer, schema *parquet.Schema, shape
 					return 0, err
 				}
 			}
-			for i := range columns {
-				if _, err := columns[i].WriteRowValues(enc.values[i]); err != nil {
+			for i, c := range w.columns {
+				if _, err := c.WriteRowValues(enc.values[i]); err != nil {
 					return 0, err
 				}
 				enc.values[i] = enc.values[i][:0]
 			}
-			size += enc.size
-			enc.size = 0
 			n += int64(to - at)
-			if group += to - at; group >= groupRows || size >= groupBytes {
-				if err := w.Flush(); err != nil {
-					return 0, err
-				}
-				group, size = 0, 0
+			if err := w.added(to-at, enc.size); err != nil {
+				return 0, err
 			}
+			enc.size = 0
 			at = to
 		}
 	}
 	if err := rows.Err(); err != nil {
 		return 0, err
 	}
-	if err := ctx.Err(); err != nil {
-		return 0, err
+	return n, ctx.Err()
+}
+
+// added ends the row group when it has enough.
+func (w *fileWriter) added(rows, size int) error {
+	w.inGroup += rows
+	w.size += size
+	if w.inGroup < groupRows && w.size < groupBytes {
+		return nil
 	}
-	return n, w.Close()
+	w.inGroup, w.size = 0, 0
+	return w.Flush()
 }
 
 // match finds the columns of rows that go to the columns of a file. Both have to have the same.
