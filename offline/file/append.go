@@ -171,15 +171,83 @@ func physical(c *parquet.Column) parquet.Node {
 // writeLike writes rows as a file with the schema and the notes of an old one, and its rows behind the new ones if they
 // are wanted too.
 func (f *dataFile) writeLike(ctx context.Context, to *os.File, rows array.RecordReader, both bool) (int64, error) {
-	n, err := writeRows(ctx, to, parquet.NewSchema("schema", physical(f.parquet.Root())), f.columns, nil, rows)
+	w := newFileWriter(to, parquet.NewSchema("schema", physical(f.parquet.Root())))
+	n, err := w.rows(ctx, f.columns, rows)
 	if err != nil {
 		return 0, err
 	}
-	return n, f.footer(ctx, to, both)
+	old := len(f.groups)
+	if both {
+		if old, err = w.smallGroups(ctx, f); err != nil {
+			return 0, inFile(f.path, err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		return 0, err
+	}
+	return n, f.footer(ctx, to, old)
 }
 
-// appendToFile writes a file that begins with new rows. What follows are the bytes of the old row groups as they are, so
-// that nothing about them changes, and a footer for both.
+// smallGroups writes the first row groups of f behind new rows, into one row group with them, as long as each has no more
+// rows than there are before it, and returns how many it wrote. So whoever appends row by row leaves row groups that are
+// each at least twice as large as the one before, up to groupRows, and a row is written again once for each of those sizes.
+func (w *fileWriter) smallGroups(ctx context.Context, f *dataFile) (int, error) {
+	for _, s := range f.columns {
+		if !s.flat() && s.hasNull() {
+			return 0, nil // the library does not read them
+		}
+	}
+	for i, g := range f.groups {
+		size := 0
+		for leaf := range g.chunks {
+			size += int(g.meta(leaf).TotalUncompressedSize)
+		}
+		if g.rows > int64(w.inGroup) || w.inGroup+int(g.rows) > groupRows || w.size+size > groupBytes {
+			return i, nil
+		}
+		if err := w.group(ctx, g); err != nil {
+			return 0, err
+		}
+		w.inGroup += int(g.rows)
+		w.size += size
+	}
+	return len(f.groups), nil
+}
+
+func (s *shape) hasNull() bool {
+	return s.kind == kindLeaf && s.leaf.form == formNull || slices.ContainsFunc(s.children, (*shape).hasNull)
+}
+
+// group writes the rows of a row group, which is of a file with the same levels.
+func (w *fileWriter) group(ctx context.Context, g *rowGroup) (err error) {
+	defer recovered(g.file.path, &err)
+	for _, s := range g.file.columns {
+		for leaf := s.first; leaf < s.first+s.leaves; leaf++ {
+			next := func() ([]parquet.Value, error) { return []parquet.Value{parquet.NullValue().Level(0, 0, leaf)}, nil }
+			if !s.hasNull() {
+				l := &leafRows{pages: g.chunks[leaf].Pages(), buf: make([]parquet.Value, 1024)}
+				defer l.close()
+				next = l.nextRow
+			}
+			for row := range int(g.rows) {
+				if err := ended(ctx, row); err != nil {
+					return err
+				}
+				values, err := next()
+				if err != nil {
+					return malformed(err)
+				}
+				if _, err := w.columns[leaf].WriteRowValues(values); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// appendToFile writes a file that begins with new rows, and with those of small row groups. What follows are the bytes of
+// the other row groups as they are, so that nothing about them changes, and a footer for all.
 func appendToFile(ctx context.Context, path string, rows array.RecordReader) (int64, error) {
 	was, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -207,9 +275,9 @@ func appendToFile(ctx context.Context, path string, rows array.RecordReader) (in
 	return n, replaceUnchanged(path, was, write, old.close) // not every system replaces an open file
 }
 
-// footer replaces the footer of a file that was just written by one with the schema of f, and puts the row groups of f in
-// between if they are wanted.
-func (f *dataFile) footer(ctx context.Context, to *os.File, both bool) error {
+// footer replaces the footer of a file that was just written by one with the schema of f, and puts the row groups of f from
+// number first on in between.
+func (f *dataFile) footer(ctx context.Context, to *os.File, first int) error {
 	size, err := to.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err
@@ -228,21 +296,23 @@ func (f *dataFile) footer(ctx context.Context, to *os.File, both bool) error {
 	}
 	meta.RowGroups = slices.Clone(added.Metadata().RowGroups)
 	meta.NumRows = added.NumRows()
-	groups := f.meta.RowGroups
-	if both {
-		end, err := footerAt(f.object, f.size)
-		if err != nil {
+	groups := f.meta.RowGroups[first:]
+	shift := int64(0)
+	if len(groups) > 0 {
+		start, end := f.dataFrom(first), int64(0)
+		if end, err = footerAt(f.object, f.size); err != nil {
 			return err
 		}
-		if err := copyBytes(ctx, to, io.NewSectionReader(f.object, magicSize, end-magicSize)); err != nil {
+		if start < magicSize || start > end {
+			return inFile(f.path, feasterr.Invalid("the file is damaged: a row group is said to be at byte %d of %d", start, end))
+		}
+		if err := copyBytes(ctx, to, io.NewSectionReader(f.object, start, end-start)); err != nil {
 			return err
 		}
-		meta.NumRows += f.meta.NumRows
-	} else {
-		groups = nil
+		shift = body - start
 	}
-	shift := body - magicSize
 	for _, g := range groups {
+		meta.NumRows += g.NumRows
 		g.Columns = slices.Clone(g.Columns)
 		g.FileOffset = shifted(g.FileOffset, shift)
 		for i := range g.Columns {
@@ -258,7 +328,10 @@ func (f *dataFile) footer(ctx context.Context, to *os.File, both bool) error {
 		meta.RowGroups = append(meta.RowGroups, g)
 	}
 	for i := range meta.RowGroups {
-		meta.RowGroups[i].Ordinal = int16(i)
+		// It is said of all or of none, which are 0 then: it has no room for more.
+		if meta.RowGroups[i].Ordinal = 0; len(meta.RowGroups) <= math.MaxInt16 {
+			meta.RowGroups[i].Ordinal = int16(i)
+		}
 	}
 	footer, err := thrift.Marshal(new(thrift.CompactProtocol), &meta)
 	if err != nil {
@@ -273,6 +346,26 @@ func (f *dataFile) footer(ctx context.Context, to *os.File, both bool) error {
 		return err
 	}
 	return to.Truncate(at)
+}
+
+// dataFrom is where what belongs to the row groups from number first on begins.
+func (f *dataFile) dataFrom(first int) int64 {
+	if first == 0 {
+		return magicSize
+	}
+	start := f.size
+	for _, g := range f.meta.RowGroups[first:] {
+		for i := range g.Columns {
+			m := &g.Columns[i].MetaData
+			start = min(start, m.DataPageOffset)
+			for _, at := range []int64{m.DictionaryPageOffset, m.IndexPageOffset, m.BloomFilterOffset} {
+				if at != 0 {
+					start = min(start, at)
+				}
+			}
+		}
+	}
+	return start
 }
 
 const magicSize = 4

@@ -1,18 +1,24 @@
 package file_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/offline"
@@ -131,5 +137,122 @@ func TestAppendToNewDirectory(t *testing.T) {
 	rows, err := tryAll(t, store, scanPlan("fresh/"))
 	if err != nil || len(rows) != 3 || !strings.HasPrefix(rows[0], "[1,2,") || !strings.HasPrefix(rows[2], "[1,0,") {
 		t.Errorf("%s, %v", rows, err)
+	}
+}
+
+// parquetFile is the metadata of a file.
+func parquetFile(t testing.TB, path string) *format.FileMetaData {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := parquet.OpenFile(bytes.NewReader(data), int64(len(data)), parquet.SkipPageIndex(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f.Metadata()
+}
+
+// A source that gets its rows one by one stays in few row groups, the latest row first.
+func TestAppendRowByRow(t *testing.T) {
+	const rows = 100
+	for _, path := range []string{"source.parquet", "directory/"} {
+		dir := t.TempDir()
+		store := file.New(dir)
+		for i := range rows {
+			if n, err := store.Append(t.Context(), &offline.Source{Path: path}, oneRow(t, 1, i)); n != 1 || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		all, err := tryAll(t, store, scanPlan(path))
+		if err != nil || len(all) != rows {
+			t.Fatalf("%d rows, %v", len(all), err)
+		}
+		for i, r := range all {
+			if want := fmt.Sprintf("[1,%d,", rows-1-i); !strings.HasPrefix(r, want) {
+				t.Fatalf("%s: row %d is %s", path, i, r)
+			}
+		}
+		files, err := filepath.Glob(filepath.Join(dir, strings.TrimSuffix(path, "/"), "*"))
+		if path == "source.parquet" {
+			files = []string{filepath.Join(dir, path)}
+		}
+		if err != nil || len(files) != 1 {
+			t.Fatalf("%q, %v", files, err)
+		}
+		var sizes []int64
+		for _, g := range parquetFile(t, files[0]).RowGroups {
+			sizes = append(sizes, g.NumRows)
+		}
+		if want := []int64{4, 32, 64}; !slices.Equal(sizes, want) { // 100 in binary
+			t.Errorf("row groups of %d rows, want %d", sizes, want)
+		}
+	}
+}
+
+// A file that is large enough gets a sister.
+func TestAppendToLargeDirectory(t *testing.T) {
+	file.LargeFrom(t, 2000)
+	dir := t.TempDir()
+	for i := range 40 {
+		if _, err := file.New(dir).Append(t.Context(), &offline.Source{Path: "d/"}, oneRow(t, i, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := os.ReadDir(filepath.Join(dir, "d"))
+	if err != nil || len(files) < 2 || len(files) > 20 {
+		t.Errorf("%d files, %v", len(files), err)
+	}
+	all, err := tryAll(t, file.New(dir), scanPlan("d"))
+	if err != nil || len(all) != 40 || !strings.HasPrefix(all[0], "[39,39,") || !strings.HasPrefix(all[39], "[0,0,") {
+		t.Errorf("%s, %v", all, err)
+	}
+}
+
+// manyGroups makes a file that says to have its one row group many times.
+func manyGroups(t testing.TB, path string, groups, rows int) {
+	t.Helper()
+	b := table("k i64, e us, v i64", slices.Repeat([][]any{row(1, noon, 1)}, rows)...)
+	write(t, path, b)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta := parquetFile(t, path)
+	meta.RowGroups = slices.Repeat(meta.RowGroups, groups)
+	meta.NumRows = int64(groups * rows)
+	footer, err := thrift.Marshal(new(thrift.CompactProtocol), meta)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := len(data) - 8 - int(binary.LittleEndian.Uint32(data[len(data)-8:]))
+	data = append(data[:end], footer...)
+	data = append(binary.LittleEndian.AppendUint32(data, uint32(len(footer))), "PAR1"...)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Row groups have numbers of 16 bits, and more of them can be read, appended to, and put together.
+func TestAppendToManyRowGroups(t *testing.T) {
+	const groups = 33_000
+	for _, c := range []struct{ rows, groups, footer int }{{1, 1, 2000}, {2, groups + 1, 100_000_000}} {
+		path := filepath.Join(t.TempDir(), "source.parquet")
+		manyGroups(t, path, groups, c.rows)
+		if _, err := file.New(".").Append(t.Context(), &offline.Source{Path: path}, oneRow(t, 2, 2)); err != nil {
+			t.Fatal(err)
+		}
+		all, err := tryAll(t, file.New("."), scanPlan(path))
+		if err != nil || len(all) != groups*c.rows+1 || !strings.HasPrefix(all[0], "[2,2,") || !strings.HasPrefix(all[groups*c.rows], "[1,1,") {
+			t.Errorf("%d rows, %v", len(all), err)
+		}
+		if n := len(parquetFile(t, path).RowGroups); n != c.groups {
+			t.Errorf("%d row groups", n)
+		}
+		data, err := os.ReadFile(path)
+		if footer := int(binary.LittleEndian.Uint32(data[len(data)-8:])); err != nil || footer > c.footer {
+			t.Errorf("a footer of %d bytes, %v", footer, err)
+		}
 	}
 }

@@ -20,3 +20,10 @@ func Small(t testing.TB, dictionaries bool) {
 	}
 	t.Cleanup(func() { scanRows, passKeys, groupRows, writerOptions = rows, keys, group, options })
 }
+
+// LargeFrom makes files of directories large from so many bytes on, until the test ends.
+func LargeFrom(t testing.TB, bytes int64) {
+	was := appendedBytes
+	appendedBytes = bytes
+	t.Cleanup(func() { appendedBytes = was })
+}
