@@ -27,3 +27,13 @@ func LargeFrom(t testing.TB, bytes int64) {
 	appendedBytes = bytes
 	t.Cleanup(func() { appendedBytes = was })
 }
+
+// Shared makes goroutines of a join share slots, however few these are, until the test ends.
+func Shared(t testing.TB) {
+	was := bestsBytes
+	bestsBytes = 0
+	t.Cleanup(func() { bestsBytes = was })
+}
+
+// Short makes scans read few rows at a time, so that there is work for many goroutines.
+func Short(rows int) { scanRows = rows }
