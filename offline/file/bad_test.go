@@ -87,7 +87,7 @@ func TestBadFiles(t *testing.T) {
 		{"text_times.parquet", feasterr.ErrInvalid, `column "e" is utf8`},
 		{"gone.parquet", feasterr.ErrNotFound, "gone.parquet"},
 		{"gone/*.parquet", feasterr.ErrNotFound, "gone/*.parquet"},
-		{"none", feasterr.ErrNotFound, "none"},
+		{"none", feasterr.ErrNotFound, "none is a directory that holds no Parquet file"},
 		{"[", feasterr.ErrInvalid, "no pattern"},
 		{"", feasterr.ErrInvalid, "names no file"},
 		{"s3://bucket/x.parquet", feasterr.ErrUnsupported, "s3://bucket/x.parquet"},
@@ -229,6 +229,53 @@ func TestOpen(t *testing.T) {
 	}
 	if _, err := file.New(".").Historical(t.Context(), &offline.JoinPlan{}, offline.EntityRows{SQL: "SELECT 1"}); !errors.Is(err, feasterr.ErrUnsupported) {
 		t.Errorf("a query for entity rows: %v", err)
+	}
+}
+
+// Links to files and directories are followed, also where the source itself is one, but not round in circles. One that leads
+// nowhere is an error: nobody knows what is missing.
+func TestLinks(t *testing.T) {
+	dir := t.TempDir()
+	put := func(path string, v int) {
+		write(t, filepath.Join(dir, path), table("k i64, e us, v i64", row(1, noon, v)))
+	}
+	put("data/a.parquet", 1)
+	put("elsewhere/b.parquet", 2)
+	put("elsewhere/sub/c.parquet", 3)
+	put("single.parquet", 4)
+	link := func(to, name string) {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Skip("no links here:", err)
+		}
+	}
+	link("../elsewhere", "data/linked")
+	link("../single.parquet", "data/z.parquet")
+	link("../data", "elsewhere/round")
+	link(".", "data/self")
+	link("data", "source")
+	store := file.New(dir)
+	for path, want := range map[string]string{"data": "1 2 3 4", "source": "1 2 3 4", "source/": "1 2 3 4", "source/**/*.parquet": "1 2 3 4", "data/linked/*.parquet": "2"} {
+		rows, err := tryAll(t, store, scanPlan(path))
+		var got []string
+		for _, r := range rows {
+			got = append(got, strings.Split(r, ",")[1])
+		}
+		if err != nil || strings.Join(got, " ") != want {
+			t.Errorf("%s: %s, %v", path, got, err)
+		}
+	}
+	// Appending goes where the link leads, and leaves it.
+	link("elsewhere", "to")
+	if _, err := store.Append(t.Context(), &offline.Source{Path: "to"}, oneRow(t, 1, 5)); err != nil {
+		t.Fatal(err)
+	}
+	added, err := filepath.Glob(filepath.Join(dir, "elsewhere", "+*"))
+	if info, statErr := os.Lstat(filepath.Join(dir, "to")); err != nil || len(added) != 1 || statErr != nil || info.Mode()&fs.ModeSymlink == 0 {
+		t.Errorf("%s, %v, %v", added, err, statErr)
+	}
+	link("nowhere", "data/gone.parquet")
+	if rows, err := tryAll(t, store, scanPlan("data")); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "gone.parquet") {
+		t.Errorf("a link to nothing: %s, %v", rows, err)
 	}
 }
 
