@@ -75,7 +75,7 @@ var rules = map[string]rule{
 
 	"offline": {own: []string{"config", "feasterr", "internal/drivers"}, modules: []string{arrow}},
 	"offline/file": {
-		own:     []string{"offline", "config", "feasterr", "internal/localfile"},
+		own:     []string{"offline", "types", "config", "feasterr", "internal/localfile"},
 		modules: []string{arrow, "github.com/parquet-go/parquet-go"},
 	},
 	"offline/offlinetest": {own: []string{"offline", "feasterr"}, modules: []string{arrow}},

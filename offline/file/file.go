@@ -110,7 +110,7 @@ func (t *table) schema(typ func(*column) arrow.DataType) (*arrow.Schema, error) 
 	}
 	fields := make([]arrow.Field, len(columns))
 	for i, c := range columns {
-		fields[i] = arrow.Field{Name: c.name, Type: typ(c), Nullable: true}
+		fields[i] = c.field(c.name, typ(c))
 	}
 	return arrow.NewSchema(fields, nil), nil
 }

@@ -187,7 +187,7 @@ func (e *entities) result(ctx context.Context, views []*joinedView) (array.Recor
 	}
 	for _, v := range views {
 		for i, f := range v.view.Features {
-			fields = append(fields, arrow.Field{Name: f.Name, Type: v.features[i].typ, Nullable: true})
+			fields = append(fields, v.features[i].field(f.Name, v.features[i].typ))
 		}
 	}
 	schema := arrow.NewSchema(fields, nil)

@@ -302,19 +302,19 @@ func (v *joinedView) join(ctx context.Context, e *entities, c crew, abreast int)
 	set := &keySet{n: 1}
 	if len(v.keys) > 0 {
 		var entity [][]arrow.Array
-		var names []string
+		var fields []arrow.Field
 		for i, k := range v.view.Keys {
 			chunks, at, err := e.column(k.Entity)
 			if err != nil {
 				return err
 			}
-			if err := (&keyColumn{column: v.keys[i]}).check(v.view.Name, k.Entity, e.schema.Field(at).Type); err != nil {
+			if err := (&keyColumn{column: v.keys[i]}).check(v.view.Name, e.schema.Field(at)); err != nil {
 				return err
 			}
-			entity, names = append(entity, chunks), append(names, k.Entity)
+			entity, fields = append(entity, chunks), append(fields, e.schema.Field(at))
 		}
 		var err error
-		if set, err = newKeySet(ctx, v.keys, entity, names, ids); err != nil {
+		if set, err = newKeySet(ctx, v.keys, entity, fields, ids); err != nil {
 			return err
 		}
 	}

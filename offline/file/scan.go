@@ -49,7 +49,7 @@ func (s *scan) resolve() error {
 			return nil
 		}
 		s.out = append(s.out, found)
-		fields = append(fields, arrow.Field{Name: c.Name, Type: found.typ, Nullable: true})
+		fields = append(fields, found.field(c.Name, found.typ))
 		return found
 	}
 	for _, c := range s.plan.Keys {

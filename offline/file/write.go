@@ -14,6 +14,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/feastgo/feast/feasterr"
 )
@@ -226,6 +227,11 @@ func parquetSchema(s *arrow.Schema) (*parquet.Schema, map[string]string, error) 
 			continue
 		}
 		n, err := nodeOf(f.Type, f.Nullable)
+		if isUUID(f) {
+			if n = parquet.UUID(); f.Nullable {
+				n = parquet.Optional(n)
+			}
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("column %q: %w", f.Name, err))
 		}
@@ -252,6 +258,14 @@ func parquetSchema(s *arrow.Schema) (*parquet.Schema, map[string]string, error) 
 	return parquet.NewSchema("schema", group(names, nodes)), metadata, nil
 }
 
+// unknown is the type of columns of nothing but nulls: integers that are noted to be of no type, as Arrow's writers have it.
+type unknown struct{ parquet.Type }
+
+// LogicalType implements [parquet.Type].
+func (unknown) LogicalType() *format.LogicalType {
+	return &format.LogicalType{Value: &format.NullType{}}
+}
+
 func nodeOf(t arrow.DataType, nullable bool) (parquet.Node, error) {
 	n, err := requiredNode(t)
 	if err != nil || !nullable && t.ID() != arrow.NULL {
@@ -263,7 +277,7 @@ func nodeOf(t arrow.DataType, nullable bool) (parquet.Node, error) {
 func requiredNode(t arrow.DataType) (parquet.Node, error) {
 	switch t := t.(type) {
 	case *arrow.NullType: // the library's own null columns are not read by DuckDB
-		return parquet.Leaf(parquet.Int32Type), nil
+		return parquet.Leaf(unknown{parquet.Int32Type}), nil
 	case *arrow.BooleanType:
 		return parquet.Leaf(parquet.BooleanType), nil
 	case *arrow.Int8Type, *arrow.Int16Type, *arrow.Int32Type, *arrow.Int64Type:
@@ -306,6 +320,9 @@ func requiredNode(t arrow.DataType) (parquet.Node, error) {
 	case *arrow.DictionaryType:
 		return requiredNode(t.ValueType)
 	case arrow.ExtensionType:
+		if t.ExtensionName() == uuidName {
+			return parquet.UUID(), nil
+		}
 		return requiredNode(t.StorageType())
 	case *arrow.MapType:
 		key, err := requiredNode(t.KeyType())
