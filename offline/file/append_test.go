@@ -222,6 +222,12 @@ func manyGroups(t testing.TB, path string, groups, rows int) {
 	meta := parquetFile(t, path)
 	meta.RowGroups = slices.Repeat(meta.RowGroups, groups)
 	meta.NumRows = int64(groups * rows)
+	writeFooter(t, path, data, meta)
+}
+
+// writeFooter writes a file with another footer.
+func writeFooter(t testing.TB, path string, data []byte, meta *format.FileMetaData) {
+	t.Helper()
 	footer, err := thrift.Marshal(new(thrift.CompactProtocol), meta)
 	if err != nil {
 		t.Fatal(err)

@@ -122,6 +122,68 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
+// What is wrong with the source of a view is said of the view, and what the column is to it.
+func TestBadViews(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "v.parquet"), table("k i64, e us, v i64", row(1, noon, 1)))
+	write(t, filepath.Join(dir, "hive/k=1/v.parquet"), table("e us, v i64", row(noon, 1)))
+	join := func(path, event, created string) error {
+		_, err := offlinetest.Join(t.Context(), t, file.New(dir), &offline.JoinPlan{Views: []offline.JoinView{{
+			Name: "stats", Source: &offline.Source{Path: path}, Event: event, Created: created,
+			Keys: []offline.JoinKey{{Source: "k", Entity: "k"}}, Features: []offline.Column{{Source: "v", Name: "v"}},
+		}}}, "t", table("k i64, t us", row(1, noon)))
+		return err
+	}
+	for _, c := range []struct {
+		path, event, created string
+		class                error
+		words                []string
+	}{
+		{"v.parquet", "ts", "", feasterr.ErrNotFound, []string{`view "stats": timestamp field "ts" does not exist in`, "v.parquet"}},
+		{"v.parquet", "e", "c", feasterr.ErrNotFound, []string{`view "stats": created timestamp column "c" does not exist in`, "v.parquet"}},
+		{"gone.parquet", "e", "", feasterr.ErrNotFound, []string{`view "stats": Parquet file`, "gone.parquet"}},
+		{"hive", "e", "", feasterr.ErrInvalid, []string{`view "stats": `, `column "k" is int64 and cannot be read as utf8`, "columns of directories column=value are text"}},
+	} {
+		err := join(c.path, c.event, c.created)
+		for _, w := range c.words {
+			if !errors.Is(err, c.class) || !strings.Contains(err.Error(), w) {
+				t.Errorf("%s: %v, want %s", c.path, err, w)
+			}
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "cut.parquet"), []byte("PAR1 and no more than that"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := join("cut.parquet", "e", ""); !errors.Is(err, feasterr.ErrInvalid) || !strings.HasPrefix(err.Error(), `view "stats": file: read `) {
+		t.Error(err)
+	}
+}
+
+// Two columns of one name are in nobody's way until one is asked for.
+func TestSameNames(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "v.parquet")
+	write(t, path, table("k i64, e us, v i64, w i64, x i64", row(1, noon, 1, 2, 3)))
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta := parquetFile(t, path)
+	meta.Schema[5].Name = "w"
+	for i := range meta.RowGroups {
+		meta.RowGroups[i].Columns[4].MetaData.PathInSchema = []string{"w"}
+	}
+	writeFooter(t, path, data, meta)
+	rows, err := tryAll(t, file.New("."), scanPlan(path))
+	if err != nil || len(rows) != 1 || !strings.HasPrefix(rows[0], "[1,1,") {
+		t.Errorf("%s, %v", rows, err)
+	}
+	p := scanPlan(path)
+	p.Features[0].Source = "w"
+	if rows, err := tryAll(t, file.New("."), p); !errors.Is(err, feasterr.ErrInvalid) || !strings.Contains(err.Error(), `column "w" is there 2 times`) {
+		t.Errorf("%s, %v", rows, err)
+	}
+}
+
 // Files of one source have one schema. Only times may be of other units, and what is null throughout is of any type.
 func TestFilesOfOneSource(t *testing.T) {
 	dir := t.TempDir()

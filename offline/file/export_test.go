@@ -37,3 +37,10 @@ func Shared(t testing.TB) {
 
 // Short makes scans read few rows at a time, so that there is work for many goroutines.
 func Short(rows int) { scanRows = rows }
+
+// OpenAtMost makes a process hold fewer files open, until the test ends.
+func OpenAtMost(t testing.TB, n int) {
+	was := openMost
+	openMost = n
+	t.Cleanup(func() { openMost = was })
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"runtime"
 	"sync"
@@ -119,6 +120,7 @@ func (h *historical) join(ctx context.Context, e *entities) (array.RecordReader,
 		if v.table, errs[i] = openTable(ctx, h.store.dir, v.view.Source); errs[i] == nil {
 			errs[i] = v.resolve(h.plan)
 		}
+		errs[i] = v.named(errs[i])
 		return nil
 	})
 	if err := cmp.Or(err, errors.Join(errs...)); err != nil {
@@ -164,7 +166,7 @@ func (e *entities) join(ctx context.Context, views []*joinedView) error {
 					errs[i] = v.gather(contexts[i], c)
 				}
 				v.winners = nil // what is needed of it is in v.of
-				if errs[i] != nil {
+				if errs[i] = v.named(errs[i]); errs[i] != nil {
 					for _, cancel := range cancels[i+1:] {
 						cancel() // nobody will want to know
 					}
@@ -174,6 +176,14 @@ func (e *entities) join(ctx context.Context, views []*joinedView) error {
 	}
 	group.Wait()
 	return cmp.Or(errs...)
+}
+
+// named names the view in an error.
+func (v *joinedView) named(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("view %q: %w", v.view.Name, err)
 }
 
 // result returns the entity rows with the features of their winners.

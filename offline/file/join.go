@@ -276,10 +276,10 @@ func (v *joinedView) resolve(p *offline.JoinPlan) error {
 	var errs []error
 	note := func(err error) { errs = append(errs, err) }
 	var err error
-	v.event, v.units.event, err = v.table.timeColumn(v.view.Event)
+	v.event, v.units.event, err = v.table.timeColumn("timestamp field", v.view.Event)
 	note(err)
 	if v.view.Created != "" {
-		v.created, v.units.created, err = v.table.timeColumn(v.view.Created)
+		v.created, v.units.created, err = v.table.timeColumn("created timestamp column", v.view.Created)
 		note(err)
 		v.filter = p.FilterByCreated
 	}
@@ -308,7 +308,7 @@ func (v *joinedView) join(ctx context.Context, e *entities, c crew, abreast int)
 			if err != nil {
 				return err
 			}
-			if err := (&keyColumn{column: v.keys[i]}).check(v.view.Name, e.schema.Field(at)); err != nil {
+			if err := (&keyColumn{column: v.keys[i]}).check(e.schema.Field(at)); err != nil {
 				return err
 			}
 			entity, fields = append(entity, chunks), append(fields, e.schema.Field(at))

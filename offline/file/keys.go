@@ -574,7 +574,7 @@ func newKeySet(ctx context.Context, columns []*column, entity [][]arrow.Array, f
 func pair(a, b int32) int64 { return int64(a)<<32 | int64(b) }
 
 // check reports keys that cannot be equal to those of the entity rows by their types.
-func (k *keyColumn) check(view string, entity arrow.Field) error {
+func (k *keyColumn) check(entity arrow.Field) error {
 	have := entity.Type
 	for _, f := range slices.SortedFunc(maps.Keys(k.column.in), func(a, b *dataFile) int { return cmp.Compare(a.path, b.path) }) {
 		p := k.column.in[f]
@@ -587,7 +587,7 @@ func (k *keyColumn) check(view string, entity arrow.Field) error {
 		}
 		a, b := classOf(own), classOf(have)
 		if a == noClass || p.shape != nil && !p.shape.flat() {
-			return inFile(f.path, feasterr.Unsupported("view %q: column %q is %s, which cannot be a join key", view, k.column.name, typeName(own)))
+			return inFile(f.path, feasterr.Unsupported("column %q is %s, which cannot be a join key", k.column.name, typeName(own)))
 		}
 		if a != b {
 			hint := ""
@@ -595,7 +595,7 @@ func (k *keyColumn) check(view string, entity arrow.Field) error {
 				hint = "; columns of directories column=value are text"
 			}
 			return &feasterr.TypeMismatchError{Column: entity.Name, Row: -1, Have: typeName(have),
-				Want: fmt.Sprintf("%s, the type of %q in %s, which view %q joins it with%s", typeName(own), k.column.name, f.path, view, hint)}
+				Want: fmt.Sprintf("%s, the type of %q in %s%s", typeName(own), k.column.name, f.path, hint)}
 		}
 	}
 	return nil

@@ -35,11 +35,16 @@ func replaceUnchanged(path string, was fs.FileInfo, write func(f *os.File) error
 	return rewrite(path, was, write, func(temp string) error {
 		before()
 		now, err := os.Stat(path)
-		if err != nil || !os.SameFile(now, was) || now.Size() != was.Size() || !now.ModTime().Equal(was.ModTime()) {
+		if err != nil || !sameFile(now, was) {
 			return fmt.Errorf("%w: the file was changed by somebody else while rows were appended", feasterr.ErrConflict)
 		}
 		return os.Rename(temp, path)
 	})
+}
+
+// sameFile reports whether two stats show the same file, unmodified.
+func sameFile(a, b fs.FileInfo) bool {
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
 // writeNew writes a file that was not there, and must not be there when it is complete.

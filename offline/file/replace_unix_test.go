@@ -3,7 +3,9 @@
 package file_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,7 +16,60 @@ import (
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/offline"
 	"github.com/feastgo/feast/offline/file"
+	"github.com/feastgo/feast/offline/offlinetest"
 )
+
+// A source may have more files than a process may have open.
+func TestManyFiles(t *testing.T) {
+	const files = 120
+	file.OpenAtMost(t, 16)
+	dir := t.TempDir()
+	for i := range files {
+		write(t, filepath.Join(dir, fmt.Sprintf("%03d.parquet", i)), table("k i64, e us, v i64", row(i, noon, i)))
+	}
+	var was syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	limit := was
+	limit.Cur = 80
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &was); err != nil {
+			t.Error(err)
+		}
+	}()
+	store := file.New(".")
+	for _, scan := range []func(context.Context, *offline.ScanPlan) (offline.Job, error){store.All, store.Latest} {
+		job, err := scan(t.Context(), scanPlan(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rows, err := offlinetest.ReadJob(t.Context(), t, job); err != nil || len(rows) != files {
+			t.Errorf("%d rows, %v", len(rows), err)
+		}
+	}
+	// A file that is opened again has to be the same.
+	job, err := store.All(t.Context(), scanPlan(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer job.Close()
+	r, err := job.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Release()
+	write(t, filepath.Join(dir, "060.parquet"), table("k i64, e us, v i64", row(0, noon, 0)))
+	for r.Next() {
+		r.RecordBatch()
+	}
+	if err := r.Err(); !errors.Is(err, feasterr.ErrConflict) || !strings.Contains(err.Error(), "060.parquet") {
+		t.Error(err)
+	}
+}
 
 // A file is written beside its own name, wherever temporary files are, with the mode that the umask leaves to new files and
 // that a replaced file had.

@@ -168,6 +168,10 @@ func match(shapes []*shape, s *arrow.Schema) ([]int, error) {
 	from := make([]int, len(shapes))
 	known := map[string]bool{}
 	for i, c := range shapes {
+		if known[c.name] {
+			errs = append(errs, &feasterr.RequestError{Column: c.name, Row: -1, Msg: "is there more than once in the source"})
+			continue
+		}
 		at := s.FieldIndices(c.name)
 		if known[c.name] = true; len(at) == 1 {
 			from[i] = at[0]
