@@ -808,11 +808,22 @@ func parseTime(v any) (t types.Timestamp, ok bool, err error) {
 		}
 		return nanos(n), true, nil
 	}
-	switch n := reflect.ValueOf(v); {
-	case n.Kind() == reflect.Pointer && n.IsNil():
-		return t, false, nil
-	case n.Kind() == reflect.Pointer:
-		return parseTime(n.Elem().Interface())
+	n := reflect.ValueOf(v)
+	if n.Kind() == reflect.Pointer {
+		for depth := 0; n.Kind() == reflect.Pointer && !n.IsNil(); depth++ {
+			if depth == maxPointers {
+				return t, false, errors.New(feasterr.A(fmt.Sprintf("%T points to no value", v)))
+			}
+			if n = n.Elem(); n.Kind() == reflect.Interface {
+				n = n.Elem()
+			}
+		}
+		if !n.IsValid() || n.Kind() == reflect.Pointer {
+			return t, false, nil
+		}
+		return parseTime(n.Interface())
+	}
+	switch {
 	case n.CanInt():
 		return nanos(n.Int()), true, nil
 	case n.CanUint() && n.Uint() > math.MaxInt64:

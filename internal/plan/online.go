@@ -241,9 +241,13 @@ func (r *resolver) use(view string, version int) (*use, error) {
 	}
 	od, _ := u.view.(*registry.OnDemandFeatureView)
 	if computed := od != nil && !od.WriteToOnlineStore; version >= 0 && !r.opts.Store.Versioned && !computed {
-		return nil, feasterr.Unsupported("feature view %s@v%d: online store %q keeps one version of a view; ask for %s", view, version, r.opts.Store.Name, view)
+		return nil, oneVersion(view, version, r.opts.Store)
 	}
 	return u, nil
+}
+
+func oneVersion(view string, version int, store online.Info) error {
+	return feasterr.Unsupported("feature view %s@v%d: online store %q keeps one version of a view; ask for %s", view, version, store.Name, view)
 }
 
 func (r *resolver) add(u *use) {
