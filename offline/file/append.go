@@ -299,8 +299,9 @@ func (f *dataFile) footer(ctx context.Context, to *os.File, first int) error {
 	groups := f.meta.RowGroups[first:]
 	shift := int64(0)
 	if len(groups) > 0 {
-		start, end := f.dataFrom(first), int64(0)
-		if end, err = footerAt(f.object, f.size); err != nil {
+		start := f.dataFrom(first)
+		end, err := footerAt(f.object, f.size)
+		if err != nil {
 			return err
 		}
 		if start < magicSize || start > end {
