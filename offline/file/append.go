@@ -189,8 +189,9 @@ func (f *dataFile) writeLike(ctx context.Context, to *os.File, rows array.Record
 }
 
 // smallGroups writes the first row groups of f behind new rows, into one row group with them, as long as each has no more
-// rows than there are before it, and returns how many it wrote. So whoever appends row by row leaves row groups that are
-// each at least twice as large as the one before, up to groupRows, and a row is written again once for each of those sizes.
+// than twice the rows that there are before it, and returns how many it wrote. So row groups, however rows come, are each
+// more than twice as large as the one before, up to groupRows, and a row is written again only when its row group grows by
+// half at least.
 func (w *fileWriter) smallGroups(ctx context.Context, f *dataFile) (int, error) {
 	for _, s := range f.columns {
 		if !s.flat() && s.hasNull() {
@@ -202,7 +203,7 @@ func (w *fileWriter) smallGroups(ctx context.Context, f *dataFile) (int, error) 
 		for leaf := range g.chunks {
 			size += int(g.meta(leaf).TotalUncompressedSize)
 		}
-		if g.rows > int64(w.inGroup) || w.inGroup+int(g.rows) > groupRows || w.size+size > groupBytes {
+		if g.rows > 2*int64(w.inGroup) || w.inGroup+int(g.rows) > groupRows || w.size+size > groupBytes {
 			return i, nil
 		}
 		if err := w.group(ctx, g); err != nil {

@@ -185,9 +185,35 @@ func TestAppendRowByRow(t *testing.T) {
 		for _, g := range parquetFile(t, files[0]).RowGroups {
 			sizes = append(sizes, g.NumRows)
 		}
-		if want := []int64{4, 32, 64}; !slices.Equal(sizes, want) { // 100 in binary
+		if want := []int64{3, 8, 89}; !slices.Equal(sizes, want) { // by the rule of smallGroups
 			t.Errorf("row groups of %d rows, want %d", sizes, want)
 		}
+	}
+}
+
+// Appends that get smaller and smaller do not leave a row group each, either.
+func TestAppendLessAndLess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "source.parquet")
+	for n := 30; n > 0; n-- {
+		b := table("k i64, e us, v i64", slices.Repeat([][]any{row(1, noon, n)}, n)...)
+		r, err := array.NewRecordReader(b.Schema(), []arrow.RecordBatch{b})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := file.New(".").Append(t.Context(), &offline.Source{Path: path}, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var sizes []int64
+	for _, g := range parquetFile(t, path).RowGroups {
+		sizes = append(sizes, g.NumRows)
+	}
+	if want := []int64{3, 18, 84, 360}; !slices.Equal(sizes, want) {
+		t.Errorf("row groups of %d rows, want %d", sizes, want)
+	}
+	all, err := tryAll(t, file.New("."), scanPlan(path))
+	if err != nil || len(all) != 465 || !strings.HasPrefix(all[0], "[1,1,") || !strings.HasPrefix(all[464], "[1,30,") {
+		t.Errorf("%d rows, %v", len(all), err)
 	}
 }
 
@@ -243,7 +269,7 @@ func writeFooter(t testing.TB, path string, data []byte, meta *format.FileMetaDa
 // Row groups have numbers of 16 bits, and more of them can be read, appended to, and put together.
 func TestAppendToManyRowGroups(t *testing.T) {
 	const groups = 33_000
-	for _, c := range []struct{ rows, groups, footer int }{{1, 1, 2000}, {2, groups + 1, 100_000_000}} {
+	for _, c := range []struct{ rows, groups, footer int }{{1, 1, 2000}, {3, groups + 1, 100_000_000}} {
 		path := filepath.Join(t.TempDir(), "source.parquet")
 		manyGroups(t, path, groups, c.rows)
 		if _, err := file.New(".").Append(t.Context(), &offline.Source{Path: path}, oneRow(t, 2, 2)); err != nil {
