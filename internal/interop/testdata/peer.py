@@ -195,6 +195,11 @@ def write(repo, view, columns):
     store_of(repo).write_to_online_store(view, frame(columns))
 
 
+def precompute(repo, service):
+    """precompute_feature_service: the number of vectors."""
+    return store_of(repo).precompute_feature_service(service)
+
+
 def write_offline(repo, view, columns):
     store_of(repo).write_to_offline_store(view, frame(columns))
 
@@ -282,7 +287,7 @@ CALLS = {
     f.__name__: f
     for f in [
         open_repo, apply, apply_objects, apply_datasets, plan, objects, versions, delete, online, push, write, put, parquet,
-        write_offline, history, materialize, materialize_incremental, dump, teardown,
+        write_offline, precompute, history, materialize, materialize_incremental, dump, teardown,
         timed,
     ]
 }
