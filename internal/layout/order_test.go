@@ -38,6 +38,7 @@ var rules = map[string]rule{
 	"internal/sealed":     {},
 	"internal/duration":   {},
 	"internal/drivers":    {},
+	"internal/localfile":  {own: []string{"feasterr"}},
 	"internal/yamldoc":    {own: []string{"feasterr"}, modules: []string{"go.yaml.in/yaml/v3"}},
 	"internal/protos/...": {own: []string{"internal/protos/..."}, modules: []string{"google.golang.org/protobuf"}},
 
@@ -50,7 +51,7 @@ var rules = map[string]rule{
 		},
 		modules: []string{"google.golang.org/protobuf"},
 	},
-	"registry/file":   {own: registryDriver},
+	"registry/file":   {own: append([]string{"internal/localfile"}, registryDriver...)},
 	"registry/memory": {own: registryDriver},
 	"registry/registrytest": {
 		own:     append([]string{"internal/sealed", "internal/protos/..."}, registryDriver...),
@@ -77,7 +78,7 @@ var rules = map[string]rule{
 
 	"offline": {own: []string{"config", "feasterr", "internal/drivers"}, modules: []string{arrow}},
 	"offline/file": {
-		own:     []string{"offline", "config", "feasterr"},
+		own:     []string{"offline", "types", "config", "feasterr", "internal/localfile"},
 		modules: []string{arrow, "github.com/parquet-go/parquet-go"},
 	},
 	"offline/offlinetest": {own: []string{"offline", "feasterr"}, modules: []string{arrow}},
