@@ -1,0 +1,266 @@
+package sql
+
+import (
+	"cmp"
+	"context"
+	database "database/sql"
+	"encoding/binary"
+	"hash/maphash"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/feastgo/feast/registry"
+)
+
+const (
+	// settle is for how long after the time in feast_metadata moved the registry is still read as a whole: the time is in
+	// whole seconds, and Feast writes the history of a view in a transaction of its own.
+	settle = 3 * time.Second
+	// trust is for how long the time in feast_metadata is believed: not all that Feast does moves it.
+	trust = 10 * time.Minute
+	// replicaGrace is for how long own writes are looked for where they were written, and not in a copy that may be late.
+	replicaGrace = 30 * time.Second
+)
+
+// uuidKey and updatedKey are Feast's keys in feast_metadata.
+const (
+	uuidKey    = "project_uuid"
+	updatedKey = "last_updated_timestamp"
+)
+
+// seen is what the registry was when it was last read as a whole.
+type seen struct {
+	token registry.Token
+	times string    // in feast_metadata; empty when a project has none
+	since time.Time // when these times were first seen
+	read  time.Time // when the registry was read
+}
+
+// trusted reports whether the times tell whether anything changed.
+func (s seen) trusted() bool {
+	return s.times != "" && s.read.Sub(s.since) >= settle && time.Since(s.read) < trust
+}
+
+// Load implements registry.Backend. It reads everything in one query, which is one consistent state, also while others
+// write.
+//
+// The probe is a query for one small row per project: the time of its last change, which Feast and this library write to
+// feast_metadata with every change. It has whole seconds, so that the registry is read again once, some seconds after the
+// time moved. When a project has no such row, since its metadata is purged, every probe reads the registry; and so does one
+// every ten minutes, since a teardown by Feast and writers that purge metadata leave the row alone. The token stands for
+// what was read: when that is the same, the registry has not changed.
+func (b *Backend) Load(ctx context.Context, have registry.Token) (*registry.State, registry.Token, error) {
+	db := b.reading()
+	b.mu.Lock()
+	was := b.seen
+	b.mu.Unlock()
+	if have != "" && have == was.token && was.trusted() {
+		times, err := b.times(ctx, db)
+		switch {
+		case err == nil && times == was.times:
+			return nil, have, nil
+		case err != nil && b.dialect.Classify(err) != MissingTable:
+			return nil, "", b.failed("probe", err)
+		}
+	}
+	start := time.Now()
+	c, err := b.content(ctx, db)
+	if err != nil {
+		return nil, "", err
+	}
+	token := b.remember(c, start)
+	if token == have {
+		return nil, have, nil
+	}
+	return &registry.State{Records: c.records, LastUpdated: c.updated()}, token, nil
+}
+
+// reading returns the database to read from.
+func (b *Backend) reading() *database.DB {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.replica == nil || time.Since(b.wrote) < replicaGrace {
+		return b.db
+	}
+	return b.replica
+}
+
+// remember keeps what was read for the next probe and returns its token.
+func (b *Backend) remember(c content, start time.Time) registry.Token {
+	token := b.token(c.records)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	since := time.Now()
+	if b.seen.times == c.times {
+		since = b.seen.since
+	}
+	b.seen = seen{token, c.times, since, start}
+	return token
+}
+
+// token returns what stands for records.
+func (b *Backend) token(records []registry.Record) registry.Token {
+	var h maphash.Hash
+	h.SetSeed(b.seed)
+	var number [8]byte
+	write := func(n int) {
+		binary.LittleEndian.PutUint64(number[:], uint64(n))
+		_, _ = h.Write(number[:])
+	}
+	count := 0
+	for i := range records {
+		r := &records[i]
+		if b.project != "" && r.Project != b.project {
+			continue
+		}
+		count++
+		write(int(r.Kind))
+		write(r.Version)
+		for _, text := range []string{r.Project, r.Name} {
+			write(len(text))
+			_, _ = h.WriteString(text)
+		}
+		write(len(r.Proto))
+		_, _ = h.Write(r.Proto)
+	}
+	return registry.Token(strconv.FormatUint(h.Sum64(), 16) + "-" + strconv.Itoa(count))
+}
+
+// times returns the times of the last changes.
+func (b *Backend) times(ctx context.Context, db *database.DB) (string, error) {
+	s := statement{d: b.dialect}
+	s.WriteString("SELECT project_id, metadata_value FROM " + metadataTable + " WHERE metadata_key = '" + updatedKey + "'")
+	if b.project != "" {
+		s.WriteString(" AND project_id = ")
+		s.arg(b.project)
+	}
+	rows, err := db.QueryContext(ctx, s.String(), s.args...)
+	if err != nil {
+		return "", err
+	}
+	defer rows.Close()
+	var times []string
+	for rows.Next() {
+		var project, value string
+		if err := rows.Scan(&project, &value); err != nil {
+			return "", err
+		}
+		if b.project == "" || project == b.project {
+			times = append(times, project+"\x00"+value)
+		}
+	}
+	slices.Sort(times)
+	return strings.Join(times, "\x00"), rows.Err()
+}
+
+// content is what the registry held at one moment.
+type content struct {
+	records []registry.Record // sorted
+	times   string            // as Backend.times has them; empty when a project has none
+}
+
+// updated returns when the registry was last changed.
+func (c content) updated() (last time.Time) {
+	for i := range c.records {
+		if t := c.records[i].Updated; t.After(last) {
+			last = t
+		}
+	}
+	return last
+}
+
+// content reads what Load wants to know.
+func (b *Backend) content(ctx context.Context, db *database.DB) (content, error) {
+	for again := true; ; again = false {
+		there, err := b.readable(ctx, db)
+		if err != nil {
+			return content{}, err
+		}
+		c, err := b.query(ctx, db, there, b.project)
+		if err != nil && again && b.dialect.Classify(err) == MissingTable && b.schema != SchemaSkip {
+			b.setComplete(db, false) // somebody dropped one
+			continue
+		}
+		return c, b.failed("read", err)
+	}
+}
+
+// queryer is a database or a transaction.
+type queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*database.Rows, error)
+}
+
+// query reads a project, or all, from the tables that are there.
+func (b *Backend) query(ctx context.Context, db queryer, there []*table, project string) (c content, err error) {
+	s := statement{d: b.dialect}
+	b.selection(&s, there, project)
+	rows, err := db.QueryContext(ctx, s.String(), s.args...)
+	if err != nil {
+		return content{}, err
+	}
+	defer rows.Close()
+	var times []string
+	timed, projects := map[string]bool{}, map[string]bool{}
+	for rows.Next() {
+		var r row
+		if err := r.scan(rows); err != nil {
+			return content{}, err
+		}
+		if project != "" && r.project != project && r.kind != registry.KindProject {
+			continue // compared without regard to case
+		}
+		if r.kind == registry.KindProjectMetadata && r.name != uuidKey {
+			if r.name == updatedKey {
+				times = append(times, r.project+"\x00"+r.text)
+				timed[r.project] = true
+			}
+			continue
+		}
+		projects[r.project] = projects[r.project] || project == "" || r.project == project
+		c.records = append(c.records, r.record())
+	}
+	if err := rows.Err(); err != nil {
+		return content{}, err
+	}
+	slices.SortFunc(c.records, compare)
+	slices.Sort(times)
+	c.times = strings.Join(times, "\x00")
+	for project, counts := range projects {
+		if counts && !timed[project] {
+			c.times = ""
+		}
+	}
+	return c, nil
+}
+
+func compare(x, y registry.Record) int {
+	return cmp.Or(cmp.Compare(x.Project, y.Project), cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Name, y.Name),
+		cmp.Compare(x.Version, y.Version))
+}
+
+// selection writes the query for all rows of a project, or of all, and for all projects.
+func (b *Backend) selection(s *statement, there []*table, project string) {
+	d := b.dialect
+	for i, t := range there {
+		if i > 0 {
+			s.WriteString(" UNION ALL ")
+		}
+		s.WriteString("SELECT " + strconv.Itoa(int(t.kind)) + ", " + d.text("project_id") + ", " + d.text(t.key))
+		switch t.kind {
+		case registry.KindViewVersion:
+			s.WriteString(", created_timestamp, " + t.proto + ", version_number, " + d.text("description") + ", " +
+				d.text("feature_view_type") + ", " + d.text("version_id"))
+		case registry.KindProjectMetadata:
+			s.WriteString(", last_updated_timestamp, NULL, 0, " + d.text("metadata_value") + ", NULL, NULL")
+		default:
+			s.WriteString(", last_updated_timestamp, " + t.proto + ", 0, NULL, NULL, NULL")
+		}
+		s.WriteString(" FROM " + t.name)
+		if project != "" && t.kind != registry.KindProject {
+			s.WriteString(" WHERE project_id = ")
+			s.arg(project)
+		}
+	}
+}
