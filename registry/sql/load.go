@@ -178,7 +178,7 @@ func (b *Backend) content(ctx context.Context, db *database.DB) (content, error)
 		if err != nil {
 			return content{}, err
 		}
-		c, err := b.query(ctx, db, there, b.project)
+		c, err := b.query(ctx, db, there, b.project, nil)
 		if err != nil && again && b.dialect.Classify(err) == MissingTable && b.schema != SchemaSkip {
 			b.setComplete(db, false) // somebody dropped one
 			continue
@@ -192,8 +192,10 @@ type queryer interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*database.Rows, error)
 }
 
-// query reads a project, or all, from the tables that are there.
-func (b *Backend) query(ctx context.Context, db queryer, there []*table, project string) (c content, err error) {
+// query reads a project, or all, from the tables that are there. raw, unless it is nil, gets messages as they are stored.
+func (b *Backend) query(
+	ctx context.Context, db queryer, there []*table, project string, raw map[registry.ID][]byte,
+) (c content, err error) {
 	s := statement{d: b.dialect}
 	b.selection(&s, there, project)
 	rows, err := db.QueryContext(ctx, s.String(), s.args...)
@@ -220,6 +222,9 @@ func (b *Backend) query(ctx context.Context, db queryer, there []*table, project
 		}
 		projects[r.project] = projects[r.project] || project == "" || r.project == project
 		c.records = append(c.records, r.record())
+		if raw != nil {
+			raw[c.records[len(c.records)-1].ID] = r.proto
+		}
 	}
 	if err := rows.Err(); err != nil {
 		return content{}, err

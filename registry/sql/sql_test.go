@@ -2,12 +2,15 @@ package sql_test
 
 import (
 	"context"
+	database "database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/internal/testserver"
@@ -87,13 +90,19 @@ func openURL(t testing.TB, url, project string, more map[string]any) *registrysq
 // place is a registry for the suite.
 func place(t *testing.T, s server, project string) registrytest.Place {
 	url := s.url(t)
+	now := time.Now
 	return registrytest.Place{
 		Open: func(t *testing.T) registry.Backend {
 			b, err := registrysql.OpenConfig(configOf(url, project, nil))
 			if err != nil {
 				t.Fatal(err)
 			}
+			b.SetClock(now)
 			return b
+		},
+		Clock: func(clock func() time.Time) { now = clock },
+		Rows: func(t *testing.T, table string) []map[string]any {
+			return rowsOf(t, openURL(t, url, "", nil).DB(), table)
 		},
 		Write: func(t *testing.T, records []registry.Record) {
 			b, err := registrysql.OpenConfig(configOf(url, "", nil))
@@ -125,9 +134,53 @@ func place(t *testing.T, s server, project string) registrytest.Place {
 	}
 }
 
+// rowsOf returns all rows of a table: int64, string, []byte and nil by column.
+func rowsOf(t testing.TB, db *database.DB, table string) []map[string]any {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), "SELECT * FROM "+table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	types, err := rows.ColumnTypes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []map[string]any
+	for rows.Next() {
+		values := make([]any, len(types))
+		into := make([]any, len(types))
+		for i := range values {
+			into[i] = &values[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			t.Fatal(err)
+		}
+		row := map[string]any{}
+		for i, c := range types {
+			text, isBytes := values[i].([]byte)
+			switch kind := c.DatabaseTypeName(); {
+			case isBytes && strings.HasSuffix(kind, "INT"): // in MySQL's protocol of texts
+				n, err := strconv.ParseInt(string(text), 10, 64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				values[i] = n
+			case isBytes && (kind == "VARCHAR" || kind == "TEXT"):
+				values[i] = string(text)
+			}
+			row[c.Name()] = values[i]
+		}
+		out = append(out, row)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 func TestConformance(t *testing.T) {
 	eachServer(t, func(t *testing.T, s server) {
 		registrytest.Run(t, registrytest.Harness{New: func(t *testing.T) registrytest.Place { return place(t, s, "") }})
 	})
 }
-

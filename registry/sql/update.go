@@ -79,11 +79,12 @@ func (b *Backend) attempt(ctx context.Context, project string, fn func(registry.
 	}
 	defer conn.Rollback()
 	start := time.Now()
-	was, err := b.lock(ctx, conn, project)
+	raw := map[registry.ID][]byte{}
+	was, err := b.lock(ctx, conn, project, raw)
 	if err != nil {
 		return "", b.moved("read", err)
 	}
-	t := newTx(b, project, was.records)
+	t := newTx(b, project, was.records, raw)
 	if err := fn(t); err != nil {
 		return "", err
 	}
@@ -123,7 +124,7 @@ func (b *Backend) attempt(ctx context.Context, project string, fn func(registry.
 }
 
 // lock waits for the turn of this transaction and reads the project.
-func (b *Backend) lock(ctx context.Context, conn *database.Tx, project string) (content, error) {
+func (b *Backend) lock(ctx context.Context, conn *database.Tx, project string, raw map[registry.ID][]byte) (content, error) {
 	if b.dialect.Locks {
 		s := statement{d: b.dialect}
 		s.WriteString("SELECT project_id FROM projects WHERE project_id = ")
@@ -139,7 +140,7 @@ func (b *Backend) lock(ctx context.Context, conn *database.Tx, project string) (
 			return content{}, err
 		}
 	}
-	return b.query(ctx, conn, tables, project)
+	return b.query(ctx, conn, tables, project, raw)
 }
 
 // moved says what an error within a transaction means. It ended the transaction, and nothing was stored.
@@ -192,15 +193,16 @@ type tx struct {
 	b       *Backend
 	project string
 	stored  map[registry.ID]*registry.Record // as read
+	raw     map[registry.ID][]byte           // messages of stored, as the database holds them
 	records map[registry.ID]*registry.Record
 	kinds   map[registry.Kind][]registry.ID // in order; those that were deleted, too
 	changed []registry.ID                   // in order of their first change
 	touched map[registry.ID]bool
 }
 
-func newTx(b *Backend, project string, records []registry.Record) *tx {
+func newTx(b *Backend, project string, records []registry.Record, raw map[registry.ID][]byte) *tx {
 	t := &tx{
-		b: b, project: project, stored: map[registry.ID]*registry.Record{}, kinds: map[registry.Kind][]registry.ID{},
+		b: b, project: project, raw: raw, stored: map[registry.ID]*registry.Record{}, kinds: map[registry.Kind][]registry.ID{},
 		touched: map[registry.ID]bool{},
 	}
 	for i := range records {
@@ -269,7 +271,9 @@ func (t *tx) Put(ctx context.Context, r registry.Record) error {
 			}
 		}
 	}
-	r.ID = id
+	if r.ID = id; r.Updated.IsZero() {
+		r.Updated = t.b.now()
+	}
 	if _, err := rowOf(r); err != nil {
 		return err
 	}
@@ -352,7 +356,7 @@ func (t *tx) flush(ctx context.Context, conn *database.Tx) (now int64, err error
 			return 0, err
 		}
 	}
-	now = t.b.now().Unix()
+	now = t.time()
 	for _, tab := range tables {
 		var updates, inserts, deletes []registry.ID
 		for _, id := range t.changed {
@@ -385,6 +389,19 @@ func (t *tx) flush(ctx context.Context, conn *database.Tx) (now int64, err error
 		}
 	}
 	return now, nil
+}
+
+// time returns the time of the change, which is that of the objects in it.
+func (t *tx) time() (now int64) {
+	for _, id := range t.changed {
+		if r := t.records[id]; r != nil {
+			now = max(now, r.Updated.Unix())
+		}
+	}
+	if now == 0 {
+		now = t.b.now().Unix()
+	}
+	return now
 }
 
 func (t *tx) exec(ctx context.Context, conn *database.Tx, s *statement) error {
@@ -421,7 +438,7 @@ func (t *tx) verify(ctx context.Context, conn *database.Tx, tab *table, ids []re
 				_ = rows.Close()
 				return err
 			}
-			if was := t.stored[id]; was != nil && sum == digest(*was) {
+			if was := t.stored[id]; was != nil && sum == digest(t.raw[id]) {
 				same++
 			}
 		}
@@ -548,7 +565,7 @@ func (t *tx) metadata(ctx context.Context, conn *database.Tx, now int64, puts, d
 	return t.exec(ctx, conn, &s)
 }
 
-// purge removes the metadata of all projects. Those that are known by it alone become projects.
+// purge removes the metadata of this project and of all that have a UUID. Those that are known by it alone become projects.
 func (t *tx) purge(ctx context.Context, conn *database.Tx) error {
 	rows, err := conn.QueryContext(ctx, "SELECT m.project_id, m.last_updated_timestamp, p.project_id IS NOT NULL FROM "+metadataTable+
 		" m LEFT JOIN projects p ON p.project_id = m.project_id WHERE m.metadata_key = '"+uuidKey+"'")
@@ -584,6 +601,8 @@ func (t *tx) purge(ctx context.Context, conn *database.Tx) error {
 				return err
 			}
 		}
+	}
+	for _, r := range append(found, row{project: t.project}) {
 		s := statement{d: t.b.dialect}
 		s.WriteString("DELETE FROM " + metadataTable + " WHERE project_id = ")
 		s.arg(r.project)
@@ -594,13 +613,9 @@ func (t *tx) purge(ctx context.Context, conn *database.Tx) error {
 	return nil
 }
 
-// digest is md5 of the message as the database holds it. It only has to tell changes apart.
-func digest(r registry.Record) string {
-	stored, err := rowOf(r)
-	if err != nil {
-		return ""
-	}
-	sum := md5.Sum(stored.proto)
+// digest is what md5 of the database says. It only has to tell changes apart.
+func digest(b []byte) string {
+	sum := md5.Sum(b)
 	return hex.EncodeToString(sum[:])
 }
 

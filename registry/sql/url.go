@@ -38,8 +38,8 @@ func ParseURL(text string) (*URL, error) {
 	if u.Query, err = url.ParseQuery(m[8]); err != nil {
 		return nil, feasterr.Invalid("what follows ? in the URL is not of the form key=value&key=value, percent-encoded")
 	}
-	if strings.Trim(u.Port, "0123456789") != "" {
-		return nil, feasterr.Invalid("the port of the URL is not a number: user and password have to be percent-encoded")
+	if strings.Trim(u.Port, "0123456789") != "" || strings.Contains(u.Host, "@") {
+		return nil, feasterr.Invalid("host or port of the URL are none: user and password have to be percent-encoded")
 	}
 	return u, nil
 }

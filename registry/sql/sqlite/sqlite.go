@@ -110,8 +110,6 @@ func classify(err error) sql.Class {
 		return sql.Other
 	}
 	switch code := e.Code(); code & 0xff {
-	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return sql.Conflict
 	case sqlite3.SQLITE_CONSTRAINT:
 		if code == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY || code == sqlite3.SQLITE_CONSTRAINT_UNIQUE {
 			return sql.Duplicate
@@ -120,7 +118,7 @@ func classify(err error) sql.Class {
 		return sql.MissingDatabase
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
 		return sql.Denied
-	case sqlite3.SQLITE_IOERR:
+	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED: // by another program, for lockWait
 		return sql.Unavailable
 	case sqlite3.SQLITE_ERROR:
 		if strings.Contains(fmt.Sprint(e), "no such table") {
