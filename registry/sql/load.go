@@ -36,6 +36,7 @@ type seen struct {
 	times string    // in feast_metadata; empty when a project has none
 	since time.Time // when these times were first seen
 	read  time.Time // when the registry was read
+	count int       // of records
 }
 
 // trusted reports whether the times tell whether anything changed.
@@ -96,7 +97,7 @@ func (b *Backend) remember(c content, start time.Time) registry.Token {
 	if b.seen.times == c.times {
 		since = b.seen.since
 	}
-	b.seen = seen{token, c.times, since, start}
+	b.seen = seen{token, c.times, since, start, len(c.records)}
 	return token
 }
 
@@ -203,11 +204,15 @@ func (b *Backend) query(
 		return content{}, err
 	}
 	defer rows.Close()
+	b.mu.Lock()
+	c.records = make([]registry.Record, 0, b.seen.count+16) // as many as there were, and some more
+	b.mu.Unlock()
 	var times []string
 	timed, projects := map[string]bool{}, map[string]bool{}
-	for rows.Next() {
-		var r row
-		if err := r.scan(rows); err != nil {
+	scanner := newScanner()
+	var r row
+	for last := ""; rows.Next(); last = r.project {
+		if err := scanner.scan(rows, &r); err != nil {
 			return content{}, err
 		}
 		if project != "" && r.project != project && r.kind != registry.KindProject {
@@ -220,7 +225,9 @@ func (b *Backend) query(
 			}
 			continue
 		}
-		projects[r.project] = projects[r.project] || project == "" || r.project == project
+		if r.project != last && (project == "" || r.project == project) {
+			projects[r.project] = true
+		}
 		c.records = append(c.records, r.record())
 		if raw != nil {
 			raw[c.records[len(c.records)-1].ID] = r.proto
@@ -232,8 +239,8 @@ func (b *Backend) query(
 	slices.SortFunc(c.records, compare)
 	slices.Sort(times)
 	c.times = strings.Join(times, "\x00")
-	for project, counts := range projects {
-		if counts && !timed[project] {
+	for project := range projects {
+		if !timed[project] {
 			c.times = ""
 		}
 	}

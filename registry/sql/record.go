@@ -2,11 +2,12 @@ package sql
 
 import (
 	database "database/sql"
+	"fmt"
+	"strconv"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/protos/feast/core"
@@ -24,12 +25,55 @@ type row struct {
 	viewKind, id  string // of a version
 }
 
-// scan reads a row of [Backend.selection].
-func (r *row) scan(rows *database.Rows) error {
-	var text, viewKind, id database.NullString
-	err := rows.Scan(&r.kind, &r.project, &r.name, &r.time, &r.proto, &r.version, &text, &viewKind, &id)
-	r.text, r.viewKind, r.id = text.String, viewKind.String, id.String
+// scanner reads rows of [Backend.selection], with nothing allocated per row but what is kept of it. Numbers are taken as
+// the client has them: converting them costs more than all else.
+type scanner struct {
+	kind, time, version any
+	project, name       string
+	proto               []byte
+	text, viewKind, id  database.NullString
+
+	into []any
+}
+
+func newScanner() *scanner {
+	s := new(scanner)
+	s.into = []any{&s.kind, &s.project, &s.name, &s.time, &s.proto, &s.version, &s.text, &s.viewKind, &s.id}
+	return s
+}
+
+func (s *scanner) scan(rows *database.Rows, r *row) error {
+	if err := rows.Scan(s.into...); err != nil {
+		return err
+	}
+	if s.project == r.project {
+		s.project = r.project // one text for all rows of a project
+	}
+	*r = row{project: s.project, name: s.name, proto: s.proto, text: s.text.String, viewKind: s.viewKind.String, id: s.id.String}
+	kind, err := number(s.kind)
+	if err != nil {
+		return err
+	}
+	version, err := number(s.version)
+	if err != nil {
+		return err
+	}
+	r.kind, r.version = registry.Kind(kind), int(version)
+	r.time, err = number(s.time)
 	return err
+}
+
+// number is a whole number as a client has it.
+func number(v any) (int64, error) {
+	switch v := v.(type) {
+	case int64:
+		return v, nil
+	case int32:
+		return int64(v), nil
+	case []byte:
+		return strconv.ParseInt(string(v), 10, 64)
+	}
+	return 0, fmt.Errorf("%T is not a number", v)
 }
 
 // record returns the record that a row keeps. Messages are whole: they name their project, which Feast leaves to the
@@ -41,21 +85,12 @@ func (r *row) record() registry.Record {
 	}
 	switch r.kind {
 	case registry.KindViewVersion:
-		v := &core.FeatureViewVersionRecord{
-			FeatureViewName: r.name, ProjectId: r.project, VersionNumber: int32(r.version), FeatureViewType: r.viewKind,
-			FeatureViewProto: r.proto, Description: r.text, VersionId: r.id,
-		}
-		if r.time != 0 {
-			v.CreatedTimestamp = timestamppb.New(out.Updated)
-		}
-		out.Proto = marshal(v)
+		out.Proto = r.versionRecord()
 	case registry.KindProjectMetadata:
 		out.Name = r.project
-		out.Proto = marshal(&core.ProjectMetadata{Project: r.project, ProjectUuid: r.text})
+		out.Proto = appendText(appendText(nil, 1, r.project), 2, r.text)
 	default:
-		if p, ok := places[r.kind]; ok && !p.has(out.Proto) {
-			out.Proto = p.set(out.Proto, r.project)
-		}
+		out.Proto = placeOf(r.kind).add(r.proto, r.project)
 	}
 	if out.Proto == nil {
 		out.Proto = []byte{}
@@ -83,8 +118,8 @@ func rowOf(r registry.Record) (row, error) {
 		}
 		out.name, out.text, out.proto = uuidKey, m.ProjectUuid, nil
 	default:
-		if p, ok := places[r.Kind]; ok && p.omitted {
-			out.proto = p.set(out.proto, "")
+		if p := placeOf(r.Kind); p.omitted {
+			out.proto = p.remove(out.proto)
 		}
 	}
 	if out.proto == nil {
@@ -93,22 +128,39 @@ func rowOf(r registry.Record) (row, error) {
 	return out, nil
 }
 
-func marshal(m proto.Message) []byte {
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
-	if err != nil { // a text that is no UTF-8: the record is there, and bad
-		return nil
+// versionRecord returns a row of the history as a feast.core.FeatureViewVersionRecord.
+func (r *row) versionRecord() []byte {
+	b := make([]byte, 0, len(r.name)+len(r.project)+len(r.viewKind)+len(r.proto)+len(r.text)+len(r.id)+48)
+	b = appendText(appendText(b, 1, r.name), 2, r.project)
+	if r.version != 0 {
+		b = protowire.AppendVarint(protowire.AppendTag(b, 3, protowire.VarintType), uint64(r.version))
 	}
-	return b
+	b = appendText(appendText(b, 4, r.viewKind), 5, r.proto)
+	if r.time != 0 {
+		var seconds [11]byte
+		b = appendText(b, 6, protowire.AppendVarint(append(seconds[:0], 1<<3), uint64(r.time)))
+	}
+	return appendText(appendText(b, 7, r.text), 8, r.id)
+}
+
+// appendText appends a length-delimited field, unless it is empty.
+func appendText[T string | []byte](b []byte, num protowire.Number, value T) []byte {
+	if len(value) == 0 {
+		return b
+	}
+	b = protowire.AppendTag(b, num, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(len(value)))
+	return append(b, value...)
 }
 
 // place says where a message has its project.
 type place struct {
 	spec    protowire.Number // of the submessage; 0: in the message itself
-	field   protowire.Number
-	omitted bool // Feast leaves it empty in rows
+	field   protowire.Number // 0: it has none
+	omitted bool             // Feast leaves it empty in rows
 }
 
-var places = map[registry.Kind]place{
+var places = [...]place{
 	registry.KindEntity:              {1, 9, true},
 	registry.KindDataSource:          {0, 21, true},
 	registry.KindFeatureView:         {1, 2, false},
@@ -121,94 +173,77 @@ var places = map[registry.Kind]place{
 	registry.KindPermission:          {1, 2, true},
 }
 
-// field is a part of a message.
-type field struct {
-	num   protowire.Number
-	whole []byte // with its tag
-	value []byte // of a length-delimited one
+func placeOf(kind registry.Kind) place {
+	if int(kind) < len(places) {
+		return places[kind]
+	}
+	return place{}
 }
 
-// split returns the fields of a message, false when it is malformed.
-func split(b []byte) ([]field, bool) {
-	var fields []field
-	for len(b) > 0 {
-		num, typ, n := protowire.ConsumeField(b)
-		if n < 0 {
-			return nil, false
-		}
-		f := field{num: num, whole: b[:n]}
-		if typ == protowire.BytesType {
-			_, _, tag := protowire.ConsumeTag(f.whole)
-			f.value, _ = protowire.ConsumeBytes(f.whole[tag:])
-		}
-		fields = append(fields, f)
-		b = b[n:]
-	}
-	return fields, true
-}
-
-// has reports whether a message names a project. A malformed one is left alone, too.
-func (p place) has(b []byte) bool {
-	want := p.field
-	if p.spec != 0 {
-		want = p.spec
-	}
-	for len(b) > 0 {
-		num, typ, tag := protowire.ConsumeTag(b)
+// find returns where in b[from:to], a message, a field begins and where its value is. Without the field, begin and end are
+// where protobuf libraries would write it, and value is negative. ok is false when the message is malformed.
+func find(b []byte, from, to int, want protowire.Number) (begin, value, end int, ok bool) {
+	insert := -1
+	for at := from; at < to; {
+		num, typ, tag := protowire.ConsumeTag(b[at:to])
 		if tag < 0 {
-			return true
+			return 0, 0, 0, false
 		}
-		n := protowire.ConsumeFieldValue(num, typ, b[tag:])
+		n := protowire.ConsumeFieldValue(num, typ, b[at+tag:to])
 		if n < 0 {
-			return true
+			return 0, 0, 0, false
 		}
-		if num == want && typ == protowire.BytesType {
-			value, _ := protowire.ConsumeBytes(b[tag:])
-			if p.spec == 0 {
-				return len(value) > 0
-			}
-			return place{field: p.field}.has(value)
+		next := at + tag + n
+		switch {
+		case num == want && typ == protowire.BytesType:
+			_, size := protowire.ConsumeVarint(b[at+tag : to])
+			return at, at + tag + size, next, true
+		case num > want && insert < 0:
+			insert = at
 		}
-		b = b[tag+n:]
+		at = next
 	}
-	return false
+	if insert < 0 {
+		insert = to
+	}
+	return insert, -1, insert, true
 }
 
-// set returns a message with another project, which stands where protobuf libraries write it; an empty one is left out.
-// A malformed message, or one without the submessage, is returned as it is.
-func (p place) set(b []byte, project string) []byte {
-	fields, ok := split(b)
-	if !ok {
+// add returns a message that names its project, b itself if it does. One that is malformed, or has no submessage to name it
+// in, stays as it is.
+func (p place) add(b []byte, project string) []byte {
+	if p.field == 0 || project == "" {
 		return b
 	}
-	out := make([]byte, 0, len(b)+len(project)+8)
+	return p.replace(b, project, false)
+}
+
+// remove returns a message that does not name its project.
+func (p place) remove(b []byte) []byte { return p.replace(b, "", true) }
+
+// replace puts another project where there is none; with over, also where there is one.
+func (p place) replace(b []byte, project string, over bool) []byte {
+	start, from, to := 0, 0, len(b)
 	if p.spec != 0 {
-		for _, f := range fields {
-			if f.num != p.spec || f.value == nil {
-				out = append(out, f.whole...)
-				continue
-			}
-			out = protowire.AppendTag(out, p.spec, protowire.BytesType)
-			out = protowire.AppendBytes(out, place{field: p.field}.set(f.value, project))
-		}
-		return out
-	}
-	put := func() {
-		if project != "" {
-			out = protowire.AppendTag(out, p.field, protowire.BytesType)
-			out = protowire.AppendString(out, project)
-			project = ""
+		var ok bool
+		if start, from, to, ok = find(b, 0, len(b), p.spec); !ok || from < 0 {
+			return b
 		}
 	}
-	for _, f := range fields {
-		if f.num == p.field {
-			continue
-		}
-		if f.num > p.field {
-			put()
-		}
-		out = append(out, f.whole...)
+	begin, value, end, ok := find(b, from, to, p.field)
+	if !ok || value >= 0 && value < end && !over || value < 0 && project == "" {
+		return b
 	}
-	put()
-	return out
+	var buf [288]byte // a name has 255 characters, mostly of one byte
+	field := appendText(buf[:0], p.field, project)
+	out := make([]byte, 0, len(b)+len(field)+8)
+	if p.spec != 0 {
+		out = append(out, b[:start]...)
+		out = protowire.AppendTag(out, p.spec, protowire.BytesType)
+		out = protowire.AppendVarint(out, uint64(begin-from+len(field)+to-end))
+	}
+	out = append(out, b[from:begin]...)
+	out = append(out, field...)
+	out = append(out, b[end:to]...)
+	return append(out, b[to:]...)
 }
