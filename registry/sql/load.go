@@ -1,11 +1,12 @@
 package sql
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	database "database/sql"
-	"encoding/binary"
 	"hash/maphash"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -103,30 +104,22 @@ func (b *Backend) remember(c content, start time.Time) registry.Token {
 
 // token returns what stands for records.
 func (b *Backend) token(records []registry.Record) registry.Token {
-	var h maphash.Hash
-	h.SetSeed(b.seed)
-	var number [8]byte
-	write := func(n int) {
-		binary.LittleEndian.PutUint64(number[:], uint64(n))
-		_, _ = h.Write(number[:])
-	}
-	count := 0
+	count, sum := 0, uint64(0)
+	add := func(n uint64) { sum = (bits.RotateLeft64(sum, 5) ^ n) * 0x9E3779B97F4A7C15 }
 	for i := range records {
 		r := &records[i]
 		if b.project != "" && r.Project != b.project {
 			continue
 		}
 		count++
-		write(int(r.Kind))
-		write(r.Version)
-		for _, text := range []string{r.Project, r.Name} {
-			write(len(text))
-			_, _ = h.WriteString(text)
+		add(uint64(r.Kind)<<32 | uint64(uint32(r.Version)))
+		add(maphash.String(b.seed, r.Name))
+		if b.project == "" {
+			add(maphash.String(b.seed, r.Project))
 		}
-		write(len(r.Proto))
-		_, _ = h.Write(r.Proto)
+		add(maphash.Bytes(b.seed, r.Proto))
 	}
-	return registry.Token(strconv.FormatUint(h.Sum64(), 16) + "-" + strconv.Itoa(count))
+	return registry.Token(strconv.FormatUint(sum, 16) + "-" + strconv.Itoa(count))
 }
 
 // times returns the times of the last changes.
@@ -211,6 +204,7 @@ func (b *Backend) query(
 	timed, projects := map[string]bool{}, map[string]bool{}
 	scanner := newScanner()
 	var r row
+	var memory arena
 	for last := ""; rows.Next(); last = r.project {
 		if err := scanner.scan(rows, &r); err != nil {
 			return content{}, err
@@ -228,9 +222,9 @@ func (b *Backend) query(
 		if r.project != last && (project == "" || r.project == project) {
 			projects[r.project] = true
 		}
-		c.records = append(c.records, r.record())
+		c.records = append(c.records, r.record(&memory))
 		if raw != nil {
-			raw[c.records[len(c.records)-1].ID] = r.proto
+			raw[c.records[len(c.records)-1].ID] = bytes.Clone(r.proto)
 		}
 	}
 	if err := rows.Err(); err != nil {

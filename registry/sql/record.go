@@ -3,6 +3,7 @@ package sql
 import (
 	database "database/sql"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -30,7 +31,7 @@ type row struct {
 type scanner struct {
 	kind, time, version any
 	project, name       string
-	proto               []byte
+	proto               database.RawBytes
 	text, viewKind, id  database.NullString
 
 	into []any
@@ -42,6 +43,7 @@ func newScanner() *scanner {
 	return s
 }
 
+// scan reads the next row. Its message is valid until the one after it is read.
 func (s *scanner) scan(rows *database.Rows, r *row) error {
 	if err := rows.Scan(s.into...); err != nil {
 		return err
@@ -76,25 +78,48 @@ func number(v any) (int64, error) {
 	return 0, fmt.Errorf("%T is not a number", v)
 }
 
-// record returns the record that a row keeps. Messages are whole: they name their project, which Feast leaves to the
-// column.
-func (r *row) record() registry.Record {
-	out := registry.Record{
-		ID:    registry.ID{Kind: r.kind, Project: r.project, Name: r.name, Version: r.version},
-		Proto: r.proto, Updated: time.Unix(r.time, 0).UTC(),
+// arena is memory for the messages of many records, which are collected together: a block at a time, and not one by one.
+type arena struct{ block []byte }
+
+const blockSize = 64 << 10
+
+// room returns an empty slice for up to n bytes.
+func (a *arena) room(n int) []byte {
+	if n > blockSize/8 {
+		return make([]byte, 0, n)
 	}
+	if cap(a.block)-len(a.block) < n {
+		a.block = make([]byte, 0, blockSize)
+	}
+	at := len(a.block)
+	return a.block[at : at : at+n]
+}
+
+// keep returns b, which was appended to room, for good.
+func (a *arena) keep(b []byte) []byte {
+	if at := len(a.block); cap(a.block)-at >= len(b) && len(b) > 0 && &a.block[:at+1][at] == &b[0] {
+		a.block = a.block[:at+len(b)]
+	}
+	return slices.Clip(b)
+}
+
+// record returns the record that a row keeps, in memory of its own. Messages are whole: they name their project, which
+// Feast leaves to the column.
+func (r *row) record(a *arena) registry.Record {
+	out := registry.Record{
+		ID: registry.ID{Kind: r.kind, Project: r.project, Name: r.name, Version: r.version}, Updated: time.Unix(r.time, 0).UTC(),
+	}
+	b := a.room(len(r.proto) + len(r.project) + len(r.name) + len(r.viewKind) + len(r.text) + len(r.id) + 64)
 	switch r.kind {
 	case registry.KindViewVersion:
-		out.Proto = r.versionRecord()
+		b = r.appendVersion(b)
 	case registry.KindProjectMetadata:
 		out.Name = r.project
-		out.Proto = appendText(appendText(nil, 1, r.project), 2, r.text)
+		b = appendText(appendText(b, 1, r.project), 2, r.text)
 	default:
-		out.Proto = placeOf(r.kind).add(r.proto, r.project)
+		b = placeOf(r.kind).appendNamed(b, r.proto, r.project)
 	}
-	if out.Proto == nil {
-		out.Proto = []byte{}
-	}
+	out.Proto = a.keep(b)
 	return out
 }
 
@@ -128,9 +153,8 @@ func rowOf(r registry.Record) (row, error) {
 	return out, nil
 }
 
-// versionRecord returns a row of the history as a feast.core.FeatureViewVersionRecord.
-func (r *row) versionRecord() []byte {
-	b := make([]byte, 0, len(r.name)+len(r.project)+len(r.viewKind)+len(r.proto)+len(r.text)+len(r.id)+48)
+// appendVersion appends a row of the history as a feast.core.FeatureViewVersionRecord.
+func (r *row) appendVersion(b []byte) []byte {
 	b = appendText(appendText(b, 1, r.name), 2, r.project)
 	if r.version != 0 {
 		b = protowire.AppendVarint(protowire.AppendTag(b, 3, protowire.VarintType), uint64(r.version))
@@ -209,34 +233,33 @@ func find(b []byte, from, to int, want protowire.Number) (begin, value, end int,
 	return insert, -1, insert, true
 }
 
-// add returns a message that names its project, b itself if it does. One that is malformed, or has no submessage to name it
+// appendNamed appends a message that names its project: b, if it does. One that is malformed, or has no submessage to name it
 // in, stays as it is.
-func (p place) add(b []byte, project string) []byte {
+func (p place) appendNamed(dst, b []byte, project string) []byte {
 	if p.field == 0 || project == "" {
-		return b
+		return append(dst, b...)
 	}
-	return p.replace(b, project, false)
+	return p.replace(dst, b, project, false)
 }
 
 // remove returns a message that does not name its project.
-func (p place) remove(b []byte) []byte { return p.replace(b, "", true) }
+func (p place) remove(b []byte) []byte { return p.replace(nil, b, "", true) }
 
-// replace puts another project where there is none; with over, also where there is one.
-func (p place) replace(b []byte, project string, over bool) []byte {
+// replace appends a message with another project where there is none; with over, also where there is one.
+func (p place) replace(out, b []byte, project string, over bool) []byte {
 	start, from, to := 0, 0, len(b)
 	if p.spec != 0 {
 		var ok bool
 		if start, from, to, ok = find(b, 0, len(b), p.spec); !ok || from < 0 {
-			return b
+			return append(out, b...)
 		}
 	}
 	begin, value, end, ok := find(b, from, to, p.field)
 	if !ok || value >= 0 && value < end && !over || value < 0 && project == "" {
-		return b
+		return append(out, b...)
 	}
 	var buf [288]byte // a name has 255 characters, mostly of one byte
 	field := appendText(buf[:0], p.field, project)
-	out := make([]byte, 0, len(b)+len(field)+8)
 	if p.spec != 0 {
 		out = append(out, b[:start]...)
 		out = protowire.AppendTag(out, p.spec, protowire.BytesType)

@@ -31,10 +31,10 @@ func TestPlace(t *testing.T) {
 			return b
 		}
 		without, with := encode(m.without), encode(m.with)
-		if got := placeOf(kind).add(without, "p"); !bytes.Equal(got, with) {
+		if got := placeOf(kind).appendNamed(nil, without, "p"); !bytes.Equal(got, with) {
 			t.Errorf("%s: added %x, want %x", kind, got, with)
 		}
-		if got := placeOf(kind).add(with, "other"); !bytes.Equal(got, with) {
+		if got := placeOf(kind).appendNamed(nil, with, "other"); !bytes.Equal(got, with) {
 			t.Errorf("%s: replaced %x by %x", kind, with, got)
 		}
 		if got := placeOf(kind).remove(with); !bytes.Equal(got, without) {
@@ -55,7 +55,7 @@ func FuzzRecord(f *testing.F) {
 	f.Fuzz(func(t *testing.T, kind uint8, b []byte) {
 		was := bytes.Clone(b)
 		r := row{kind: registry.Kind(kind), project: "p", name: "n", time: 1, proto: b}
-		first := r.record()
+		first := r.record(new(arena))
 		if !bytes.Equal(b, was) {
 			t.Fatal("the row was changed")
 		}
@@ -63,7 +63,7 @@ func FuzzRecord(f *testing.F) {
 		if err != nil {
 			return // not a message
 		}
-		if again := stored.record(); !bytes.Equal(again.Proto, first.Proto) && placeOf(first.Kind).omitted {
+		if again := stored.record(new(arena)); !bytes.Equal(again.Proto, first.Proto) && placeOf(first.Kind).omitted {
 			var m core.Entity // what has its parts twice, or in another order, need not come back the same
 			if proto.Unmarshal(b, &m) == nil && first.Kind == registry.KindEntity {
 				canonical, err := proto.MarshalOptions{Deterministic: true}.Marshal(&m)

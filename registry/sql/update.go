@@ -322,6 +322,7 @@ func (t *tx) deleted() bool {
 // result returns the records as they will be read.
 func (t *tx) result() ([]registry.Record, error) {
 	var out []registry.Record
+	var memory arena
 	for id, r := range t.records {
 		if id.Kind == registry.KindProjectMetadata && (t.b.purge || t.deleted()) {
 			continue
@@ -331,7 +332,7 @@ func (t *tx) result() ([]registry.Record, error) {
 			if err != nil {
 				return nil, err
 			}
-			again := stored.record()
+			again := stored.record(&memory)
 			r = &again
 		}
 		out = append(out, *r)
