@@ -410,12 +410,13 @@ func replay(t *testing.T, place Place, name string, x excluded, other map[string
 // rows adds what the recording has of the tables of a SQL registry, and what is in them.
 func (p *player) rows(want, got map[string]string, recorded map[string]any) {
 	add := func(to map[string]string, table string, row map[string]any) {
-		key := "rows." + table
+		parts := []string{"rows", table}
 		for _, column := range []string{"project_id", "feature_view_name", "version_number", "metadata_key"} {
 			if v, ok := row[column]; ok {
-				key += fmt.Sprintf(".%v", v)
+				parts = append(parts, fmt.Sprint(v))
 			}
 		}
+		key := strings.Join(parts, ".")
 		for column, v := range row {
 			if n, ok := v.(float64); ok {
 				v = int64(n)

@@ -1,7 +1,6 @@
 package sql_test
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -109,17 +108,21 @@ func floor(b *testing.B, backend *registrysql.Backend) {
 		"projects": "project_proto", "entities": "entity_proto", "data_sources": "data_source_proto", "feature_views": "feature_view_proto",
 		"feature_services": "feature_service_proto", "feature_view_version_history": "feature_view_proto",
 	} {
-		rows, err := backend.DB().QueryContext(b.Context(), "SELECT "+column+" FROM "+table+" WHERE project_id = 'demo'")
-		if err != nil {
-			b.Fatal(err)
-		}
-		for rows.Next() {
-			var message []byte
-			if err := rows.Scan(&message); err != nil {
-				b.Fatal(err)
+		read := func() error {
+			rows, err := backend.DB().QueryContext(b.Context(), "SELECT "+column+" FROM "+table+" WHERE project_id = 'demo'")
+			if err != nil {
+				return err
 			}
+			defer rows.Close()
+			for rows.Next() {
+				var message []byte
+				if err := rows.Scan(&message); err != nil {
+					return err
+				}
+			}
+			return rows.Err()
 		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		if err := read(); err != nil {
 			b.Fatal(err)
 		}
 	}

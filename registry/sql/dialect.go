@@ -64,7 +64,7 @@ var packages = map[string]string{
 // program wired wrongly should not start.
 func Register(d *Dialect) {
 	if name := dialects.Add(d.Schemes, d); name != "" {
-		panic("registry/sql: Register called twice for scheme " + name) //nolint:forbidigo // as database/sql does
+		panic("registry/sql: Register called twice for scheme " + name)
 	}
 }
 

@@ -270,7 +270,7 @@ func TestPurge(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer b.Close() //nolint:errcheck // nothing is written any more
+		defer b.Close()
 		put(t, b, "driver", "two")
 		for _, row := range rowsOf(t, plain.DB(), "feast_metadata") {
 			if row["project_id"] != "kept" {

@@ -130,23 +130,17 @@ func (b *Backend) times(ctx context.Context, db *database.DB) (string, error) {
 		s.WriteString(" AND project_id = ")
 		s.arg(b.project)
 	}
-	rows, err := db.QueryContext(ctx, s.String(), s.args...)
-	if err != nil {
-		return "", err
-	}
-	defer rows.Close()
 	var times []string
-	for rows.Next() {
+	err := each(ctx, db, &s, func(rows *database.Rows) error {
 		var project, value string
-		if err := rows.Scan(&project, &value); err != nil {
-			return "", err
-		}
+		err := rows.Scan(&project, &value)
 		if b.project == "" || project == b.project {
 			times = append(times, project+"\x00"+value)
 		}
-	}
+		return err
+	})
 	slices.Sort(times)
-	return strings.Join(times, "\x00"), rows.Err()
+	return strings.Join(times, "\x00"), err
 }
 
 // content is what the registry held at one moment.
@@ -186,17 +180,27 @@ type queryer interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*database.Rows, error)
 }
 
+// each calls scan for all rows of a query.
+func each(ctx context.Context, db queryer, s *statement, scan func(*database.Rows) error) error {
+	rows, err := db.QueryContext(ctx, s.String(), s.args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
 // query reads a project, or all, from the tables that are there. raw, unless it is nil, gets messages as they are stored.
 func (b *Backend) query(
 	ctx context.Context, db queryer, there []*table, project string, raw map[registry.ID][]byte,
 ) (c content, err error) {
 	s := statement{d: b.dialect}
 	b.selection(&s, there, project)
-	rows, err := db.QueryContext(ctx, s.String(), s.args...)
-	if err != nil {
-		return content{}, err
-	}
-	defer rows.Close()
 	b.mu.Lock()
 	c.records = make([]registry.Record, 0, b.seen.count+16) // as many as there were, and some more
 	b.mu.Unlock()
@@ -205,19 +209,20 @@ func (b *Backend) query(
 	scanner := newScanner()
 	var r row
 	var memory arena
-	for last := ""; rows.Next(); last = r.project {
+	err = each(ctx, db, &s, func(rows *database.Rows) error {
+		last := r.project
 		if err := scanner.scan(rows, &r); err != nil {
-			return content{}, err
+			return err
 		}
 		if project != "" && r.project != project && r.kind != registry.KindProject {
-			continue // compared without regard to case
+			return nil // compared without regard to case
 		}
 		if r.kind == registry.KindProjectMetadata && r.name != uuidKey {
 			if r.name == updatedKey {
 				times = append(times, r.project+"\x00"+r.text)
 				timed[r.project] = true
 			}
-			continue
+			return nil
 		}
 		if r.project != last && (project == "" || r.project == project) {
 			projects[r.project] = true
@@ -226,8 +231,9 @@ func (b *Backend) query(
 		if raw != nil {
 			raw[c.records[len(c.records)-1].ID] = bytes.Clone(r.proto)
 		}
-	}
-	if err := rows.Err(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return content{}, err
 	}
 	slices.SortFunc(c.records, compare)

@@ -129,19 +129,15 @@ func (b *Backend) missing(ctx context.Context, db *database.DB) ([]*table, error
 		return nil, nil
 	}
 	found := map[string]bool{}
-	rows, err := db.QueryContext(ctx, b.dialect.Tables)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	s := statement{d: b.dialect}
+	s.WriteString(b.dialect.Tables)
+	err := each(ctx, db, &s, func(rows *database.Rows) error {
 		var name string
-		if err := rows.Scan(&name); err != nil {
-			return nil, err
-		}
+		err := rows.Scan(&name)
 		found[name] = true
-	}
-	if err := rows.Err(); err != nil {
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	var missing []*table

@@ -109,7 +109,7 @@ func place(t *testing.T, s server, project string) registrytest.Place {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer b.Close() //nolint:errcheck // what it wrote is read again
+			defer b.Close()
 			if err := b.Teardown(t.Context()); err != nil {
 				t.Fatal(err)
 			}

@@ -130,13 +130,8 @@ func (b *Backend) lock(ctx context.Context, conn *database.Tx, project string, r
 		s.WriteString("SELECT project_id FROM projects WHERE project_id = ")
 		s.arg(project)
 		s.WriteString(" FOR UPDATE")
-		rows, err := conn.QueryContext(ctx, s.String(), s.args...)
-		if err != nil {
-			return content{}, err
-		}
-		for rows.Next() { // there is one, or none yet: then the second to insert it runs again
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		// There is one row, or none yet: then the second to insert it runs again.
+		if err := each(ctx, conn, &s, func(*database.Rows) error { return nil }); err != nil {
 			return content{}, err
 		}
 	}
@@ -427,23 +422,19 @@ func (t *tx) verify(ctx context.Context, conn *database.Tx, tab *table, ids []re
 		s.WriteString("SELECT " + tab.key + ", " + version + ", md5(" + tab.proto + ") FROM " + tab.name + " WHERE ")
 		s.where(tab, t.project, chunk)
 		s.WriteString(" ORDER BY " + order + " FOR UPDATE")
-		rows, err := conn.QueryContext(ctx, s.String(), s.args...)
-		if err != nil {
-			return err
-		}
 		same := 0
-		for rows.Next() {
+		err := each(ctx, conn, &s, func(rows *database.Rows) error {
 			id := registry.ID{Kind: tab.kind, Project: t.project}
 			var sum string
 			if err := rows.Scan(&id.Name, &id.Version, &sum); err != nil {
-				_ = rows.Close()
 				return err
 			}
-			if was := t.stored[id]; was != nil && sum == digest(t.raw[id]) {
+			if t.stored[id] != nil && sum == digest(t.raw[id]) {
 				same++
 			}
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return nil
+		})
+		if err != nil {
 			return err
 		}
 		if same != len(chunk) {
@@ -568,23 +559,19 @@ func (t *tx) metadata(ctx context.Context, conn *database.Tx, now int64, puts, d
 
 // purge removes the metadata of this project and of all that have a UUID. Those that are known by it alone become projects.
 func (t *tx) purge(ctx context.Context, conn *database.Tx) error {
-	rows, err := conn.QueryContext(ctx, "SELECT m.project_id, m.last_updated_timestamp, p.project_id IS NOT NULL FROM "+metadataTable+
-		" m LEFT JOIN projects p ON p.project_id = m.project_id WHERE m.metadata_key = '"+uuidKey+"'")
-	if err != nil {
-		return err
-	}
+	s := statement{d: t.b.dialect}
+	s.WriteString("SELECT m.project_id, m.last_updated_timestamp, p.project_id IS NOT NULL FROM " + metadataTable +
+		" m LEFT JOIN projects p ON p.project_id = m.project_id WHERE m.metadata_key = '" + uuidKey + "'")
 	var found []row
 	var known []bool
-	for rows.Next() {
+	err := each(ctx, conn, &s, func(rows *database.Rows) error {
 		var r row
 		var there bool
-		if err := rows.Scan(&r.project, &r.time, &there); err != nil {
-			_ = rows.Close()
-			return err
-		}
+		err := rows.Scan(&r.project, &r.time, &there)
 		found, known = append(found, r), append(known, there)
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	for i, r := range found {

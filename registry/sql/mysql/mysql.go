@@ -137,8 +137,7 @@ func parameters(c *mysql.Config, query url.Values, host string) error {
 }
 
 func classify(err error) sql.Class {
-	var e *mysql.MySQLError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*mysql.MySQLError](err); ok {
 		switch e.Number {
 		case 1205, 1213, 1020: // lock wait timeout, deadlock, record has changed since last read
 			return sql.Conflict

@@ -64,7 +64,7 @@ func open(u *sql.URL) (*database.DB, error) {
 		switch {
 		case key == "host": // of several servers, each with its port or not
 			var hosts, ports []string
-			for _, v := range strings.Split(strings.Join(values, ","), ",") {
+			for v := range strings.SplitSeq(strings.Join(values, ","), ",") {
 				host, port := v, ""
 				if i := strings.LastIndexByte(v, ':'); i >= 0 && !strings.HasPrefix(v, "/") {
 					host, port = v[:i], v[i+1:]
@@ -105,8 +105,7 @@ func open(u *sql.URL) (*database.DB, error) {
 }
 
 func classify(err error) sql.Class {
-	var e *pgconn.PgError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch e.Code {
 		case "40001", "40P01", "55P03": // serialization failure, deadlock, lock not available
 			return sql.Conflict
