@@ -455,11 +455,20 @@ func kindOfSlice(t reflect.Type) columnKind {
 	return colOther
 }
 
+// maxPointers is how many pointers are followed to a value: they may go round. Values nest as deep.
+const maxPointers = 100
+
 // isValue reports whether values of a type can be those of a feature.
 func isValue(t reflect.Type) bool {
+	for depth := 0; !t.Implements(textMarshaler); depth++ {
+		if k := t.Kind(); k != reflect.Pointer && k != reflect.Slice && k != reflect.Array {
+			break
+		}
+		if t = t.Elem(); depth == maxPointers { // type list []list
+			return false
+		}
+	}
 	switch t.Kind() {
-	case reflect.Pointer, reflect.Slice, reflect.Array:
-		return t.Implements(textMarshaler) || isValue(t.Elem())
 	case reflect.Struct:
 		return t.Implements(textMarshaler) || t == reflect.TypeFor[types.MapEntry]()
 	case reflect.Chan, reflect.Func, reflect.UnsafePointer, reflect.Complex64, reflect.Complex128, reflect.Invalid:

@@ -31,6 +31,12 @@ type MaterializeRequest struct {
 	// Views are names of feature views, stream feature views and on-demand feature views with write_to_online_store. Empty:
 	// all that are served online and not disabled, in this order of kinds.
 	Views []string
+	// Version, as "v2", materializes a version of the history of the one view named in Views, by the definition that it had
+	// then, into the table that queries for view@v2 read. It needs enable_online_feature_view_versioning and a store that keeps
+	// versions. Empty, or "latest": views as they are. What the registry notes is about the view, whichever version was
+	// materialized, as in Feast: the window, in which an incremental run of the current version then sees no more work, and that
+	// the view is available. It is not marked while the run lasts.
+	Version string
 	// Overwrite replaces stored rows also where they are newer.
 	Overwrite bool
 	// Strict makes rows with a null in a join key an error; else they are left out and counted.
@@ -60,6 +66,8 @@ type MaterializeResult struct {
 	// Skipped are views that were not named and whose rows cannot be computed here: on-demand feature views with
 	// write_to_online_store that have no Go function or need request data, views with a Python function, views of views.
 	Skipped []string
+	// Precomputed are the feature services whose vectors were made anew, see [FeatureStore.PrecomputeFeatureService].
+	Precomputed []PrecomputedService
 }
 
 // MaterializedView counts the rows of a view.
@@ -86,6 +94,9 @@ type MaterializedView struct {
 // On-demand feature views with write_to_online_store are computed by their Go functions ([WithTransformation]) of the features
 // of their source views, for each key as of the newest time in the window that any of them has a row of. The source views
 // need the same join keys. The rows are of the time they are written, and no window is noted, as in Feast.
+//
+// When all views are done, the vectors of the feature services with PrecomputeOnline that have any of them are made anew, see
+// [FeatureStore.PrecomputeFeatureService].
 //
 // The batch size is online_write_batch_size of feature_store.yaml, else at most 10,000 rows.
 func (fs *FeatureStore) Materialize(ctx context.Context, r MaterializeRequest) (MaterializeResult, error) {
@@ -146,7 +157,7 @@ func (fs *FeatureStore) materialize(ctx context.Context, r MaterializeRequest, s
 		views   []registry.View
 		skipped []string
 	}, err error) {
-		found.views, found.skipped, err = plan.Materializable(snap, r.Views, fs.opts.functions)
+		found.views, found.skipped, err = plan.Materializable(snap, r.Views, r.Version, fs.planOptions(online.Info{}))
 		return found, err
 	})
 	if err != nil {
@@ -166,7 +177,7 @@ func (fs *FeatureStore) materialize(ctx context.Context, r MaterializeRequest, s
 		if od, onDemand := v.(*registry.OnDemandFeatureView); onDemand {
 			_, err = plan.ResolveComputedMaterialization(snap, od, fs.planOptions(m.online.Info()))
 		} else {
-			_, err = plan.ResolveMaterialization(snap, v, fs.planOptions(m.online.Info()))
+			_, err = plan.ResolveMaterialization(snap, v, m.pinned(), fs.planOptions(m.online.Info()))
 		}
 		errs = append(errs, err)
 	}
@@ -188,7 +199,35 @@ func (fs *FeatureStore) materialize(ctx context.Context, r MaterializeRequest, s
 			return res, fmt.Errorf("feature view %q was materialized, but the registry cannot be read back: %w", v.Info().Name, err)
 		}
 	}
-	return res, nil
+	return res, m.precompute(ctx, &res)
+}
+
+// precompute makes the vectors of the services that have views of a result.
+func (m *materialization) precompute(ctx context.Context, res *MaterializeResult) error {
+	if len(res.Views) == 0 {
+		return nil
+	}
+	snap, err := m.fs.registry.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	var views []string
+	for _, v := range res.Views {
+		views = append(views, v.Name)
+	}
+	for _, name := range plan.PrecomputedServices(snap, views...) {
+		p, err := m.fs.vectors.get(m.fs, snap, m.online, name)
+		if err != nil {
+			m.fs.opts.logger.WarnContext(ctx, "a feature service is not precomputed", "service", name, "reason", err)
+			continue
+		}
+		done, err := p.all(ctx)
+		if err != nil {
+			return fmt.Errorf("the views were materialized, and then: %w", err)
+		}
+		res.Precomputed = append(res.Precomputed, done)
+	}
+	return nil
 }
 
 // materialization is a call of Materialize.
@@ -201,6 +240,11 @@ type materialization struct {
 	engine  compute.Engine
 
 	index, views int
+}
+
+// pinned reports whether it is about a version of a view, not the view as it is.
+func (m *materialization) pinned() bool {
+	return m.req.Version != "" && !strings.EqualFold(m.req.Version, "latest")
 }
 
 // open opens what it needs, and reports all that is not linked in together.
@@ -226,9 +270,11 @@ func (m *materialization) view(ctx context.Context, name string) (done Materiali
 	defer leave()
 	began := time.Now()
 	w := registry.Writer{Backend: m.fs.backend, Project: m.fs.cfg.Project, Now: m.fs.opts.now}
-	was, err := w.StartMaterialization(ctx, name, m.req.Refuse)
-	if err != nil {
-		return done, err
+	was := registry.StateUnspecified
+	if !m.pinned() {
+		if was, err = w.StartMaterialization(ctx, name, m.req.Refuse); err != nil {
+			return done, err
+		}
 	}
 	defer func() { m.tell(ctx, name, began, done, err) }()
 	defer func() {
@@ -249,11 +295,11 @@ func (m *materialization) view(ctx context.Context, name string) (done Materiali
 	if err != nil {
 		return done, err
 	}
-	v, err := snap.View(name)
+	v, err := snap.ViewAt(name, m.req.Version)
 	if err != nil {
 		return done, err
 	}
-	p, err := plan.ResolveMaterialization(snap, v, m.fs.planOptions(m.online.Info()))
+	p, err := plan.ResolveMaterialization(snap, v, m.pinned(), m.fs.planOptions(m.online.Info()))
 	if err != nil {
 		return done, err
 	}
@@ -315,19 +361,31 @@ func (m *materialization) batchRows(p *plan.Write) int {
 func (s *sink) rows(ctx context.Context, rb arrow.RecordBatch) error {
 	w := writers.Get().(*writer)
 	defer w.release()
-	read := int(rb.NumRows())
-	rb, err := s.withKeys(w, rb)
+	l, err := s.load(w, rb)
 	if err != nil {
 		return err
 	}
-	defer rb.Release()
-	nulls := read - int(rb.NumRows())
+	null, err := s.nullKey(w, l)
+	if err != nil {
+		return err
+	}
+	read, nulls := w.rows, 0
+	if null != nil {
+		if rb, err = without(rb, null); err != nil {
+			return err
+		}
+		defer rb.Release()
+		if l, err = s.load(w, rb); err != nil {
+			return err
+		}
+		nulls = read - w.rows
+	}
 	if nulls > 0 && s.req.Strict {
 		return feasterr.Invalid("%d rows have a null in join key %s, which Strict makes an error", nulls, s.keyNames())
 	}
 	var stored online.WriteResult
 	if nulls < read {
-		if err := s.convert(ctx, w, rb); err != nil {
+		if err := s.convert(ctx, w, l); err != nil {
 			return err
 		}
 		if stored, err = s.online.Write(ctx, &w.batch); err != nil {
@@ -359,12 +417,8 @@ func (s *sink) keyNames() string {
 	return strings.Join(names, ", ")
 }
 
-// convert makes the writer's batch of rows.
-func (s *sink) convert(ctx context.Context, w *writer, rb arrow.RecordBatch) error {
-	l, err := s.load(w, rb)
-	if err != nil {
-		return err
-	}
+// convert makes the writer's batch of the rows that are loaded.
+func (s *sink) convert(ctx context.Context, w *writer, l *plan.WriteLayout) error {
 	s.mu.Lock()
 	w.lengths = append(w.lengths[:0], s.lengths...)
 	s.mu.Unlock()
@@ -386,6 +440,7 @@ func (s *sink) convert(ctx context.Context, w *writer, rb arrow.RecordBatch) err
 	return nil
 }
 
+// load shows the writer rows.
 func (s *sink) load(w *writer, rb arrow.RecordBatch) (*plan.WriteLayout, error) {
 	if err := w.load(ArrowFrame(rb)); err != nil {
 		return nil, err
@@ -408,15 +463,10 @@ func (s *sink) inSource(w *writer, l *plan.WriteLayout, err error) error {
 	return fmt.Errorf("the row of %s: %w", row, err)
 }
 
-// withKeys returns the rows without those that have a null in the key. The caller releases them.
-func (s *sink) withKeys(w *writer, rb arrow.RecordBatch) (arrow.RecordBatch, error) {
-	l, err := s.load(w, rb)
-	if err != nil {
-		return nil, err
-	}
+// nullKey returns what reports whether a row that is loaded has a null in the key, nil where none has.
+func (s *sink) nullKey(w *writer, l *plan.WriteLayout) (func(row int) bool, error) {
 	if !slices.ContainsFunc(l.Keys, func(k int) bool { return mayBeNull(w.frame[k].array()) }) {
-		rb.Retain()
-		return rb, nil
+		return nil, nil
 	}
 	w.keys.Reset(w.keyFields(s.target.plan, l), w.rows)
 	cols := w.keys.Columns()
@@ -425,10 +475,9 @@ func (s *sink) withKeys(w *writer, rb arrow.RecordBatch) (arrow.RecordBatch, err
 			return nil, s.inSource(w, l, err)
 		}
 	}
-	null := func(row int) bool {
+	return func(row int) bool {
 		return slices.ContainsFunc(cols, func(c types.Column) bool { return !c.HasValue(row) })
-	}
-	return without(rb, null)
+	}, nil
 }
 
 // mayBeNull reports whether an array may have places that become no key: nulls, or a NaN.

@@ -293,6 +293,97 @@ func TestMaterializeIncrementally(t *testing.T) {
 	}
 }
 
+// unversioned is a store that keeps one version of a view.
+type unversioned struct{ online.Store }
+
+func (unversioned) Info() online.Info { return online.Info{Name: "flat"} }
+
+// TestMaterializeVersion materializes the history of a view, into the tables of its versions.
+func TestMaterializeVersion(t *testing.T) {
+	backend, store, dir := registrymemory.New(), &spy{Store: memory.New()}, t.TempDir()
+	open := func(versioning bool, on online.Store) *materializer {
+		cfg := config.Default(project)
+		cfg.Registry.OnlineVersioning = versioning
+		fs, err := feast.New(t.Context(), cfg, feast.WithRegistry(backend), feast.WithOnlineStore(on), feast.WithOfflineStore(file.New(dir)),
+			feast.WithTransformation("computed", sums([]string{"trips"}, []string{"sum"})), feast.WithClock(func() time.Time { return at(100) }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { fs.Close() })
+		return &materializer{FeatureStore: fs}
+	}
+	m := open(true, store)
+	v := materializeView("v", func(v *feast.FeatureView) { v.TTL = 95 * time.Hour })
+	mustApply(t, m.FeatureStore, driver, v)
+	m.rows(t, "v", [3]any{1, 10, 1}, [3]any{1, 11, 3}, [3]any{1, 12, 6})
+	v.Schema = fieldsOf(feast.Float64, "trips")
+	mustApply(t, m.FeatureStore, v)
+	v.Schema = fieldsOf(feast.String, "trips")
+	computed := onDemand("computed", fieldsOf(feast.Int64, "sum"), nil, "v")
+	computed.WriteToOnlineStore, computed.Entities, computed.EntityColumns = true, []string{"driver"}, driverKey
+	mustApply(t, m.FeatureStore, v, computed)
+
+	for _, step := range []struct {
+		version    string
+		start, end int
+		wrote      string
+		state      string
+		values     string
+	}{
+		{"V1", 0, 2, "v_v1 1", "AVAILABLE_ONLINE 0-2", "[-] [10@13:00:00] [-]"},
+		{"latest", 2, 4, "v_v2 1", "AVAILABLE_ONLINE 0-2 2-4", "[-] [10@13:00:00] [11@15:00:00]"},
+		{"version0", 0, 2, "v 1", "AVAILABLE_ONLINE 0-2 2-4 0-2", "[10@13:00:00] [10@13:00:00] [11@15:00:00]"},
+		{"v2", 0, 7, "v_v2 1", "AVAILABLE_ONLINE 0-2 2-4 0-2 0-7", "[10@13:00:00] [10@13:00:00] [12@18:00:00]"},
+	} {
+		r := window(step.start, step.end)
+		r.Views, r.Version = []string{"v"}, step.version
+		if res, err := m.Materialize(t.Context(), r); err != nil || len(res.Views) != 1 || res.Views[0].Written != 1 {
+			t.Fatalf("%s: %+v, %v", step.version, res, err)
+		}
+		if got := store.wrote(); !slices.Equal(got, []string{step.wrote}) {
+			t.Errorf("%s: wrote %q, want %s", step.version, got, step.wrote)
+		}
+		if s := m.state(t, "v"); s != step.state {
+			t.Errorf("%s: %s, want %s", step.version, s, step.state)
+		}
+		if got := fmt.Sprint(readAll(t, m.FeatureStore, "v@v0:trips", 1), readAll(t, m.FeatureStore, "v@v1:trips", 1), readAll(t, m.FeatureStore, "v@v2:trips", 1)); got != step.values {
+			t.Errorf("%s: values %s, want %s", step.version, got, step.values)
+		}
+	}
+	// By what the history notes of a version, which is nothing: a ttl ago.
+	res, err := m.MaterializeIncremental(t.Context(), feast.MaterializeRequest{End: at(8), Views: []string{"v"}, Version: "v1"})
+	if err != nil || res.Views[0].Written != 1 || !res.Views[0].Start.Equal(at(5)) {
+		t.Errorf("%+v, %v", res, err)
+	}
+	store.wrote()
+
+	for name, c := range map[string]struct {
+		m       *materializer
+		views   []string
+		version string
+		is      error
+		says    string
+	}{
+		"no view":     {m, nil, "v1", feast.ErrInvalid, "version v1 of 0 views: give the name of the one view that is meant"},
+		"two views":   {m, []string{"v", "computed"}, "latest", feast.ErrInvalid, "version latest of 2 views"},
+		"off":         {open(false, store), []string{"v"}, "latest", feast.ErrInvalid, "set enable_online_feature_view_versioning: true"},
+		"no such":     {m, []string{"v"}, "v3", feast.ErrNotFound, `version "v3" does not exist in feature view "v"`},
+		"no view so":  {m, []string{"w"}, "v0", feast.ErrNotFound, `feature view "w" does not exist`},
+		"no version":  {m, []string{"v"}, "two", feast.ErrInvalid, `version "two" is neither "latest" nor "v" with a number`},
+		"one version": {open(true, unversioned{store}), []string{"v"}, "v0", feast.ErrUnsupported, `feature view v@v0: online store "flat" keeps one version of a view`},
+		"on demand":   {m, []string{"computed"}, "v0", feast.ErrUnsupported, `version v0 of on-demand feature view "computed": its Go function computes what the view is now`},
+	} {
+		r := window(0, 2)
+		r.Views, r.Version = c.views, c.version
+		if res, err := c.m.Materialize(t.Context(), r); !errors.Is(err, c.is) || !strings.Contains(fmt.Sprint(err), c.says) || len(res.Views) > 0 {
+			t.Errorf("%s: %v, want %q; %+v", name, err, c.says, res)
+		}
+	}
+	if got := store.wrote(); len(got) > 0 {
+		t.Errorf("wrote %q", got)
+	}
+}
+
 // TestMaterializeFails fails in the middle of the second of three views, and completes by a rerun.
 func TestMaterializeFails(t *testing.T) {
 	m := newMaterializer(t, []*feast.FeatureView{materializeView("a"), materializeView("b"), materializeView("c")})

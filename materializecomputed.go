@@ -12,8 +12,8 @@ import (
 	"github.com/feastgo/feast/offline"
 )
 
-// computed materializes an on-demand view. Its keys, each with the newest time that a source view has in the window, are held
-// in memory.
+// computed materializes an on-demand view. With several source views, the keys, each with the newest time that a source view
+// has in the window, and what the offline store's join holds are in memory.
 func (m *materialization) computed(ctx context.Context, name string) (done MaterializedView, err error) {
 	leave, err := m.fs.runs.enter(ctx, name, m.req.Refuse)
 	if err != nil {
@@ -53,16 +53,7 @@ func (m *materialization) computed(ctx context.Context, name string) (done Mater
 
 // join stores what is computed of the joined rows of source views.
 func (s *sink) join(ctx context.Context, p *plan.ComputedMaterialization) error {
-	job := &RetrievalJob{fs: s.fs, store: s.offline, plan: p.Join, anyOrder: true}
-	keys, err := s.keysOf(ctx, job, p)
-	if err != nil {
-		return err
-	}
-	defer keys.Release()
-	job.rows = entityRows{schema: keys.Schema(), open: func(context.Context) (array.RecordReader, error) {
-		return array.NewRecordReader(keys.Schema(), []arrow.RecordBatch{keys})
-	}}
-	r, err := job.read(ctx)
+	r, err := s.joined(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -83,9 +74,31 @@ func (s *sink) join(ctx context.Context, p *plan.ComputedMaterialization) error 
 	return r.Err()
 }
 
-// keysOf returns the keys of the source views' newest rows in the window, each once and with the newest of its times.
+// joined reads the source features of each key as of the newest time that a source view has of it in the window. The caller
+// releases the reader.
+func (s *sink) joined(ctx context.Context, p *plan.ComputedMaterialization) (array.RecordReader, error) {
+	job := &RetrievalJob{fs: s.fs, store: s.offline, plan: p.Join}
+	if len(p.Join.Views) == 1 { // these are its newest rows
+		return job.run(ctx, func() (offline.Job, error) {
+			return s.offline.Latest(ctx, p.Join.Scan(0, true, s.counts.Start, s.counts.End))
+		})
+	}
+	keys, err := s.keysOf(ctx, job, p)
+	if err != nil {
+		return nil, err
+	}
+	defer keys.Release()
+	rows, err := array.NewRecordReader(keys.Schema(), []arrow.RecordBatch{keys})
+	if err != nil {
+		return nil, err
+	}
+	return job.join(ctx, &offline.JoinPlan{Views: p.Join.Views, AnyOrder: true}, rows, plan.EventTimestamp)
+}
+
+// keysOf returns the keys of the source views' newest rows in the window, each once and with the newest of its times, in any
+// order.
 func (s *sink) keysOf(ctx context.Context, job *RetrievalJob, p *plan.ComputedMaterialization) (arrow.RecordBatch, error) {
-	keys := &spine{keys: p.Keys, seen: map[string]struct{}{}}
+	keys := &spine{keys: p.Keys, newest: map[string]int64{}}
 	for i, v := range p.Join.Views {
 		r, err := job.run(ctx, func() (offline.Job, error) {
 			return s.offline.Latest(ctx, p.Join.Scan(i, false, s.counts.Start, s.counts.End))
@@ -99,7 +112,7 @@ func (s *sink) keysOf(ctx context.Context, job *RetrievalJob, p *plan.ComputedMa
 			return nil, err
 		}
 	}
-	return keys.newest()
+	return keys.batch()
 }
 
 // inputsOf returns the keys of joined rows and the inputs of the function, by the function's names. The caller releases it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"maps"
 	"math"
 	"slices"
@@ -61,6 +62,8 @@ type spine struct {
 	names []string     // of the views that they are from
 	seen  map[string]struct{}
 	buf   []byte
+
+	newest map[string]int64 // instead of seen: of each key the newest time
 }
 
 // keyType is the type as which a join key is compared.
@@ -120,7 +123,11 @@ func (s *spine) add(b arrow.RecordBatch, view string) error {
 		for _, appendKey := range appendKeys {
 			s.buf = appendKey(s.buf, row)
 		}
-		if _, ok := s.seen[string(s.buf)]; !ok {
+		if s.newest != nil {
+			if was, ok := s.newest[string(s.buf[8:])]; !ok || int64(t) > was {
+				s.newest[string(s.buf[8:])] = int64(t)
+			}
+		} else if _, ok := s.seen[string(s.buf)]; !ok {
 			s.seen[string(s.buf)] = struct{}{}
 		}
 	}
@@ -179,24 +186,22 @@ func appendOrdered(dst []byte, n int64) []byte {
 	return binary.BigEndian.AppendUint64(dst, uint64(n)^1<<63)
 }
 
-// batch makes entity rows of what was added.
+// batch makes entity rows of what was added. The caller releases it.
 func (s *spine) batch() (arrow.RecordBatch, error) {
-	return s.batchOf(slices.Collect(maps.Keys(s.seen)))
-}
-
-// newest returns of each key the newest time. The caller releases it.
-func (s *spine) newest() (arrow.RecordBatch, error) {
-	byKey := make(map[string]string, len(s.seen))
-	for row := range s.seen {
-		if _, key := cutOrdered(row); row > byKey[key] {
-			byKey[key] = row
-		}
+	if s.newest != nil {
+		return s.batchOf(len(s.newest), maps.All(s.newest))
 	}
-	return s.batchOf(slices.Collect(maps.Values(byKey)))
+	rows := slices.Sorted(maps.Keys(s.seen))
+	return s.batchOf(len(rows), func(yield func(string, int64) bool) {
+		for _, row := range rows {
+			if t, keys := cutOrdered(row); !yield(keys, t) {
+				return
+			}
+		}
+	})
 }
 
-func (s *spine) batchOf(rows []string) (arrow.RecordBatch, error) {
-	slices.Sort(rows)
+func (s *spine) batchOf(n int, rows iter.Seq2[string, int64]) (arrow.RecordBatch, error) {
 	fields := []arrow.Field{{Name: plan.EventTimestamp, Type: arrowconv.Timestamp, Nullable: true}}
 	for i, name := range s.keys {
 		var dt arrow.DataType = arrow.Null
@@ -210,9 +215,8 @@ func (s *spine) batchOf(rows []string) (arrow.RecordBatch, error) {
 	}
 	b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema(fields, nil))
 	defer b.Release()
-	b.Reserve(len(rows))
-	for _, row := range rows {
-		t, rest := cutOrdered(row)
+	b.Reserve(n)
+	for rest, t := range rows {
 		b.Field(0).(*array.TimestampBuilder).Append(arrow.Timestamp(t))
 		for i := range s.keys {
 			rest = appendKeyTo(b.Field(i+1), rest)

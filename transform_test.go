@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/big"
 	"math/rand/v2"
@@ -406,6 +407,81 @@ func onDemandStoreWith(t testing.TB, view string, f feast.Transform, more ...fea
 	return fs, store, backend
 }
 
+// TestOnDemandVersions reads versions of on-demand views: of one that is computed, by the sources that it had then, and of one
+// that is stored, from the table of the version.
+func TestOnDemandVersions(t *testing.T) {
+	backend, store := registrymemory.New(), memory.New()
+	open := func(versioning bool, s online.Store) *feast.FeatureStore {
+		cfg := config.Default(project)
+		cfg.Registry.OnlineVersioning = versioning
+		fs, err := feast.New(t.Context(), cfg, feast.WithRegistry(backend), feast.WithOnlineStore(s), feast.WithClock(func() time.Time { return t0 }),
+			feast.WithTransformation("od", sums([]string{"n"}, []string{"sum"})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { fs.Close() })
+		return fs
+	}
+	fs := open(true, store)
+	left, right := driverView("left", 0, fieldsOf(feast.Int64, "n")...), driverView("right", 0, fieldsOf(feast.Int64, "n")...)
+	stored := func(names ...string) *feast.OnDemandFeatureView {
+		v := onDemand("stored", fieldsOf(feast.Int64, names...), nil, "left")
+		v.WriteToOnlineStore, v.Entities, v.EntityColumns = true, []string{"driver"}, driverKey
+		return v
+	}
+	writes := func(view string, c feast.Columns) {
+		t.Helper()
+		c["driver_id"] = []int{1}
+		if _, err := fs.WriteToOnlineStore(t.Context(), view, c, feast.WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	times := []time.Time{t0}
+	mustApply(t, fs, driver, left, right, onDemand("od", fieldsOf(feast.Int64, "sum", "old"), nil, "left"), stored("a"))
+	writes("stored", feast.Columns{"a": []int{10}})
+	mustApply(t, fs, onDemand("od", fieldsOf(feast.Int64, "sum"), nil, "right"), stored("a", "b"))
+	writes("stored", feast.Columns{"a": []int{20}, "b": []int{21}})
+	writes("left", feast.Columns{"n": []int{3}, "event_timestamp": times})
+	writes("right", feast.Columns{"n": []int{4}, "event_timestamp": times})
+
+	ids := feast.Columns{"driver_id": []int{1}}
+	resp, err := fs.GetOnlineFeatures(t.Context(), feast.OnlineRequest{
+		Features:         []string{"od@v0:sum", "od:sum", "stored@v0:a", "stored@v1:a", "od@v1:sum", "stored:b"},
+		FullFeatureNames: true, Entities: ids,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{
+		"driver_id": int64(1), "od@v0__sum": int64(3), "od__sum": int64(4), "stored@v0__a": int64(10), "stored@v1__a": int64(20),
+		"od@v1__sum": int64(4), "stored__b": int64(21),
+	}
+	if got := resp.AppendRow(map[string]any{}, 0); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	// A version of one that is computed is no matter of the store.
+	flat := open(true, unversioned{store})
+	if got := readAll(t, flat, "od@v0:sum", 1); !strings.HasPrefix(got[0], "3@") {
+		t.Errorf("got %v", got)
+	}
+	for _, c := range []struct {
+		fs        *feast.FeatureStore
+		reference string
+		is        error
+		says      string
+	}{
+		{fs, "od@v2:sum", feast.ErrNotFound, `version "v2" does not exist in feature view "od"`},
+		{fs, "od@v1:old", feast.ErrNotFound, `"old"`},
+		{open(false, store), "od@v0:sum", feast.ErrInvalid, "enable_online_feature_view_versioning"},
+		{flat, "stored@v0:a", feast.ErrUnsupported, `online store "flat" keeps one version of a view`},
+	} {
+		_, err := c.fs.GetOnlineFeatures(t.Context(), feast.OnlineRequest{Features: []string{c.reference}, Entities: ids})
+		if !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, want %s", c.reference, err, c.says)
+		}
+	}
+}
+
 // TestOnDemandOverOnDemand has sources that are on-demand views: one is stored, one is not.
 func TestOnDemandOverOnDemand(t *testing.T) {
 	written := onDemand("written", fieldsOf(feast.Int64, "w"), nil, "left")
@@ -569,7 +645,7 @@ func TestOnDemandPartialFailure(t *testing.T) {
 	if !ok || len(partial.Views) != 1 || partial.Views["both"] == nil || ran != 0 {
 		t.Fatalf("error is %v, the function ran %d times", err, ran)
 	}
-	if c := resp.At(1); c.Err() == nil || c.Status(0) != feast.NotFound || resp.At(2).Any(0) != int64(5) || resp.At(2).Err() != nil {
+	if c := resp.At(1); c.Err() == nil || c.Status(0) != feast.Failed || resp.At(2).Any(0) != int64(5) || resp.At(2).Err() != nil {
 		t.Errorf("both is %v, left %v", c.Err(), resp.At(2).Any(0))
 	}
 }

@@ -387,6 +387,12 @@ func TestWriteTypes(t *testing.T) {
 	}
 }
 
+// Types without an end: a pointer may point to itself.
+type (
+	pointer *pointer
+	list    []list
+)
+
 // TestBadRows refuses rows before anything is written, and says what is wrong.
 func TestBadRows(t *testing.T) {
 	good := func(change func(c feast.Columns)) feast.Columns {
@@ -405,6 +411,8 @@ func TestBadRows(t *testing.T) {
 	type bad struct {
 		Rate chan int `feast:"rate"`
 	}
+	round, anyOf := new(pointer), new(any)
+	*round, *anyOf = round, anyOf
 	fs, s, _ := writeStore(t)
 	for _, tc := range []struct {
 		view string
@@ -412,6 +420,13 @@ func TestBadRows(t *testing.T) {
 		is   error
 		says string
 	}{
+		{"drivers", set("rate", []any{1, pointer(round)}), feast.ErrInvalid, `column "rate", row 1: malformed value: nested deeper than 100 levels`},
+		{"drivers", set("rate", []*any{nil, anyOf}), feast.ErrInvalid, `column "rate", row 1: malformed value: nested deeper than 100 levels`},
+		{"drivers", set("driver_id", []any{1, anyOf}), feast.ErrInvalid, `column "driver_id", row 1: a *interface {} does not convert to Int64`},
+		{"drivers", set("ts", []any{t0, anyOf}), feast.ErrInvalid, `column "ts", row 1: a *interface {} points to no value`},
+		{"drivers", set("ts", []any{t0, new(any)}), feast.ErrInvalid, `column "ts", row 1: an event time cannot be null`},
+		{"drivers", set("rate", []pointer{nil, nil}), feast.ErrInvalid, `column "rate": a []feast_test.pointer is no column: use a slice, of int64, string, float32, []float32, any and others`},
+		{"drivers", set("rate", []list{nil, nil}), feast.ErrInvalid, `column "rate": a []feast_test.list is no column: use a slice, of int64, string, float32, []float32, any and others`},
 		{"driverz", good(func(feast.Columns) {}), feast.ErrNotFound, `feature view "driverz" does not exist in project "demo"; did you mean "drivers"?`},
 		{"computed", good(func(feast.Columns) {}), feast.ErrInvalid, `on-demand feature view "computed" is computed when it is read: only one with write_to_online_store is written`},
 		{"drivers", nil, feast.ErrInvalid, "no rows: the frame is nil"},

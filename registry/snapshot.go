@@ -377,6 +377,19 @@ func (s *Snapshot) ViewVersion(view string, n int) (View, error) {
 	return version.view, version.err
 }
 
+// ViewAt finds a view as it was in a version of its history, named as Feast does: "v2" or "version2", in any case. "" and
+// "latest" stand for the view as it is.
+func (s *Snapshot) ViewAt(name, version string) (View, error) {
+	n, pinned, err := parseVersion(version)
+	switch {
+	case err != nil:
+		return nil, err
+	case pinned:
+		return s.ViewVersion(name, n)
+	}
+	return s.View(name)
+}
+
 // Bad returns the records that cannot be read. It decodes everything that was not decoded yet.
 func (s *Snapshot) Bad() []BadRecord {
 	bad := slices.Clone(s.bad)

@@ -182,6 +182,27 @@ func orNil[S ~[]E, E any](s S) any {
 
 var textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
 
+// pointsToValue reports whether a type is a pointer that counts as what it points to; one that is text itself does not.
+func pointsToValue(t reflect.Type) bool {
+	return t.Kind() == reflect.Pointer && (t.Elem().Implements(textMarshaler) || !t.Implements(textMarshaler))
+}
+
+// pointedTo is plain for what a pointer points to, also through others, as deep as values nest: a pointer may point to itself.
+func pointedTo(v reflect.Value) (any, error) {
+	for depth := 0; pointsToValue(v.Type()); depth++ {
+		switch {
+		case v.IsNil():
+			return nil, nil
+		case depth == maxDepth:
+			return nil, errDepth
+		}
+		if v = v.Elem(); v.Kind() == reflect.Interface && !v.IsNil() {
+			v = v.Elem()
+		}
+	}
+	return plain(v.Interface())
+}
+
 // plainOf is plain for types that are not listed there.
 func plainOf(v reflect.Value) (any, error) {
 	switch v.Kind() {
@@ -210,8 +231,8 @@ func plainOf(v reflect.Value) (any, error) {
 	switch k := v.Kind(); {
 	case k == reflect.Array && t.Len() == 16 && t.Elem().Kind() == reflect.Uint8:
 		return v.Convert(reflect.TypeFor[[16]byte]()).Interface(), nil
-	case k == reflect.Pointer && (t.Elem().Implements(textMarshaler) || !t.Implements(textMarshaler)):
-		return plain(v.Elem().Interface())
+	case pointsToValue(t):
+		return pointedTo(v)
 	case t.Implements(textMarshaler):
 		text, err := v.Interface().(encoding.TextMarshaler).MarshalText()
 		return string(text), err

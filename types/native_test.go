@@ -426,6 +426,37 @@ func TestSetNativeDeep(t *testing.T) {
 	}
 }
 
+// pointer may point to itself.
+type pointer *pointer
+
+// TestSetNativePointers follows pointers, also those that go round.
+func TestSetNativePointers(t *testing.T) {
+	round, any1, five, none := new(pointer), new(any), new(5), (*int)(nil)
+	*round, *any1 = round, any1
+	var held any = &five // a pointer to a pointer
+	for _, typ := range []Type{Int64, String, Bytes, UnixTimestamp, Int64List, Map, JSON, ValueList, ScalarMap} {
+		for _, v := range []any{pointer(round), round, any1, *any1} {
+			if err := NewColumn("f", typ, 1).SetNative(0, v); !errors.Is(err, errDepth) {
+				t.Errorf("%s of %T: %v", typ, v, err)
+			}
+		}
+	}
+	for _, v := range []any{[]any{1, any1}, []pointer{round}} {
+		if err := NewColumn("f", Int64List, 1).SetNative(0, v); err == nil || !strings.Contains(err.Error(), "nested deeper than 100 levels") {
+			t.Errorf("%T: %v", v, err)
+		}
+	}
+	for _, c := range []struct {
+		v    any
+		want any
+	}{{&five, int64(5)}, {&held, int64(5)}, {&none, nil}, {new(any), nil}} {
+		got := NewColumn("f", Int64, 1)
+		if err := got.SetNative(0, c.v); err != nil || got.Any(0) != c.want {
+			t.Errorf("%T: %v, %v, want %v", c.v, got.Any(0), err, c.want)
+		}
+	}
+}
+
 // TestSetNativeNumbers: a json.Number is text that anybody may have made.
 func TestSetNativeNumbers(t *testing.T) {
 	for _, typ := range []Type{JSON, JSONList, Map, Float64, Int64} {

@@ -27,7 +27,7 @@ import (
 )
 
 // newOfflineRepo makes a repository whose offline store is DuckDB in Feast, and the file store here, with the views below.
-func newOfflineRepo(t *testing.T, store string) (*repo, *feast.FeatureStore) {
+func newOfflineRepo(t testing.TB, store string) (*repo, *feast.FeatureStore) {
 	t.Helper()
 	r := newRepo(t, store, "offline_store: {type: duckdb}\n")
 	if err := os.MkdirAll(filepath.Join(r.dir, "data/pairs"), 0o750); err != nil {
@@ -45,6 +45,9 @@ var wide = []registry.Field{
 	{Name: "blob", Type: types.Bytes}, {Name: "seen", Type: types.UnixTimestamp}, {Name: "tags", Type: types.StringList},
 	{Name: "scores", Type: types.Float64List}, {Name: "embedding", Type: types.Float32List}, {Name: "ids", Type: types.Int64List},
 }
+
+// pairTTL is no whole number of seconds, which Feast's DuckDB store takes exactly (departure 25). It cannot take days and seconds.
+const pairTTL = 12*time.Hour + 1250*time.Millisecond
 
 // history are views of three sources: one with a mapped column and created times, a pattern of files, and one whose view
 // has no ttl and is pushed to.
@@ -71,7 +74,7 @@ func history(project string) []feast.Object {
 		},
 		&registry.FeatureView{
 			Name: "pair_stats", Entities: []string{"driver", "customer"}, Source: pairs, Online: true,
-			TTL:    12*time.Hour + time.Second, // Feast cannot take days and seconds to DuckDB
+			TTL:    pairTTL,
 			Schema: []registry.Field{driverID, {Name: "customer_id", Type: types.String}, {Name: "together", Type: types.Int64}},
 		},
 		&registry.FeatureView{
@@ -222,7 +225,7 @@ func (s sources) entities(t *testing.T, rng *rand.Rand, n int) *frame {
 			at = s.drivers.times["event_timestamp"][row].Add(24 * time.Hour)
 		case 2:
 			driver, customer = s.pairs.cols["driver_id"][row], s.pairs.cols["customer_id"][row]
-			at = s.pairs.times["ts"][row].Add(12*time.Hour + time.Second + time.Duration(rng.IntN(2))*time.Microsecond)
+			at = s.pairs.times["ts"][row].Add(pairTTL + time.Duration(rng.IntN(2))*time.Microsecond)
 		case 3:
 			at = s.drivers.times["created"][row]
 		default:
@@ -362,6 +365,112 @@ func TestTraining(t *testing.T) {
 		r.train(fs, name, fmt.Sprintf("some_%d.parquet", i), feast.HistoricalRequest{
 			Features: some, FullFeatureNames: rng.IntN(2) == 0, FilterByCreatedTimestamp: rng.IntN(2) == 0,
 		})
+	}
+}
+
+// place is a row of place_stats, without its times.
+type place struct {
+	rating float64
+	label  string
+}
+
+// newestPlaces returns of each place the newest row.
+func newestPlaces(t *testing.T, batches ...arrow.RecordBatch) map[int64]place {
+	t.Helper()
+	newest, times := map[int64]place{}, map[int64][2]arrow.Timestamp{}
+	for _, b := range batches {
+		column := func(name string) arrow.Array {
+			at := b.Schema().FieldIndices(name)
+			if len(at) != 1 {
+				t.Fatalf("%s", b.Schema())
+			}
+			return b.Column(at[0])
+		}
+		for i := range int(b.NumRows()) {
+			var at [2]arrow.Timestamp
+			if b.NumCols() == 5 { // Feast answers no created time, and one row of a place
+				at = [2]arrow.Timestamp{column("event_timestamp").(*array.Timestamp).Value(i), column("created_timestamp").(*array.Timestamp).Value(i)}
+			}
+			id := column("place_id").(*array.Int64).Value(i)
+			if was, ok := times[id]; !ok || slices.Compare(at[:], was[:]) > 0 {
+				times[id] = at
+				newest[id] = place{column("rating").(*array.Float64).Value(i), column("label").(*array.String).Value(i)}
+			}
+		}
+	}
+	return newest
+}
+
+// TestTrainingWithoutRows: without entity rows, Feast's file store answers the newest row of each key as of the end, and this
+// library all rows of the window (departure 8): of these the newest are the same. Feast's DuckDB store cannot.
+func TestTrainingWithoutRows(t *testing.T) {
+	s := randomSources(t, rand.New(rand.NewPCG(19, 20)))
+	r := newRepo(t, "sqlite", "offline_store: {type: file}\n")
+	if err := os.MkdirAll(filepath.Join(r.dir, "data/pairs"), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	s.create(r)
+	fs := r.open(feast.WithOfflineStore(file.New(r.dir)))
+	features := []string{"place_stats:rating", "place_stats:label"}
+	for _, ttl := range []time.Duration{0, 7 * time.Hour, 36 * time.Hour} {
+		objects := history(r.project)
+		for _, o := range objects {
+			if v, ok := o.(*registry.FeatureView); ok && v.Name == "place_stats" {
+				v.TTL = ttl
+			}
+		}
+		r.apply(fs, objects...)
+		for _, end := range []time.Time{start.Add(span / 2), s.places.times["ts"][100], start.Add(span)} {
+			from := start.Add(-time.Hour)
+			if ttl > 0 {
+				from = end.Add(-ttl)
+			}
+			r.python("history", map[string]any{"rows": nil, "out": "theirs.parquet", "features": features, "start": from, "end": end}, nil)
+			codec, err := offline.Parquet()
+			if err != nil {
+				t.Fatal(err)
+			}
+			theirs, err := codec.Open(t.Context(), filepath.Join(r.dir, "theirs.parquet"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var answered []arrow.RecordBatch
+			rows := 0
+			for theirs.Next() {
+				b := theirs.RecordBatch()
+				b.Retain()
+				answered, rows = append(answered, b), rows+int(b.NumRows())
+			}
+			if err := theirs.Err(); err != nil {
+				t.Fatal(err)
+			}
+			want := newestPlaces(t, answered...)
+			theirs.Release()
+			if len(want) != rows {
+				t.Errorf("Feast answered %d rows of %d places", rows, len(want))
+			}
+
+			job, err := fs.GetHistoricalFeatures(t.Context(), feast.HistoricalRequest{Features: features, Start: from, End: end})
+			if err != nil {
+				t.Fatal(err)
+			}
+			all, err := job.RecordBatch(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := newestPlaces(t, all)
+			if !maps.Equal(got, want) || len(want) < 5 || int(all.NumRows()) <= len(got) {
+				t.Errorf("ttl %v, end %v: the newest of %d rows are\n%v, in Feast\n%v", ttl, end, all.NumRows(), got, want)
+			}
+			all.Release()
+		}
+	}
+	r, _ = newOfflineRepo(t, "sqlite")
+	s.create(r)
+	var fe *feastError
+	err := r.try("history", map[string]any{"rows": nil, "out": "theirs.parquet", "features": features, "start": start, "end": start.Add(span)}, nil)
+	if !errors.As(err, &fe) || fe.Class != "TypeError" || !strings.Contains(fe.Message, "unexpected keyword argument 'start_date'") {
+		t.Errorf("DuckDB: %v", err)
 	}
 }
 
@@ -589,11 +698,97 @@ func TestMaterializingInTurns(t *testing.T) {
 	})
 }
 
+// TestMaterializingVersions materializes versions of a view on both sides, from the one source, and compares what is stored,
+// what is noted and what is read.
+func TestMaterializingVersions(t *testing.T) {
+	onStores(t, func(t *testing.T, store string) {
+		var repos []*repo
+		var stores []*feast.FeatureStore
+		s := randomSources(t, rand.New(rand.NewPCG(17, 18)))
+		for range 2 {
+			r := newRepo(t, store, "offline_store: {type: duckdb}\n")
+			r.versioned()
+			if err := os.MkdirAll(filepath.Join(r.dir, "data/pairs"), 0o750); err != nil {
+				t.Fatal(err)
+			}
+			s.create(r)
+			fs := r.open(feast.WithOfflineStore(file.New(r.dir)))
+			for _, features := range [][]string{{"rating", "label"}, {"rating"}, {"label"}} { // versions 0, 1 and 2
+				objects := history(r.project)
+				for _, o := range objects {
+					if v, ok := o.(*registry.FeatureView); ok && v.Name == "place_stats" {
+						v.Schema = slices.DeleteFunc(v.Schema, func(f registry.Field) bool {
+							return f.Name != "place_id" && !slices.Contains(features, f.Name)
+						})
+					}
+				}
+				r.apply(fs, objects[:len(objects)-1]...)
+			}
+			repos, stores = append(repos, r), append(stores, fs)
+		}
+		theirs, ours, fs := repos[0], repos[1], stores[1]
+		view := []string{"place_stats"}
+		hour := func(n int) time.Time { return start.Add(time.Duration(n) * time.Hour) }
+		for n, version := range []string{"v1", "V0", "version2", "latest"} {
+			from, end := hour(20*n), hour(20*n+30)
+			theirs.python("materialize", map[string]any{"start": from, "end": end, "views": view, "version": version}, nil)
+			res, err := fs.Materialize(t.Context(), feast.MaterializeRequest{Start: from, End: end, Views: view, Version: version})
+			if err != nil || len(res.Views) != 1 || res.Views[0].Written == 0 {
+				t.Fatalf("%s: %+v, %v", version, res, err)
+			}
+			want, got := theirs.dump(), ours.dump()
+			compare(t, want, got)
+			if len(want) == 0 {
+				t.Errorf("%s: nothing is stored", version)
+			}
+			noted := intervals(ours)
+			compare(t, intervals(theirs), noted)
+			if at := fmt.Sprintf("featureView.place_stats.meta.materializationIntervals.%d.endTime", n); noted[at] != end.Format(time.RFC3339Nano) {
+				t.Errorf("%s: %v", version, noted)
+			}
+			for i, r := range repos {
+				if err := stores[i].Refresh(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				q := question{keys: map[string][]*pb.Value{}}
+				for id := range int64(24) {
+					q.keys["place_id"] = append(q.keys["place_id"], int64Value(id))
+				}
+				for _, references := range [][]string{{"place_stats@v0:rating", "place_stats@v0:label"}, {"place_stats@v1:rating"}, {"place_stats@v2:label"}, {"place_stats:label"}} {
+					q.features = references
+					ask(t, r, stores[i], q)
+				}
+			}
+		}
+		// An incremental run of a version begins as that of a view that was never materialized.
+		end := time.Now().UTC().Truncate(time.Microsecond)
+		theirs.python("materialize_incremental", map[string]any{"end": end, "views": view, "version": "v1"}, nil)
+		if _, err := fs.MaterializeIncremental(t.Context(), feast.MaterializeRequest{End: end, Views: view, Version: "v1"}); err != nil {
+			t.Fatal(err)
+		}
+		at := "featureView.place_stats.meta.materializationIntervals.4.startTime"
+		for _, r := range repos {
+			from, err := time.Parse(time.RFC3339Nano, intervals(r)[at])
+			if err != nil || from.Sub(end.Add(-52*7*24*time.Hour)).Abs() > time.Minute {
+				t.Errorf("begins at %v, %v", from, err)
+			}
+		}
+		// Neither materializes one that there is not.
+		var fe *feastError
+		if err := theirs.try("materialize", map[string]any{"start": start, "end": end, "views": view, "version": "v3"}, nil); !errors.As(err, &fe) || fe.Class != "FeatureViewVersionNotFound" {
+			t.Errorf("Feast: %v", err)
+		}
+		if _, err := fs.Materialize(t.Context(), feast.MaterializeRequest{Start: start, End: end, Views: view, Version: "v3"}); !errors.Is(err, feast.ErrNotFound) {
+			t.Error(err)
+		}
+	})
+}
+
 // TestFirstIncremental: both begin to materialize where the other would, before anything was.
 func TestFirstIncremental(t *testing.T) {
 	r, fs := newOfflineRepo(t, "sqlite")
 	randomSources(t, rand.New(rand.NewPCG(11, 12))).create(r)
-	views := map[string]time.Duration{"driver_stats": 24 * time.Hour, "pair_stats": 12*time.Hour + time.Second, "place_stats": 52 * 7 * 24 * time.Hour}
+	views := map[string]time.Duration{"driver_stats": 24 * time.Hour, "pair_stats": pairTTL, "place_stats": 52 * 7 * 24 * time.Hour}
 	for view, back := range views {
 		for _, side := range []string{"Feast", "Go"} {
 			// A view that was never materialized: deleted, and defined again.

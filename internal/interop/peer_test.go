@@ -180,7 +180,7 @@ func (p *peer) logged(from int64) (text string, end int64) {
 }
 
 // useFeast skips the test where there is no Feast. What Python writes meanwhile is shown when the test fails.
-func useFeast(t *testing.T) {
+func useFeast(t testing.TB) {
 	t.Helper()
 	if os.Getenv(pythonEnv) == "" {
 		t.Skipf("%s names no Python with Feast: make interop makes one and runs this", pythonEnv)

@@ -30,7 +30,7 @@ const callTime = time.Minute
 
 // repo is a feature repository that both sides open.
 type repo struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	store   string
 	project string
@@ -41,7 +41,7 @@ var projects atomic.Int64
 
 // newRepo makes an empty repository with an online store of the given type: "sqlite" or "redis". Sections are more lines of
 // feature_store.yaml.
-func newRepo(t *testing.T, store string, sections ...string) *repo {
+func newRepo(t testing.TB, store string, sections ...string) *repo {
 	t.Helper()
 	useFeast(t)
 	r := &repo{t: t, dir: t.TempDir(), store: store, project: "interop"}
@@ -58,6 +58,21 @@ func newRepo(t *testing.T, store string, sections ...string) *repo {
 		}
 	})
 	return r
+}
+
+// versioned makes both sides keep the rows of each version of a view apart.
+func (r *repo) versioned() {
+	r.t.Helper()
+	text, err := os.ReadFile(filepath.Join(r.dir, "feature_store.yaml"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	const plain = "registry: data/registry.db\n"
+	if !strings.Contains(string(text), plain) {
+		r.t.Fatalf("%s", text)
+	}
+	r.write("feature_store.yaml", strings.Replace(string(text), plain,
+		"registry: {path: data/registry.db, enable_online_feature_view_versioning: true}\n", 1))
 }
 
 func (r *repo) write(name, text string) {
@@ -208,7 +223,7 @@ func (r *repo) stored() map[string]string {
 	return out
 }
 
-func unmarshal(t *testing.T, text string, m proto.Message) {
+func unmarshal(t testing.TB, text string, m proto.Message) {
 	t.Helper()
 	b, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
@@ -219,7 +234,7 @@ func unmarshal(t *testing.T, text string, m proto.Message) {
 	}
 }
 
-func jsonOf(t *testing.T, m proto.Message) any {
+func jsonOf(t testing.TB, m proto.Message) any {
 	t.Helper()
 	b, err := protojson.Marshal(m)
 	if err != nil {

@@ -436,8 +436,7 @@ func TestFunctions(t *testing.T) {
 // TestVersions reads versions of a view that each side made and pushed, where the registry keeps their rows apart.
 func TestVersions(t *testing.T) {
 	r := newRepo(t, "sqlite")
-	r.write("feature_store.yaml", "project: interop\nprovider: local\nonline_store: {type: sqlite, path: data/online.db}\n"+
-		"registry: {path: data/registry.db, enable_online_feature_view_versioning: true}\nentity_key_serialization_version: 3\n")
+	r.versioned()
 	fs := r.open()
 	d := definition{project: r.project, ttl: 1, team: "a"}
 	for n, features := range []string{"a", "a b", "a b c"} {

@@ -186,7 +186,7 @@ func encodeAll(t *testing.T, values []*pb.Value) []string {
 	return out
 }
 
-func marshal(t *testing.T, m proto.Message) []byte {
+func marshal(t testing.TB, m proto.Message) []byte {
 	t.Helper()
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	if err != nil {

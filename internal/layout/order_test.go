@@ -71,6 +71,9 @@ var rules = map[string]rule{
 	"online":            {own: []string{"types", "config", "feasterr", "internal/drivers"}},
 	"online/memory":     {own: onlineDriver},
 	"online/hedge":      {own: onlineDriver},
+	"online/fallback":   {own: onlineDriver},
+	"online/cache":      {own: onlineDriver, modules: []string{"github.com/maypok86/otter/v2"}},
+	"online/breaker":    {own: onlineDriver, modules: []string{"github.com/sony/gobreaker/v2"}},
 	"online/hybrid":     {own: onlineDriver},
 	"online/onlinetest": {own: onlineDriver},
 	"online/redis": {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -24,11 +25,13 @@ func (m *Materialization) Scan(start, end time.Time) *offline.ScanPlan {
 	return &s
 }
 
-// ResolveMaterialization resolves the materialization of a view. It does no I/O.
-func ResolveMaterialization(snap *registry.Snapshot, v registry.View, o Options) (*Materialization, error) {
+// ResolveMaterialization resolves the materialization of a view, or, if pinned, of a version of it. It does no I/O.
+func ResolveMaterialization(snap *registry.Snapshot, v registry.View, pinned bool, o Options) (*Materialization, error) {
 	info := v.Info()
 	s := info.Source
 	switch {
+	case pinned && !o.Store.Versioned:
+		return nil, oneVersion(info.Name, info.CurrentVersion, o.Store)
 	case s == nil:
 		return nil, feasterr.Unsupported("feature view %q has no batch source from which it could be materialized", info.Name)
 	case s.TimestampField == "":
@@ -60,8 +63,16 @@ func ResolveMaterialization(snap *registry.Snapshot, v registry.View, o Options)
 
 // Materializable finds the views to materialize: those of these names, or all that are served online, feature views first.
 // Of the latter, those whose rows cannot be computed here are skipped: of them the names. On-demand views come last. All
-// problems are reported together.
-func Materializable(snap *registry.Snapshot, names []string, functions map[string]*Function) (views []registry.View, skipped []string, err error) {
+// problems are reported together. A version is that of the one view named; of the options versions and functions matter.
+func Materializable(snap *registry.Snapshot, names []string, version string, o Options) (views []registry.View, skipped []string, err error) {
+	switch {
+	case version == "":
+	case len(names) != 1:
+		return nil, nil, feasterr.Invalid("version %s of %d views: give the name of the one view that is meant", version, len(names))
+	case !o.Versioning:
+		return nil, nil, versionsOff(fmt.Sprintf("version %s of feature view %q is to be materialized", version, names[0]))
+	}
+	functions := o.Functions
 	if len(names) == 0 {
 		for _, kind := range []registry.Kind{registry.KindFeatureView, registry.KindStreamFeatureView, registry.KindOnDemandFeatureView} {
 			for v := range snap.Views() {
@@ -81,9 +92,12 @@ func Materializable(snap *registry.Snapshot, names []string, functions map[strin
 	}
 	var errs []error
 	for _, name := range names {
-		v, err := snap.View(name)
+		v, err := snap.ViewAt(name, version)
 		if err == nil {
 			err = materializable(v, functions)
+		}
+		if err == nil && version != "" && v.Info().Kind == registry.KindOnDemandFeatureView {
+			err = feasterr.Unsupported("version %s of on-demand feature view %q: its Go function computes what the view is now; leave the version out", version, name)
 		}
 		views, errs = append(views, v), append(errs, err)
 	}

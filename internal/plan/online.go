@@ -44,6 +44,8 @@ type Online struct {
 	Sets    []KeySet        // by group of Read
 	Views   []ViewVersion   // distinct views that are read, in order of first mention
 
+	Precomputed *Precomputed // vectors that are read in place of rows; nil: none are
+
 	Computed []*Computed // on-demand views, in order of first mention
 	Data     []Data      // what requests bring for them
 
@@ -115,6 +117,7 @@ func ResolveOnline(snap *registry.Snapshot, q Query, o Options) (*Online, error)
 	if err := r.mention(q); err != nil {
 		return nil, err
 	}
+	uses, flat := r.uses, r.flat // of the whole service
 	if q.Promise != nil {
 		if err := r.keep(q.Promise.Columns); err != nil {
 			return nil, err
@@ -133,6 +136,9 @@ func ResolveOnline(snap *registry.Snapshot, q Query, o Options) (*Online, error)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if r.svc != nil && r.svc.PrecomputeOnline && o.Store.RowTimes {
+		p.Precomputed, _ = r.vector(p, uses, flat) // else rows are read
 	}
 	return p, nil
 }
@@ -161,7 +167,8 @@ type resolver struct {
 	promised bool
 	uses     []*use
 	byName   map[string]*use
-	flat     []flatRef // features in request order
+	flat     []flatRef                // features in request order
+	svc      *registry.FeatureService // that is asked for; nil: none is
 }
 
 type flatRef struct {
@@ -241,9 +248,13 @@ func (r *resolver) use(view string, version int) (*use, error) {
 	}
 	od, _ := u.view.(*registry.OnDemandFeatureView)
 	if computed := od != nil && !od.WriteToOnlineStore; version >= 0 && !r.opts.Store.Versioned && !computed {
-		return nil, feasterr.Unsupported("feature view %s@v%d: online store %q keeps one version of a view; ask for %s", view, version, r.opts.Store.Name, view)
+		return nil, oneVersion(view, version, r.opts.Store)
 	}
 	return u, nil
+}
+
+func oneVersion(view string, version int, store online.Info) error {
+	return feasterr.Unsupported("feature view %s@v%d: online store %q keeps one version of a view; ask for %s", view, version, store.Name, view)
 }
 
 func (r *resolver) add(u *use) {
@@ -256,6 +267,7 @@ func (r *resolver) service(name string) error {
 	if err != nil {
 		return err
 	}
+	r.svc = svc
 	var errs []error
 	for i := range svc.Features {
 		if err := r.projection(name, &svc.Features[i]); err != nil {

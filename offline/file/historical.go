@@ -83,7 +83,7 @@ func readEntities(ctx context.Context, source offline.EntityRows) (*entities, er
 	}
 	err := source.Rows.Err()
 	if err == nil {
-		err = e.setTimes()
+		err = e.setTimes(ctx)
 	}
 	if err != nil {
 		e.release()

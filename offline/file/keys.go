@@ -220,16 +220,19 @@ func (t *valueTable) either(k int64, o odd, add bool) int32 {
 }
 
 // addArray numbers the values of an array of entity keys: ids[i] for value i, noID for nulls.
-func (t *valueTable) addArray(a arrow.Array, ids []int32) error {
+func (t *valueTable) addArray(ctx context.Context, a arrow.Array, ids []int32) error {
 	if e, ok := a.(array.ExtensionArray); ok {
 		a = e.Storage()
 	}
 	if d, ok := a.(*array.Dictionary); ok {
 		values := make([]int32, d.Dictionary().Len())
-		if err := t.addArray(d.Dictionary(), values); err != nil {
+		if err := t.addArray(ctx, d.Dictionary(), values); err != nil {
 			return err
 		}
 		for i := range ids {
+			if err := ended(ctx, i); err != nil {
+				return err
+			}
 			if ids[i] = noID; d.IsValid(i) {
 				ids[i] = values[d.GetValueIndex(i)]
 			}
@@ -247,6 +250,9 @@ func (t *valueTable) addArray(a arrow.Array, ids []int32) error {
 		return err
 	}
 	for i := range ids {
+		if err := ended(ctx, i); err != nil {
+			return err
+		}
 		if ids[i] = noID; a.IsValid(i) {
 			ids[i] = number(i)
 		}
@@ -487,7 +493,7 @@ type keySet struct {
 
 // newKeySet numbers the keys of entity rows: ids[i] is the number of the key of row i, noID when a part of it is null.
 // entity has the chunks of each key column.
-func newKeySet(columns []*column, entity [][]arrow.Array, names []string, ids []int32) (*keySet, error) {
+func newKeySet(ctx context.Context, columns []*column, entity [][]arrow.Array, names []string, ids []int32) (*keySet, error) {
 	s := &keySet{n: 1}
 	part := make([]int32, len(ids))
 	for k, c := range columns {
@@ -498,7 +504,10 @@ func newKeySet(columns []*column, entity [][]arrow.Array, names []string, ids []
 			if kc.values.typ == nil {
 				kc.values.typ, kc.values.class = a.DataType(), classOf(a.DataType())
 			}
-			if err := kc.values.addArray(a, part[at:at+a.Len()]); err != nil {
+			if err := kc.values.addArray(ctx, a, part[at:at+a.Len()]); err != nil {
+				if ctx.Err() != nil {
+					return nil, err
+				}
 				return nil, &feasterr.RequestError{Column: names[k], Row: -1, Err: err}
 			}
 			at += a.Len()
@@ -510,6 +519,9 @@ func newKeySet(columns []*column, entity [][]arrow.Array, names []string, ids []
 		}
 		n := int32(0)
 		for i, id := range ids {
+			if err := ended(ctx, i); err != nil {
+				return nil, err
+			}
 			if id == noID || part[i] == noID {
 				ids[i] = noID
 				continue

@@ -117,7 +117,7 @@ func TestPruning(t *testing.T) {
 		b.Field(0).(*array.Int64Builder).Append(key)
 		b.Field(1).(*array.TimestampBuilder).Append(arrow.Timestamp(start.Add(time.Duration(at) * time.Second).UnixMicro()))
 		e := &entities{schema: b.Schema(), batches: []arrow.RecordBatch{b.NewRecordBatch()}, rows: 1, event: "e"}
-		if err := e.setTimes(); err != nil {
+		if err := e.setTimes(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		ctx := context.WithoutCancel(t.Context())

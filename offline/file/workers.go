@@ -46,3 +46,14 @@ func each(ctx context.Context, n int, do func(worker, task int) error) error {
 	}
 	return nil
 }
+
+// endedRows is how many rows are worked on between looks at the context: a millisecond or so.
+const endedRows = 1 << 14
+
+// ended returns the error of the context, which it looks at for every endedRows-th row.
+func ended(ctx context.Context, row int) error {
+	if row%endedRows != 0 {
+		return nil
+	}
+	return ctx.Err()
+}

@@ -135,6 +135,11 @@ func (s *Store) removeFrom(ctx context.Context, keys []string, tables []*online.
 				fields = append(append(fields, timeField(t)), featureFields(t)...)
 			}
 		}
+		for field := range views { // vectors are nothing without the rows that they were made of
+			if strings.HasPrefix(field, timePrefix+online.VectorPrefix) {
+				delete(views, field)
+			}
+		}
 		switch {
 		case fields == nil:
 		case len(views) == 0:

@@ -130,7 +130,9 @@ func New(client redis.UniversalClient, opts Options) (*Store, error) {
 }
 
 // Info implements [online.Store].
-func (s *Store) Info() online.Info { return online.Info{Name: "redis", Versioned: true} }
+func (s *Store) Info() online.Info {
+	return online.Info{Name: "redis", Versioned: true, RowTimes: true}
+}
 
 // Ping implements [online.Pinger].
 func (s *Store) Ping(ctx context.Context) error {

@@ -108,7 +108,7 @@ func TestNew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (online.Info{Name: "redis", Versioned: true}); s.Info() != want {
+	if want := (online.Info{Name: "redis", Versioned: true, RowTimes: true}); s.Info() != want {
 		t.Errorf("Info: %+v, want %+v", s.Info(), want)
 	}
 	if err := s.Ping(t.Context()); err != nil {

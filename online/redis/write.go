@@ -53,7 +53,7 @@ func (w *writer) write(ctx context.Context, from, to int) (written int, err erro
 	for i, row := range rows {
 		key := w.key(row)
 		cmds[i] = pipe.HSet(ctx, key, w.values(row)...)
-		if w.store.opts.KeyTTL > 0 {
+		if w.store.opts.KeyTTL > 0 && !w.batch.Table.HasVectors() {
 			pipe.Expire(ctx, key, w.store.opts.KeyTTL)
 		}
 	}

@@ -209,18 +209,26 @@ def write(repo, view, columns):
     store_of(repo).write_to_online_store(view, frame(columns))
 
 
+def precompute(repo, service):
+    """precompute_feature_service: the number of vectors."""
+    return store_of(repo).precompute_feature_service(service)
+
+
 def write_offline(repo, view, columns):
     store_of(repo).write_to_offline_store(view, frame(columns))
 
 
-def history(repo, rows, out, features=None, service=None, full_names=False, created=False):
-    """get_historical_features from one Parquet file to another."""
+def history(repo, rows, out, features=None, service=None, full_names=False, created=False, start=None, end=None):
+    """get_historical_features from one Parquet file to another, or, without entity rows, of a window."""
     store = store_of(repo)
+    window = {"start_date": moment(start), "end_date": moment(end)} if rows is None else {}
     job = store.get_historical_features(
-        entity_df=pd.read_parquet(rows, dtype_backend="numpy_nullable"),  # else integers beside nulls become floats
+        # else integers beside nulls become floats
+        entity_df=None if rows is None else pd.read_parquet(rows, dtype_backend="numpy_nullable"),
         features=features if service is None else store.get_feature_service(service),
         full_feature_names=full_names,
         **({"filter_by_created_timestamp": True} if created else {}),
+        **window,
     )
     pyarrow.parquet.write_table(job.to_arrow(), out)
 
@@ -247,12 +255,12 @@ def parquet(repo, path, columns):
     pyarrow.parquet.write_table(pa.Table.from_pandas(frame(columns), preserve_index=False), path)
 
 
-def materialize(repo, start, end, views):
-    store_of(repo).materialize(moment(start), moment(end), feature_views=views)
+def materialize(repo, start, end, views, version=None):
+    store_of(repo).materialize(moment(start), moment(end), feature_views=views, version=version)
 
 
-def materialize_incremental(repo, end, views):
-    store_of(repo).materialize_incremental(moment(end), feature_views=views)
+def materialize_incremental(repo, end, views, version=None):
+    store_of(repo).materialize_incremental(moment(end), feature_views=views, version=version)
 
 
 def dump(repo):
@@ -282,11 +290,19 @@ def teardown(repo):
     del stores[repo]
 
 
+def timed(repo, call, args):
+    """Makes a call: how long it takes, and how much processor time, in seconds."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    CALLS[call](repo, **args)
+    return [time.perf_counter() - wall, time.process_time() - cpu]
+
+
 CALLS = {
     f.__name__: f
     for f in [
-        open_repo, close, apply, apply_entities, apply_objects, apply_datasets, plan, objects, versions, delete, online, push, write, put, parquet,
-        write_offline, history, materialize, materialize_incremental, dump, teardown,
+        open_repo, close, apply, apply_entities, apply_objects, apply_datasets, plan, objects, versions, delete, online, push, write,
+        put, parquet, write_offline, precompute, history, materialize, materialize_incremental, dump, teardown,
+        timed,
     ]
 }
 
