@@ -53,6 +53,13 @@ var rules = map[string]rule{
 	},
 	"registry/file":   {own: append([]string{"internal/localfile"}, registryDriver...)},
 	"registry/memory": {own: registryDriver},
+	"registry/sql": {
+		own:     append([]string{"internal/drivers", "internal/protos/..."}, registryDriver...),
+		modules: []string{"google.golang.org/protobuf"},
+	},
+	"registry/sql/postgres": {own: []string{"registry/sql", "feasterr"}, modules: []string{"github.com/jackc/pgx/v5"}},
+	"registry/sql/mysql":    {own: []string{"registry/sql", "feasterr"}, modules: []string{"github.com/go-sql-driver/mysql"}},
+	"registry/sql/sqlite":   {own: []string{"registry/sql", "feasterr"}, modules: []string{"modernc.org/sqlite"}},
 	"registry/registrytest": {
 		own:     append([]string{"internal/sealed", "internal/protos/..."}, registryDriver...),
 		modules: []string{"google.golang.org/protobuf"},
