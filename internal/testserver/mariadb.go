@@ -45,7 +45,7 @@ exec mariadbd --no-defaults --datadir="$PWD/data" $as --port="$1" --bind-address
 			return "", err
 		}
 		addr := net.JoinHostPort("127.0.0.1", port)
-		err = run(func(ctx context.Context, dir string) error {
+		err = run(nil, func(ctx context.Context, dir string) error {
 			if _, err := os.Stat(filepath.Join(dir, "data", "pid")); err != nil {
 				return err
 			}

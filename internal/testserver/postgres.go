@@ -46,7 +46,7 @@ exec $as postgres -D data -p "$1" -c listen_addresses=127.0.0.1 -c unix_socket_d
 		if err != nil {
 			return "", err
 		}
-		err = run(func(_ context.Context, dir string) error {
+		err = run(nil, func(_ context.Context, dir string) error {
 			status, err := os.ReadFile(filepath.Join(dir, "data", "postmaster.pid"))
 			if err == nil && !strings.Contains(string(status), "ready") {
 				err = errors.New("not ready")
