@@ -36,12 +36,8 @@ func callers(b *testing.B, r *repo) []caller {
 	client := redis.NewClient(&redis.Options{Addr: r.addr})
 	b.Cleanup(func() { _ = client.Close() })
 	fields := hashFields(50)
-	pipelined, err := client.AutoPipeline()
-	if err != nil {
-		b.Fatal(err)
-	}
-	return []caller{
-		{"GetInto", func() func(int64) error {
+	getInto := func(q *feast.Prepared) func() func(int64) error {
+		return func() func(int64) error {
 			var batch feast.Batch
 			var out feast.OnlineResponse
 			ids := make([]int64, 1)
@@ -51,7 +47,22 @@ func callers(b *testing.B, r *repo) []caller {
 				feast.SetColumn(&batch, "entity", ids)
 				return q.GetInto(context.Background(), &batch, &out)
 			}
-		}},
+		}
+	}
+	ways := []caller{{"GetInto", getInto(q)}}
+	for _, n := range sharedConns() {
+		fs := r.open(b, feast.WithOnlineStore(r.store(b, feastredis.Options{SharedConns: n})))
+		q, err := fs.PrepareOnline(ctx, feast.OnlineQuery{Features: refs(50)})
+		if err != nil {
+			b.Fatal(err)
+		}
+		ways = append(ways, caller{fmt.Sprintf("GetInto, shared_connections: %d", n), getInto(q)})
+	}
+	pipelined, err := client.AutoPipeline()
+	if err != nil {
+		b.Fatal(err)
+	}
+	return append(ways, []caller{
 		{"go-redis, HMGET, not decoded", func() func(int64) error {
 			return func(id int64) error {
 				return client.HMGet(context.Background(), string(appendHashKey(nil, id)), fields...).Err()
@@ -62,8 +73,11 @@ func callers(b *testing.B, r *repo) []caller {
 				return pipelined.HMGet(context.Background(), string(appendHashKey(nil, id)), fields...).Err()
 			}
 		}},
-	}
+	}...)
 }
+
+// sharedConns are numbers of connections to share.
+func sharedConns() []int { return []int{1, 2, 4} }
 
 // entity is one to ask for, 30 of 100 of which are not there.
 func entity(random *rand.Rand) int64 {
@@ -80,7 +94,7 @@ func BenchmarkLoad(b *testing.B) {
 	r := newRepo(b, false, 512)
 	all := callers(b, r)
 	fmt.Printf("\n1 x 50 int64, closed loop\n\n| goroutines | way | requests/s | cpu us/request | p50 us | p99 us |\n| --- | --- | --- | --- | --- | --- |\n")
-	for _, goroutines := range []int{1, 8, 64} {
+	for _, goroutines := range []int{1, 8, 64, 256} {
 		rates, cpus, p50s, p99s := make([][]float64, len(all)), make([][]float64, len(all)), make([][]float64, len(all)), make([][]float64, len(all))
 		for range 7 {
 			for k, c := range all {

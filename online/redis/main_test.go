@@ -54,6 +54,7 @@ var ways = []struct {
 	{"Client", map[string]any{"direct_reads": false}},
 	{"ClientHash", map[string]any{"direct_reads": false, "read_command": "hgetall"}},
 	{"Fields", map[string]any{"read_command": "hmget"}},
+	{"Shared", map[string]any{"shared_connections": 1}},
 	{"Hash", map[string]any{"read_command": "hgetall"}},
 }
 
