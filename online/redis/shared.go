@@ -54,7 +54,7 @@ type lane struct {
 	unusual bool  // something came that ends the connection after this batch
 	skip    int   // replies that come first, and that nobody waits for
 
-	ctx         context.Context // of who has the turn
+	ctx         context.Context //nolint:containedctx // of who has the turn, for Read
 	begun       bool            // the connection waits no longer than ctx allows
 	stop        func() bool     // of interruption by ctx; nil: there is none
 	interrupted chan struct{}
@@ -220,40 +220,39 @@ func (l *lane) send() {
 	}
 }
 
-// receive has the turn: it reads what answers t.
+// receive has the turn: it reads what answers t, after what nobody waits for.
 func (l *lane) receive(r *reader, t *turn, read *place, keys *online.Keys, dst *online.Result, s *scratch) (err error) {
 	l.begun = false
+	defer l.end()
 	if l.conn == nil && l.err == nil {
 		l.send()
 	}
-	if l.err == nil {
-		in := &l.conn.replies
-		for in.mark(); l.skip > 0 && err == nil; in.mark() {
-			if err = in.skip(); err == nil {
-				l.skip--
-			} else {
-				break
-			}
-		}
-		mine := err == nil
-		for n := 0; n < t.keys && err == nil; n++ {
-			err = r.answer(l.conn, read, keys, dst, s)
-		}
-		switch {
-		case err == nil:
-		case mine && errors.Is(err, errUnusual):
-			l.unusual = true
-			l.leave(t)
-		case ended(l.ctx) != nil && (errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, l.ctx.Err())):
-			l.leave(t)
-		default:
-			l.err = err
-		}
-		in.unmark()
-	} else {
-		err = l.err
+	if l.err != nil {
+		return l.err
 	}
-	l.end()
+	in := &l.conn.replies
+	defer in.unmark()
+	in.mark()
+	for l.skip > 0 && err == nil {
+		if err = in.skip(); err == nil {
+			l.skip--
+			in.mark()
+		}
+	}
+	mine := err == nil
+	for n := 0; n < t.keys && err == nil; n++ {
+		err = r.answer(l.conn, read, keys, dst, s)
+	}
+	switch {
+	case err == nil:
+	case mine && errors.Is(err, errUnusual):
+		l.unusual = true
+		l.leave(t)
+	case ended(l.ctx) != nil && (errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, l.ctx.Err())):
+		l.leave(t)
+	default:
+		l.err = err
+	}
 	return err
 }
 
