@@ -118,13 +118,18 @@ func entity(random *rand.Rand) int64 {
 	return id
 }
 
-// BenchmarkLoad prints what many goroutines get: as many requests as they can make, then the times of requests that come
-// at a fixed rate.
+// BenchmarkLoad prints what many goroutines get: as many requests as they can make, also where replies take a while to come,
+// then the times of requests that come at a fixed rate.
 func BenchmarkLoad(b *testing.B) {
 	r := newRepo(b, false, 512)
 	all := callers(b, r)
-	closedLoops(b, "closed loop", all)
-	closedLoops(b, "closed loop, 0.5 ms away", ourCallers(b, r, 500*time.Microsecond))
+	b.Run("closed", func(b *testing.B) { closedLoops(b, "closed loop", all) })
+	b.Run("far", func(b *testing.B) { closedLoops(b, "closed loop, 0.5 ms away", ourCallers(b, r, 500*time.Microsecond)) })
+	b.Run("open", func(b *testing.B) { openLoops(b, all) })
+}
+
+// openLoops prints how long requests take that come at a fixed rate.
+func openLoops(b *testing.B, all []caller) {
 	fmt.Printf("\n1 x 50 int64, open loop: times from when a request was due\n\n| requests/s | way | p50 us | p99 us | p999 us |\n| --- | --- | --- | --- | --- |\n")
 	for _, rate := range []int{1000, 5000, 15_000} {
 		for _, c := range all {
