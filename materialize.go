@@ -71,7 +71,7 @@ type MaterializeResult struct {
 // MaterializedView counts the rows of a view.
 type MaterializedView struct {
 	Name       string
-	Start, End time.Time // the window, as noted in the registry
+	Start, End time.Time // the window, as noted in the registry; one that ends before it starts is empty, and not noted
 	Read       int       // rows of the source: the newest of each key in the window, and all with a null in the key
 	NullKeys   int       // left out because a join key is null
 	Older      int       // left out because a newer row is stored (on Redis: or one of the same time)
@@ -106,7 +106,8 @@ func (fs *FeatureStore) Materialize(ctx context.Context, r MaterializeRequest) (
 
 // MaterializeIncremental is [FeatureStore.Materialize] from where each view was materialized to until r.End: from the latest
 // end that is noted, included. A view that was never materialized begins its ttl ago, or, without a ttl, 52 weeks ago. An
-// on-demand view begins the longest ttl of its source views before r.End, or 52 weeks.
+// on-demand view begins the longest ttl of its source views before r.End, or 52 weeks. A view that would begin after r.End
+// has nothing to do: it is in the result, without rows, and nothing is noted of it.
 func (fs *FeatureStore) MaterializeIncremental(ctx context.Context, r MaterializeRequest) (MaterializeResult, error) {
 	switch {
 	case r.End.IsZero():
@@ -190,6 +191,7 @@ func (fs *FeatureStore) materialize(ctx context.Context, r MaterializeRequest, s
 			return res, fmt.Errorf("feature view %q was not materialized: %w", v.Info().Name, err)
 		}
 		res.Views = append(res.Views, done)
+		m.report(done, true)
 		if _, err := fs.registry.Refresh(ctx); err != nil {
 			return res, fmt.Errorf("feature view %q was materialized, but the registry cannot be read back: %w", v.Info().Name, err)
 		}
@@ -236,6 +238,23 @@ func (m *materialization) view(ctx context.Context, name string) (done Materiali
 	}
 	defer leave()
 	began := time.Now()
+	defer func() { m.tell(ctx, name, began, done, err) }()
+	snap, err := m.fs.registry.Refresh(ctx) // the latest windows
+	if err != nil {
+		return done, err
+	}
+	v, err := snap.ViewAt(name, m.req.Version)
+	if err != nil {
+		return done, err
+	}
+	start := m.start(v)
+	if start.After(m.req.End) {
+		return MaterializedView{Name: name, Start: start.UTC(), End: m.req.End.UTC(), Took: time.Since(began)}, nil
+	}
+	p, err := plan.ResolveMaterialization(snap, v, m.pinned(), m.fs.planOptions(m.online.Info()))
+	if err != nil {
+		return done, err
+	}
 	w := registry.Writer{Backend: m.fs.backend, Project: m.fs.cfg.Project, Now: m.fs.opts.now}
 	was := registry.StateUnspecified
 	if !m.pinned() {
@@ -243,7 +262,6 @@ func (m *materialization) view(ctx context.Context, name string) (done Materiali
 			return done, err
 		}
 	}
-	defer func() { m.tell(ctx, name, began, done, err) }()
 	defer func() {
 		if err == nil || was == registry.StateUnspecified {
 			return
@@ -258,31 +276,19 @@ func (m *materialization) view(ctx context.Context, name string) (done Materiali
 			err = fmt.Errorf("%w; and its state %s could not be restored: %w", err, was, rerr)
 		}
 	}()
-	snap, err := m.fs.registry.Refresh(ctx) // the latest windows, and the state
-	if err != nil {
+	if _, err := m.fs.registry.Refresh(ctx); err != nil { // to show the state
 		return done, err
 	}
-	v, err := snap.ViewAt(name, m.req.Version)
-	if err != nil {
-		return done, err
-	}
-	p, err := plan.ResolveMaterialization(snap, v, m.pinned(), m.fs.planOptions(m.online.Info()))
-	if err != nil {
-		return done, err
-	}
-	s := m.sink(p.Write, name, m.start(v))
+	s := m.sink(p.Write, name, start)
 	err = m.engine.Run(ctx, &compute.Task{
 		Plan: p.Scan(s.counts.Start, s.counts.End), Store: m.offline, Rows: s.rows, BatchRows: m.batchRows(p.Write), Writers: m.req.Concurrency,
 	})
 	if err == nil {
 		if err = w.ApplyMaterialization(ctx, name, s.counts.Start, s.counts.End); err != nil {
-			err = fmt.Errorf("its rows were written, and then the registry failed: %w; run it again", err)
+			err = fmt.Errorf("%d of its rows were written, and then its window could not be noted in the registry: %w", s.counts.Written, err)
 		}
 	}
 	s.counts.Took = time.Since(began)
-	if err == nil {
-		s.report(true)
-	}
 	return s.counts, err
 }
 
@@ -293,6 +299,13 @@ func (m *materialization) tell(ctx context.Context, name string, began time.Time
 			View: name, WindowStart: done.Start, WindowEnd: done.End, Read: done.Read, NullKeys: done.NullKeys,
 			Older: done.Older, Written: done.Written, Start: began, Took: time.Since(began), Err: err,
 		})
+	}
+}
+
+// report tells the caller how far the current view is.
+func (m *materialization) report(counts MaterializedView, done bool) {
+	if m.req.Progress != nil {
+		m.req.Progress(MaterializeProgress{MaterializedView: counts, Done: done, Index: m.index, Views: m.views})
 	}
 }
 
@@ -365,15 +378,8 @@ func (s *sink) rows(ctx context.Context, rb arrow.RecordBatch) error {
 	s.counts.NullKeys += nulls
 	s.counts.Written += stored.Written
 	s.counts.Older += stored.Older
-	s.report(false)
+	s.report(s.counts, false)
 	return nil
-}
-
-// report tells the caller how far the view is.
-func (s *sink) report(done bool) {
-	if s.req.Progress != nil {
-		s.req.Progress(MaterializeProgress{MaterializedView: s.counts, Done: done, Index: s.index, Views: s.views})
-	}
 }
 
 func (s *sink) keyNames() string {

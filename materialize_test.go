@@ -293,6 +293,66 @@ func TestMaterializeIncrementally(t *testing.T) {
 	}
 }
 
+// A view that would begin after the end has nothing to do, and those after it are materialized.
+func TestMaterializeNothing(t *testing.T) {
+	views := []*feast.FeatureView{
+		materializeView("fresh", func(v *feast.FeatureView) { v.TTL = time.Hour }), materializeView("ahead"), materializeView("behind"),
+	}
+	m := newMaterializer(t, views, feast.WithClock(func() time.Time { return at(1000) }))
+	for _, v := range views {
+		m.rows(t, v.Name, [3]any{1, 10, 0}, [3]any{1, 11, 7})
+	}
+	ahead := window(0, 9)
+	ahead.Views = []string{"ahead"}
+	if _, err := m.Materialize(t.Context(), ahead); err != nil {
+		t.Fatal(err)
+	}
+	var progress []string
+	for range 2 {
+		r := feast.MaterializeRequest{End: at(8), Views: []string{"fresh", "ahead", "behind"}, Progress: func(p feast.MaterializeProgress) {
+			progress = append(progress, fmt.Sprint(p.Name, p.Index, p.Read, p.Done))
+		}}
+		res, err := m.MaterializeIncremental(t.Context(), r)
+		if err != nil || len(res.Views) != 3 {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		for i, start := range []int{999, 9} {
+			v := res.Views[i]
+			if v.Took = 0; v != (feast.MaterializedView{Name: views[i].Name, Start: at(start), End: at(8)}) {
+				t.Errorf("%+v", v)
+			}
+		}
+		for view, want := range map[string]string{"fresh": "STATE_UNSPECIFIED", "ahead": "AVAILABLE_ONLINE 0-9"} {
+			if s := m.state(t, view); s != want {
+				t.Errorf("%s: %s, want %s", view, s, want)
+			}
+		}
+	}
+	if s := m.state(t, "behind"); s != fmt.Sprintf("AVAILABLE_ONLINE %d-8 8-8", 1000-52*7*24) {
+		t.Error(s)
+	}
+	if want := []string{"fresh0 0 true", "ahead1 0 true", "behind2 1 false", "behind2 1 true", "fresh0 0 true", "ahead1 0 true", "behind2 0 true"}; !slices.Equal(progress, want) {
+		t.Errorf("%q", progress)
+	}
+	if m.value(t, "fresh", 1) != nil || m.value(t, "ahead", 1) != int64(11) || m.value(t, "behind", 1) != int64(11) {
+		t.Error(m.value(t, "fresh", 1), m.value(t, "ahead", 1), m.value(t, "behind", 1))
+	}
+}
+
+// A window that cannot be noted is said to be so, of a view whose rows are there.
+func TestMaterializeNotNoted(t *testing.T) {
+	m := newMaterializer(t, []*feast.FeatureView{materializeView("a")})
+	m.rows(t, "a", [3]any{1, 10, 0})
+	m.online.before = func(ctx context.Context, _ *online.WriteBatch) error {
+		_, err := m.open(t).ApplyAll(ctx, feast.ApplyRequest{Delete: []feast.Object{&feast.FeatureView{Name: "a"}}})
+		return err
+	}
+	_, err := m.Materialize(t.Context(), window(0, 1))
+	if want := `feature view "a" was not materialized: 1 of its rows were written, and then its window could not be noted in the registry: `; !errors.Is(err, feast.ErrNotFound) || !strings.HasPrefix(err.Error(), want) {
+		t.Error(err)
+	}
+}
+
 // unversioned is a store that keeps one version of a view.
 type unversioned struct{ online.Store }
 
