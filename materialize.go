@@ -43,7 +43,8 @@ type MaterializeRequest struct {
 	Strict bool
 	// Refuse makes it an [ErrConflict] when another run materializes a view. Else a run of the same FeatureStore is waited
 	// for. One of another process shows as a state of the view, which a run that was killed leaves behind too; it is
-	// not waited for: both go on, and newer rows win.
+	// not waited for: both go on, and newer rows win. Whether it still runs cannot be told, so that a view is available
+	// again when the first of them ends, also when that one fails.
 	Refuse bool
 	// Concurrency is how many batches of a view are converted and written at the same time; 0: as many as there are
 	// processors, 4 at least.
@@ -86,8 +87,9 @@ type MaterializedView struct {
 // Names, the linked stores and all views are checked before anything is written. While a view is materialized its state in
 // the registry says so, unless it never was before: then, as in Feast, it does not serve, except with
 // serve_features_while_materializing. When it is complete the window is noted in the registry. When it fails its state is
-// as before, no window is noted, and rows that were written stay: running it again completes it, also after the program was
-// killed. Views before it in the result stay done, those after it are not begun.
+// as before, that before a killed run when one left the view being materialized; no window is noted, and rows that were
+// written stay: running it again completes it, also after the program was killed. Views before it in the result stay done,
+// those after it are not begun.
 //
 // On-demand feature views with write_to_online_store are computed by their Go functions ([WithTransformation]) of the features
 // of their source views, for each key as of the newest time in the window that any of them has a row of. The source views

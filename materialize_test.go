@@ -520,7 +520,19 @@ func TestMaterializeAfterKill(t *testing.T) {
 	if _, err := m.Materialize(t.Context(), window(0, 1)); !errors.Is(err, down) {
 		t.Error(err)
 	}
-	if s := m.state(t, "a"); s != "GENERATED 0-0" { // as Feast remembers it
+	// docs/compatibility.md, materializing: Feast leaves it GENERATED, which does not serve.
+	if s := m.state(t, "a"); s != "AVAILABLE_ONLINE 0-0" || m.value(t, "a", 1) != int64(10) {
+		t.Error(s)
+	}
+	if _, err := w.StartMaterialization(t.Context(), "a", true); err != nil {
+		t.Fatal(err)
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	m.online.before = func(context.Context, *online.WriteBatch) error { cancel(); return cancelled.Err() }
+	if _, err := m.Materialize(cancelled, window(0, 1)); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if s := m.state(t, "a"); s != "AVAILABLE_ONLINE 0-0" {
 		t.Error(s)
 	}
 	m.online.before = nil
