@@ -50,7 +50,7 @@ type MaterializeRequest struct {
 	// processors, 4 at least.
 	Concurrency int
 	// Progress, when set, is told of each batch that was written, and of each view that is done. It is called by one
-	// goroutine at a time, which waits for it.
+	// goroutine at a time, which waits for it. When it panics, the run ends with an error that wraps what it panicked with.
 	Progress func(MaterializeProgress)
 }
 
@@ -193,7 +193,9 @@ func (fs *FeatureStore) materialize(ctx context.Context, r MaterializeRequest, s
 			return res, fmt.Errorf("feature view %q was not materialized: %w", v.Info().Name, err)
 		}
 		res.Views = append(res.Views, done)
-		m.report(done, true)
+		if err := m.report(ctx, done, true); err != nil {
+			return res, fmt.Errorf("feature view %q was materialized: %w", v.Info().Name, err)
+		}
 		if _, err := fs.registry.Refresh(ctx); err != nil {
 			return res, fmt.Errorf("feature view %q was materialized, but the registry cannot be read back: %w", v.Info().Name, err)
 		}
@@ -304,11 +306,19 @@ func (m *materialization) tell(ctx context.Context, name string, began time.Time
 	}
 }
 
-// report tells the caller how far the current view is.
-func (m *materialization) report(counts MaterializedView, done bool) {
-	if m.req.Progress != nil {
-		m.req.Progress(MaterializeProgress{MaterializedView: counts, Done: done, Index: m.index, Views: m.views})
+// report tells the caller how far the current view is. Its error is a panic of the caller's function, which may be called
+// by a goroutine that is not the caller's.
+func (m *materialization) report(ctx context.Context, counts MaterializedView, done bool) (err error) {
+	if m.req.Progress == nil {
+		return nil
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the function Progress panicked: %w", m.fs.panicked(ctx, "the function Progress of a materialization", p, "view", counts.Name))
+		}
+	}()
+	m.req.Progress(MaterializeProgress{MaterializedView: counts, Done: done, Index: m.index, Views: m.views})
+	return nil
 }
 
 // sink stores rows of a view.
@@ -380,8 +390,7 @@ func (s *sink) rows(ctx context.Context, rb arrow.RecordBatch) error {
 	s.counts.NullKeys += nulls
 	s.counts.Written += stored.Written
 	s.counts.Older += stored.Older
-	s.report(s.counts, false)
-	return nil
+	return s.report(ctx, s.counts, false)
 }
 
 func (s *sink) keyNames() string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -350,6 +351,41 @@ func TestMaterializeNotNoted(t *testing.T) {
 	_, err := m.Materialize(t.Context(), window(0, 1))
 	if want := `feature view "a" was not materialized: 1 of its rows were written, and then its window could not be noted in the registry: `; !errors.Is(err, feast.ErrNotFound) || !strings.HasPrefix(err.Error(), want) {
 		t.Error(err)
+	}
+}
+
+// A panic of Progress ends the run as an error, on whatever goroutine it was called.
+func TestMaterializeProgressPanics(t *testing.T) {
+	m := newMaterializer(t, []*feast.FeatureView{materializeView("a"), materializeView("b")}, feast.WithLogger(slog.New(slog.DiscardHandler)))
+	m.rows(t, "a", [3]any{1, 10, 0}, [3]any{2, 20, 0}, [3]any{3, 30, 0})
+	r := window(0, 1)
+	r.Views = []string{"a", "b"}
+	boom := errors.New("boom")
+	for _, c := range []struct {
+		done        bool
+		says, state string
+		views       int
+	}{
+		{false, `feature view "a" was not materialized: the function Progress panicked: boom`, "STATE_UNSPECIFIED", 0},
+		{true, `feature view "a" was materialized: the function Progress panicked: boom`, "AVAILABLE_ONLINE 0-1", 1},
+	} {
+		r.Progress = func(p feast.MaterializeProgress) {
+			if p.Done == c.done {
+				panic(boom)
+			}
+		}
+		res, err := m.Materialize(t.Context(), r)
+		if !errors.Is(err, boom) || err.Error() != c.says || len(res.Views) != c.views {
+			t.Errorf("%+v, %v, want %s", res, err, c.says)
+		}
+		if s := m.state(t, "a"); s != c.state {
+			t.Errorf("%s, want %s", s, c.state)
+		}
+	}
+	r.Progress = nil
+	r.Views = []string{"a"}
+	if res, err := m.Materialize(t.Context(), r); err != nil || res.Views[0].Read != 3 {
+		t.Errorf("%+v, %v", res, err)
 	}
 }
 
