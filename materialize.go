@@ -28,8 +28,8 @@ type MaterializeRequest struct {
 	// Start and End bound the event times of rows, both included. [FeatureStore.MaterializeIncremental] finds Start itself,
 	// for each view.
 	Start, End time.Time
-	// Views are names of feature views, stream feature views and on-demand feature views with write_to_online_store. Empty:
-	// all that are served online and not disabled, in this order of kinds.
+	// Views are names, none of them twice, of feature views, stream feature views and on-demand feature views with
+	// write_to_online_store. Empty: all that are served online and not disabled, in this order of kinds.
 	Views []string
 	// Version, as "v2", materializes a version of the history of the one view named in Views, by the definition that it had
 	// then, into the table that queries for view@v2 read. It needs enable_online_feature_view_versioning and a store that keeps
@@ -46,8 +46,8 @@ type MaterializeRequest struct {
 	// not waited for: both go on, and newer rows win. Whether it still runs cannot be told, so that a view is available
 	// again when the first of them ends, also when that one fails.
 	Refuse bool
-	// Concurrency is how many batches of a view are converted and written at the same time; 0: as many as there are
-	// processors, 4 at least.
+	// Concurrency is how many batches of a view are converted and written at the same time, 1024 at most; 0: as many as
+	// there are processors, 4 at least.
 	Concurrency int
 	// Progress, when set, is told of each batch that was written, and of each view that is done. It is called by one
 	// goroutine at a time, which waits for it. When it panics, the run ends with an error that wraps what it panicked with.
@@ -120,6 +120,9 @@ func (fs *FeatureStore) MaterializeIncremental(ctx context.Context, r Materializ
 	return fs.materialize(ctx, r, fs.nextStart)
 }
 
+// mostWriters bounds MaterializeRequest.Concurrency: each has a goroutine and the memory of a batch.
+const mostWriters = 1024
+
 // firstWindow is how far back an incremental materialization of a view without a ttl begins.
 const firstWindow = 52 * 7 * 24 * time.Hour
 
@@ -145,8 +148,8 @@ func (fs *FeatureStore) materialize(ctx context.Context, r MaterializeRequest, s
 	if err := fs.writable(ctx); err != nil {
 		return res, err
 	}
-	if r.Concurrency < 0 {
-		return res, feasterr.Invalid("Concurrency is %d", r.Concurrency)
+	if r.Concurrency < 0 || r.Concurrency > mostWriters {
+		return res, feasterr.Invalid("Concurrency is %d: give 1 to %d, or 0", r.Concurrency, mostWriters)
 	}
 	if r.Concurrency == 0 {
 		r.Concurrency = max(4, runtime.GOMAXPROCS(0))

@@ -232,8 +232,8 @@ func TestMaterializeErrors(t *testing.T) {
 	}
 	strict := only("a")
 	strict.Strict = true
-	negative := only("a")
-	negative.Concurrency = -1
+	negative, many := only("a"), only("a")
+	negative.Concurrency, many.Concurrency = -1, 1025
 	for name, c := range map[string]struct {
 		r           feast.MaterializeRequest
 		incremental bool
@@ -244,7 +244,9 @@ func TestMaterializeErrors(t *testing.T) {
 		"no end":         {feast.MaterializeRequest{}, true, feast.ErrInvalid, "End is needed"},
 		"a start":        {window(0, 1), true, feast.ErrInvalid, "Start is found for each view"},
 		"backwards":      {window(2, 1), false, feast.ErrInvalid, "is after End"},
-		"concurrency":    {negative, false, feast.ErrInvalid, "Concurrency is -1"},
+		"concurrency":    {negative, false, feast.ErrInvalid, "Concurrency is -1: give 1 to 1024, or 0"},
+		"too much":       {many, false, feast.ErrInvalid, "Concurrency is 1025: give 1 to 1024, or 0"},
+		"twice":          {only("a", "missing", "a"), false, feast.ErrInvalid, `feature view "a" is named twice`},
 		"unknown":        {only("a", "nope"), false, feast.ErrNotFound, `"nope" does not exist in project "demo"`},
 		"all problems":   {only("off", "disabled"), false, feast.ErrInvalid, "feature view \"off\" is not served online: set Online and apply it\nfeature view \"disabled\" is disabled"},
 		"python":         {only("python"), false, feast.ErrUnsupported, "materialize it with Feast"},
