@@ -67,7 +67,7 @@ interop: $(FEAST)/requirements.txt ## Test against Feast itself, in Python
 .PHONY: interop-bench
 interop-bench: $(FEAST)/requirements.txt ## Measure Feast itself: applying, pushing, and beside this library joins and materializing
 	$(FEAST)/bin/python internal/interop/testdata/peer.py bench
-	FEAST_BENCH_PYTHON=$(CURDIR)/$(FEAST)/bin/python go test -run '^$$' -bench BenchmarkJoinBeside -benchtime 5x -timeout 1h ./offline/file
+	FEAST_BENCH_PYTHON=$(CURDIR)/$(FEAST)/bin/python go test -run '^$$' -bench 'BenchmarkJoinBeside/.*/.*/^1x' -benchtime 5x -timeout 1h ./offline/file
 	FEAST_PYTHON=$(CURDIR)/$(FEAST)/bin/python go test -run '^$$' -bench BenchmarkMaterialize -benchtime 1x -timeout 1h ./internal/interop
 
 $(FEAST)/requirements.txt: internal/interop/requirements.txt
@@ -76,13 +76,20 @@ $(FEAST)/requirements.txt: internal/interop/requirements.txt
 	$(FEAST)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	cp $< $@
 
+# Without the race detector, whose memory would be most of it.
+.PHONY: memory
+memory: ## Test the memory of joins, of 100M rows too: minutes, 4 GB of disk
+	FEAST_TEST_HUGE=1 go test -count=1 -timeout 60m -run '^TestMemory' ./offline/file
+
+# FEAST_TEST_FULL makes tests do all of what they otherwise do in small: eight writers apply 200 times each.
 .PHONY: test-all
-test-all: test fuzz ## Run the tests, then the fuzz targets
+test-all: export FEAST_TEST_FULL = 1
+test-all: test memory fuzz ## Run the tests at full size, those of memory too, then the fuzz targets
 
 .PHONY: bench
-bench: ## Run the benchmarks
+bench: ## Run the benchmarks; with Feast beside them once make interop has installed it
 	@dirs=$$(grep -rlE '^func Benchmark' --include='*_test.go' . | xargs -r -n1 dirname | sort -u); \
-	go test -run '^$$' -bench . $$dirs
+	FEAST_PYTHON="$${FEAST_PYTHON-$(wildcard $(CURDIR)/$(FEAST)/bin/python)}" go test -timeout 1h -run '^$$' -bench . $$dirs
 
 # Minimizing an input that only finds new code would take most of the time where seeds are kilobytes.
 .PHONY: fuzz

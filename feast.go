@@ -54,6 +54,7 @@ type FeatureStore struct {
 	plans    plans
 	writes   writes
 	runs     runs
+	vectors  precomputations
 	closed   atomic.Bool
 	closing  sync.Once
 	closeErr error

@@ -67,6 +67,8 @@ type MaterializeResult struct {
 	// Skipped are views that were not named and whose rows cannot be computed here: on-demand feature views with
 	// write_to_online_store that have no Go function or need request data, views with a Python function, views of views.
 	Skipped []string
+	// Precomputed are the feature services whose vectors were made anew, see [FeatureStore.PrecomputeFeatureService].
+	Precomputed []PrecomputedService
 }
 
 // MaterializedView counts the rows of a view.
@@ -94,6 +96,9 @@ type MaterializedView struct {
 // On-demand feature views with write_to_online_store are computed by their Go functions ([WithTransformation]) of the features
 // of their source views, for each key as of the newest time in the window that any of them has a row of. The source views
 // need the same join keys. The rows are of the time they are written, and no window is noted, as in Feast.
+//
+// When all views are done, the vectors of the feature services with PrecomputeOnline that have any of them are made anew, see
+// [FeatureStore.PrecomputeFeatureService].
 //
 // The batch size is online_write_batch_size of feature_store.yaml, else at most 10,000 rows.
 func (fs *FeatureStore) Materialize(ctx context.Context, r MaterializeRequest) (MaterializeResult, error) {
@@ -203,7 +208,35 @@ func (fs *FeatureStore) materialize(ctx context.Context, r MaterializeRequest, s
 			return res, fmt.Errorf("feature view %q was materialized, but the registry cannot be read back: %w", v.Info().Name, err)
 		}
 	}
-	return res, nil
+	return res, m.precompute(ctx, &res)
+}
+
+// precompute makes the vectors of the services that have views of a result.
+func (m *materialization) precompute(ctx context.Context, res *MaterializeResult) error {
+	if len(res.Views) == 0 {
+		return nil
+	}
+	snap, err := m.fs.registry.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	var views []string
+	for _, v := range res.Views {
+		views = append(views, v.Name)
+	}
+	for _, name := range plan.PrecomputedServices(snap, views...) {
+		p, err := m.fs.vectors.get(m.fs, snap, m.online, name)
+		if err != nil {
+			m.fs.opts.logger.WarnContext(ctx, "a feature service is not precomputed", "service", name, "reason", err)
+			continue
+		}
+		done, err := p.all(ctx)
+		if err != nil {
+			return fmt.Errorf("the views were materialized, and then: %w", err)
+		}
+		res.Precomputed = append(res.Precomputed, done)
+	}
+	return nil
 }
 
 // materialization is a call of Materialize.

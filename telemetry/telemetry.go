@@ -33,7 +33,7 @@ type OnlineRead struct {
 	Columns int    // feature columns
 	Start   time.Time
 	Took    time.Duration
-	Err     error
+	Err     error // of the request, also a PartialError that the caller accepts
 }
 
 // OnlineWrite describes a write of rows to a view in the online store.

@@ -104,36 +104,3 @@ func TestCancel(t *testing.T) {
 		}
 	}
 }
-
-// BenchmarkCancel measures how long a join of the large size goes on after its context has ended.
-func BenchmarkCancel(b *testing.B) {
-	path := filepath.Join(b.TempDir(), "features.parquet")
-	largeSize.generate(b, path)
-	entities := largeSize.entityRows()
-	var longest time.Duration
-	for i := 0; b.Loop(); i++ {
-		ctx, cancel := context.WithCancel(b.Context())
-		var at time.Time
-		timer := time.AfterFunc(time.Duration(i%80)*time.Millisecond, func() { at = time.Now(); cancel() })
-		r, err := array.NewRecordReader(entities.Schema(), []arrow.RecordBatch{entities})
-		if err != nil {
-			b.Fatal(err)
-		}
-		job, err := file.New(".").Historical(ctx, largeSize.plan(path, 0), offline.EntityRows{Rows: r, Event: "event_timestamp"})
-		if err != nil {
-			b.Fatal(err)
-		}
-		if rows, err := job.Read(ctx); err == nil {
-			for rows.Next() {
-			}
-			rows.Release()
-		}
-		if !timer.Stop() {
-			<-ctx.Done()
-			longest = max(longest, time.Since(at))
-		}
-		cancel()
-		_ = job.Close()
-	}
-	b.ReportMetric(longest.Seconds()*1e3, "longest-ms")
-}

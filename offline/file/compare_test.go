@@ -80,14 +80,15 @@ func BenchmarkJoinBeside(b *testing.B) {
 	for _, c := range []struct {
 		wide   int
 		layout string
-	}{{0, "pyarrow"}, {10, "pyarrow"}, {0, "own"}, {10, "own"}} {
+		times  int // so many rows, entity rows and keys as the large size
+	}{{0, "pyarrow", 1}, {10, "pyarrow", 1}, {0, "own", 1}, {10, "own", 1}, {0, "pyarrow", 2}, {0, "pyarrow", 4}, {0, "pyarrow", 10}} {
 		columns := 3
 		if c.wide > 0 {
 			columns = c.wide
 		}
-		b.Run(fmt.Sprintf("%d/%s", columns, c.layout), func(b *testing.B) {
+		b.Run(fmt.Sprintf("%d/%s/%dx", columns, c.layout, c.times), func(b *testing.B) {
 			size := largeSize
-			size.wide = c.wide
+			size.features, size.entities, size.keys, size.wide = size.features*c.times, size.entities*c.times, size.keys*c.times, c.wide
 			dir := b.TempDir()
 			path, entityPath := filepath.Join(dir, "features.parquet"), filepath.Join(dir, "entities.parquet")
 			size.generate(b, path)

@@ -91,10 +91,7 @@ func (s benchmarkSize) featureRows() array.RecordReader {
 					b.Field(6 + w).(*array.Float64Builder).Append(float64(mix(uint64(i)<<8+uint64(w))>>11) / (1 << 53))
 				}
 			}
-			r := b.NewRecordBatch()
-			ok := yield(r, nil)
-			r.Release()
-			if !ok {
+			if !yield(b.NewRecordBatch(), nil) { // which releases it
 				return
 			}
 		}

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -55,7 +58,7 @@ func (e *entities) column(name string) ([]arrow.Array, int, error) {
 }
 
 // setTimes reads the column of times.
-func (e *entities) setTimes() error {
+func (e *entities) setTimes(ctx context.Context) error {
 	chunks, at, err := e.column(e.event)
 	if err != nil {
 		return err
@@ -76,6 +79,9 @@ func (e *entities) setTimes() error {
 		var value func(int) int64
 		value, e.unit = timesOf(a)
 		for i := range a.Len() {
+			if err := ended(ctx, i); err != nil {
+				return err
+			}
 			v := int64(noTime)
 			if a.IsValid(i) {
 				v = value(i)
@@ -101,12 +107,11 @@ type units struct{ event, created int64 }
 
 func newSlots(ctx context.Context, e *entities, keys []int32, n int32, u units, ttl time.Duration, filter bool) (*slots, error) {
 	s := &slots{start: make([]int32, n+1), of: make([]int32, e.rows)}
-	type place struct {
-		time int64
-		row  int32
-	}
 	first := make([]int32, n+1)
 	for i, k := range keys {
+		if err := ended(ctx, i); err != nil {
+			return nil, err
+		}
 		if e.times[i] == noTime {
 			k = noID
 		}
@@ -117,23 +122,37 @@ func newSlots(ctx context.Context, e *entities, keys []int32, n int32, u units, 
 	for k := range n {
 		first[k+1] += first[k]
 	}
-	sorted := make([]place, first[n])
+	sorted := make([]timedRow, first[n])
 	at := slices.Clone(first)
 	for i, k := range s.of {
+		if err := ended(ctx, i); err != nil {
+			return nil, err
+		}
 		if k != noID {
-			sorted[at[k]] = place{e.times[i], int32(i)}
+			sorted[at[k]] = timedRow{e.times[i], int32(i)}
 			at[k]++
 		}
 	}
 	distinct := make([]int64, 0, len(sorted))
+	var scratch []timedRow
+	look := int32(0) // at the context, once so many rows are sorted
 	for k := range n {
-		if k%4096 == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
+		if first[k] >= look {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			look = first[k] + endedRows
 		}
 		rows := sorted[first[k]:first[k+1]]
-		slices.SortFunc(rows, func(a, b place) int { return cmp.Compare(a.time, b.time) })
+		var err error
+		if scratch, err = sortByTime(ctx, rows, scratch); err != nil {
+			return nil, err
+		}
 		s.start[k] = int32(len(distinct))
 		for i, r := range rows {
+			if err := ended(ctx, i+1); err != nil {
+				return nil, err
+			}
 			if i == 0 || r.time != rows[i-1].time {
 				distinct = append(distinct, r.time)
 			}
@@ -158,6 +177,41 @@ func newSlots(ctx context.Context, e *entities, keys []int32, n int32, u units, 
 		rescale(s.created, e.unit, u.created)
 	}
 	return s, nil
+}
+
+// timedRow is an entity row among those of its key.
+type timedRow struct {
+	time int64
+	row  int32
+}
+
+// sortByTime sorts by time, long slices half by half, to look at the context meanwhile. It returns scratch, which may have
+// grown.
+func sortByTime(ctx context.Context, rows, scratch []timedRow) ([]timedRow, error) {
+	if len(rows) <= endedRows {
+		slices.SortFunc(rows, func(a, b timedRow) int { return cmp.Compare(a.time, b.time) })
+		return scratch, nil
+	}
+	half := len(rows) / 2
+	for _, part := range [][]timedRow{rows[:half], rows[half:]} {
+		var err error
+		if scratch, err = sortByTime(ctx, part, scratch); err != nil {
+			return scratch, err
+		}
+	}
+	scratch = append(scratch[:0], rows[:half]...)
+	low, high := scratch, rows[half:]
+	for i := 0; len(low) > 0; i++ { // what is left of high is in its place
+		if err := ended(ctx, i); err != nil {
+			return scratch, err
+		}
+		if len(high) > 0 && high[0].time < low[0].time {
+			rows[i], high = high[0], high[1:]
+		} else {
+			rows[i], low = low[0], low[1:]
+		}
+	}
+	return scratch, nil
 }
 
 // expired reports whether an event time, which belongs to slot i or to an earlier one, is too old for it.
@@ -222,10 +276,10 @@ func (v *joinedView) resolve(p *offline.JoinPlan) error {
 	var errs []error
 	note := func(err error) { errs = append(errs, err) }
 	var err error
-	v.event, v.units.event, err = v.table.timeColumn(v.view.Event)
+	v.event, v.units.event, err = v.table.timeColumn("timestamp field", v.view.Event)
 	note(err)
 	if v.view.Created != "" {
-		v.created, v.units.created, err = v.table.timeColumn(v.view.Created)
+		v.created, v.units.created, err = v.table.timeColumn("created timestamp column", v.view.Created)
 		note(err)
 		v.filter = p.FilterByCreated
 	}
@@ -242,25 +296,25 @@ func (v *joinedView) resolve(p *offline.JoinPlan) error {
 	return errors.Join(errs...)
 }
 
-// join finds the winners of all entity rows.
-func (v *joinedView) join(ctx context.Context, e *entities) error {
+// join finds the winners of all entity rows, with the help of c, while so many views are joined.
+func (v *joinedView) join(ctx context.Context, e *entities, c crew, abreast int) error {
 	ids := make([]int32, e.rows)
 	set := &keySet{n: 1}
 	if len(v.keys) > 0 {
 		var entity [][]arrow.Array
-		var names []string
+		var fields []arrow.Field
 		for i, k := range v.view.Keys {
 			chunks, at, err := e.column(k.Entity)
 			if err != nil {
 				return err
 			}
-			if err := (&keyColumn{column: v.keys[i]}).check(v.view.Name, k.Entity, e.schema.Field(at).Type); err != nil {
+			if err := (&keyColumn{column: v.keys[i]}).check(e.schema.Field(at)); err != nil {
 				return err
 			}
-			entity, names = append(entity, chunks), append(names, k.Entity)
+			entity, fields = append(entity, chunks), append(fields, e.schema.Field(at))
 		}
 		var err error
-		if set, err = newKeySet(v.keys, entity, names, ids); err != nil {
+		if set, err = newKeySet(ctx, v.keys, entity, fields, ids); err != nil {
 			return err
 		}
 	}
@@ -268,12 +322,11 @@ func (v *joinedView) join(ctx context.Context, e *entities) error {
 	if err != nil {
 		return err
 	}
-	best, err := v.scan(ctx, set, s)
+	best, err := v.scan(ctx, set, s, c, bestsBytes/abreast)
 	if err != nil {
 		return err
 	}
-	v.resolveWinners(s, best)
-	return ctx.Err()
+	return v.resolveWinners(ctx, s, best)
 }
 
 // window is the event times that can matter to any entity row.
@@ -291,8 +344,50 @@ func (s *slots) window() (low, high int64) {
 	return low, high
 }
 
-// scan streams the source past the slots.
-func (v *joinedView) scan(ctx context.Context, set *keySet, s *slots) ([]candidate, error) {
+// bestsBytes is how much memory the best rows of slots may take where goroutines have their own, which is faster; if that is
+// not enough, they share them. Two may always have their own.
+var bestsBytes = 128 << 20
+
+// bests are the best rows so far of slots. Several goroutines may have slots of their own, or share them.
+type bests struct {
+	rows   []candidate
+	shared *sharedBests // nil: one goroutine's own
+}
+
+// sharedBests are the locks of slots that are shared, each for many slots, neighbours in different ones.
+type sharedBests [1 << 10]struct {
+	sync.Mutex
+	_ [56]byte // a cache line each
+}
+
+// offer offers a row to a slot that is shared.
+func (b *bests) offer(slot int32, c *candidate) {
+	was := &b.rows[slot]
+	if atomic.LoadInt64(&was.event) > c.event {
+		return // as most rows do, without a lock: event times of slots only grow
+	}
+	lock := &b.shared[int(slot)%len(b.shared)]
+	lock.Lock()
+	defer lock.Unlock()
+	if c.better(was) {
+		was.created, was.row = c.created, c.row
+		atomic.StoreInt64(&was.event, c.event)
+	}
+}
+
+func newBests(ctx context.Context, n int) (*bests, error) {
+	b := &bests{rows: make([]candidate, n)}
+	for i := range b.rows {
+		if err := ended(ctx, i); err != nil {
+			return nil, err
+		}
+		b.rows[i] = noCandidate
+	}
+	return b, nil
+}
+
+// scan streams the source past the slots. The best rows of slots take at most so many bytes, or twice that of the slots.
+func (v *joinedView) scan(ctx context.Context, set *keySet, s *slots, c crew, bytes int) ([]candidate, error) {
 	if len(s.latest) == 0 {
 		return nil, ctx.Err()
 	}
@@ -304,33 +399,49 @@ func (v *joinedView) scan(ctx context.Context, set *keySet, s *slots) ([]candida
 		}
 	}
 	tasks, err := stretches(ctx, groups, v.event, window{low, high, v.units.event}, scanRows)
-	if err != nil {
+	if err != nil || len(tasks) == 0 {
 		return nil, err
 	}
 	scanners := make([]*scanner, workers(len(tasks)))
-	err = each(ctx, len(tasks), func(worker, i int) (err error) {
+	var shared *bests
+	if n := len(scanners); n > 2 && n*len(s.latest)*int(unsafe.Sizeof(candidate{})) > bytes {
+		if shared, err = newBests(ctx, len(s.latest)); err != nil {
+			return nil, err
+		}
+		shared.shared = new(sharedBests)
+	}
+	err = c.each(ctx, len(tasks), func(worker, i int) (err error) {
 		defer recovered(tasks[i].group.file.path, &err)
 		if scanners[worker] == nil {
-			scanners[worker] = &scanner{view: v, keys: set, slots: s, low: low, high: high, best: make([]candidate, len(s.latest))}
-			for i := range scanners[worker].best {
-				scanners[worker].best[i] = noCandidate
+			sc := &scanner{view: v, keys: set, slots: s, low: low, high: high, best: shared}
+			if shared == nil {
+				if sc.best, err = newBests(ctx, len(s.latest)); err != nil {
+					return err
+				}
 			}
+			scanners[worker] = sc
 		}
 		return inFile(tasks[i].group.file.path, scanners[worker].run(ctx, tasks[i]))
 	})
 	if err != nil {
 		return nil, err
 	}
+	if shared != nil {
+		return shared.rows, nil
+	}
 	var best []candidate
 	for _, sc := range scanners {
 		switch {
 		case sc == nil:
 		case best == nil:
-			best = sc.best
+			best = sc.best.rows
 		default:
 			for i := range best {
-				if sc.best[i].better(&best[i]) {
-					best[i] = sc.best[i]
+				if err := ended(ctx, i); err != nil {
+					return nil, err
+				}
+				if sc.best.rows[i].better(&best[i]) {
+					best[i] = sc.best.rows[i]
 				}
 			}
 		}
@@ -344,7 +455,7 @@ type scanner struct {
 	keys      *keySet
 	slots     *slots
 	low, high int64
-	best      []candidate
+	best      *bests
 
 	event, created []int64
 	ids, scratch   []int32
@@ -366,26 +477,26 @@ func (s *scanner) run(ctx context.Context, t stretchOf) error {
 	if err := s.keys.find(ctx, t.group, t.rows, s.ids, s.scratch); err != nil {
 		return err
 	}
-	if s.view.created == nil {
-		s.offer(t.group.start + int64(t.rows.lo))
-		return ctx.Err()
+	if s.view.created != nil {
+		s.created = grown(s.created, n)
+		if err := t.group.times(ctx, s.view.created, t.rows, s.view.units.created, s.created); err != nil {
+			return err
+		}
 	}
-	s.created = grown(s.created, n)
-	if err := t.group.times(ctx, s.view.created, t.rows, s.view.units.created, s.created); err != nil {
-		return err
-	}
-	s.offer(t.group.start + int64(t.rows.lo))
-	return ctx.Err()
+	return s.offer(ctx, t.group.start+int64(t.rows.lo))
 }
 
 // offerBlock is how many rows take each step together: the steps wait for memory, and waiting together is shorter.
 const offerBlock = 128
 
 // offer offers the rows read to their slots; the first is that number of the source.
-func (s *scanner) offer(first int64) {
+func (s *scanner) offer(ctx context.Context, first int64) error {
 	start, latest, limit := s.slots.start, s.slots.latest, s.slots.created
 	var rows, at, end [offerBlock]int32
 	for i := 0; i < len(s.ids); {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		n := 0
 		for ; i < len(s.ids) && n < offerBlock; i++ { // the rows that an entity row may want
 			if e := s.event[i]; s.ids[i] != noID && e >= s.low && e <= s.high {
@@ -398,52 +509,74 @@ func (s *scanner) offer(first int64) {
 			at[k], end[k] = start[id], start[id+1]
 		}
 		for k, i := range rows[:n] { // the first slot that is not earlier
-			e, from, to := s.event[i], at[k], end[k]
-			for to-from > 8 {
-				if half := from + (to-from)/2; latest[half] < e {
-					from = half + 1
-				} else {
-					to = half
-				}
-			}
-			for from < to && latest[from] < e {
-				from++
-			}
-			at[k] = from
+			at[k] = firstFrom(latest, at[k], end[k], s.event[i])
 		}
-		for k, i := range rows[:n] {
-			slot, c := at[k], candidate{event: s.event[i], created: noTime, row: first + int64(i)}
+		fresh := 0
+		for k, i := range rows[:n] { // the rows that it would take
+			slot := at[k]
+			if limit != nil {
+				if s.created[i] == noTime { // when it was created is not known, so that it may be later
+					continue
+				}
+				slot = firstFrom(limit, slot, end[k], s.created[i])
+			}
+			if slot < end[k] && !s.slots.expired(slot, s.event[i]) {
+				rows[fresh], at[fresh] = i, slot
+				fresh++
+			}
+		}
+		for k, i := range rows[:fresh] {
+			c := candidate{event: s.event[i], created: noTime, row: first + int64(i)}
 			if s.view.created != nil {
 				c.created = s.created[i]
 			}
-			if limit != nil {
-				if c.created == noTime { // when it was created is not known, so that it may be later
-					continue
-				}
-				for slot < end[k] && limit[slot] < c.created {
-					slot++
-				}
-			}
-			if slot == end[k] || s.slots.expired(slot, c.event) {
-				continue
-			}
-			if b := &s.best[slot]; c.better(b) {
+			if s.best.shared != nil {
+				s.best.offer(at[k], &c)
+			} else if b := &s.best.rows[at[k]]; c.better(b) {
 				*b = c
 			}
 		}
 	}
+	return ctx.Err()
+}
+
+// firstFrom is the first of ascending times, from number from to before number to, that is not before t; else to.
+func firstFrom(times []int64, from, to int32, t int64) int32 {
+	left := to - from
+	for left > 1 {
+		half := left / 2
+		from += half & -less(times[from+half-1], t)
+		left -= half
+	}
+	if left == 1 {
+		from += less(times[from], t)
+	}
+	return from
+}
+
+// less is 1 if a is less than b, else 0. It is compiled to no branch, which would be guessed wrong half the time and then
+// keep the loads of the next rows waiting.
+func less(a, b int64) int32 {
+	if a < b {
+		return 1
+	}
+	return 0
 }
 
 // resolveWinners says which row of the source goes to which entity row.
-func (v *joinedView) resolveWinners(s *slots, best []candidate) {
+func (v *joinedView) resolveWinners(ctx context.Context, s *slots, best []candidate) error {
 	v.winners = newPicked(v.table)
 	v.of = make([]int32, len(s.of))
 	rows := make([]int64, len(s.latest)) // slot: its winner, or -1
+	numbers := make([]int32, len(rows))  // slot: the row group of its winner, later the winner's number
 	var group *rowGroup
 	for k := range len(s.start) - 1 {
 		newest := noCandidate
 		for i := s.start[k]; i < s.start[k+1]; i++ {
 			rows[i] = -1
+			if err := ended(ctx, int(i)); err != nil {
+				return err
+			}
 			if best == nil {
 				continue
 			}
@@ -457,30 +590,36 @@ func (v *joinedView) resolveWinners(s *slots, best []candidate) {
 			if group == nil || !group.has(newest.row) {
 				group = v.table.rowGroupAt(newest.row)
 			}
+			numbers[i] = int32(group.ordinal)
 			v.winners.add(group, newest.row)
 		}
 	}
 	v.winners.number()
-	numbers := make([]int32, len(rows))
 	for i, row := range rows {
-		if numbers[i] = noID; row >= 0 {
-			if !group.has(row) {
-				group = v.table.rowGroupAt(row)
-			}
-			numbers[i] = v.winners.numberOf(group, row)
+		if err := ended(ctx, i); err != nil {
+			return err
 		}
+		if row < 0 {
+			numbers[i] = noID
+			continue
+		}
+		numbers[i] = v.winners.numberOf(v.table.groups[numbers[i]], row)
 	}
 	for i, slot := range s.of {
+		if err := ended(ctx, i); err != nil {
+			return err
+		}
 		if v.of[i] = noID; slot != noID {
 			v.of[i] = numbers[slot]
 		}
 	}
+	return ctx.Err()
 }
 
 func (g *rowGroup) has(row int64) bool { return row >= g.start && row < g.start+g.rows }
 
-// gather reads the features of the winners.
-func (v *joinedView) gather(ctx context.Context) error {
+// gather reads the features of the winners, with the help of c.
+func (v *joinedView) gather(ctx context.Context, c crew) error {
 	v.vectors = make([]*vector, len(v.features))
 	type task struct {
 		feature int
@@ -503,7 +642,7 @@ func (v *joinedView) gather(ctx context.Context) error {
 	for i, c := range v.features {
 		v.vectors[i] = newVector(c, v.winners.n)
 	}
-	return each(ctx, len(tasks), func(_, i int) (err error) {
+	return c.each(ctx, len(tasks), func(_, i int) (err error) {
 		t := tasks[i]
 		defer recovered(t.group.file.path, &err)
 		return inFile(t.group.file.path, t.group.fill(ctx, v.features[t.feature], someRows(t.rows), v.vectors[t.feature], t.at))

@@ -310,7 +310,10 @@ func (p *pass) run(ctx context.Context, tasks []stretchOf) (*picked, error) {
 	out := newPicked(p.scan.table)
 	for i := range p.divisions {
 		d := &p.divisions[i]
-		for _, c := range d.best {
+		for i, c := range d.best {
+			if err := ended(ctx, i); err != nil {
+				return nil, err
+			}
 			out.add(p.scan.table.rowGroupAt(c.row), c.row)
 		}
 		for _, row := range d.nulls {

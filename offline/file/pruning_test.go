@@ -117,14 +117,14 @@ func TestPruning(t *testing.T) {
 		b.Field(0).(*array.Int64Builder).Append(key)
 		b.Field(1).(*array.TimestampBuilder).Append(arrow.Timestamp(start.Add(time.Duration(at) * time.Second).UnixMicro()))
 		e := &entities{schema: b.Schema(), batches: []arrow.RecordBatch{b.NewRecordBatch()}, rows: 1, event: "e"}
-		if err := e.setTimes(); err != nil {
+		if err := e.setTimes(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		ctx := context.WithoutCancel(t.Context())
-		if err := v.join(ctx, e); err != nil {
+		if err := v.join(ctx, e, newCrew(2), 1); err != nil {
 			t.Fatal(err)
 		}
-		if err := v.gather(ctx); err != nil {
+		if err := v.gather(ctx, newCrew(2)); err != nil {
 			t.Fatal(err)
 		}
 		return v.of[0] >= 0, read.Load()
