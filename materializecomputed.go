@@ -103,13 +103,13 @@ func (s *sink) keysOf(ctx context.Context, job *RetrievalJob, p *plan.ComputedMa
 		if err != nil {
 			return nil, err
 		}
-		err = keys.addAll(r, v.Name)
+		err = keys.addAll(ctx, r, v.Name)
 		r.Release()
 		if err != nil {
 			return nil, err
 		}
 	}
-	return keys.batch()
+	return keys.batch(ctx)
 }
 
 // inputsOf returns the keys of joined rows and the inputs of the function, by the function's names. The caller releases it.

@@ -72,7 +72,7 @@ func (fs *FeatureStore) prepareAppend(ctx context.Context, views []*plan.Append,
 		return nil, feasterr.Invalid("no rows: the frame is nil")
 	}
 	a := &appends{store: store, views: views, rows: map[string]arrow.RecordBatch{}, failed: map[string]error{}}
-	frame, names, n, err := loadFrame(rows, nil, nil)
+	frame, names, n, err := loadFrame(ctx, rows, nil, nil)
 	if err != nil || n == 0 { // as in Feast, no rows need no columns
 		return a, err
 	}
@@ -87,7 +87,7 @@ func (fs *FeatureStore) prepareAppend(ctx context.Context, views []*plan.Append,
 		}
 		var rb arrow.RecordBatch
 		if err == nil {
-			rb, err = sourceRows(v, schema, frame, names)
+			rb, err = sourceRows(ctx, v, schema, frame, names)
 		}
 		if err != nil {
 			errs = append(errs, err)
@@ -175,7 +175,7 @@ func sameColumns(a *plan.Append, schema *arrow.Schema, names []string) error {
 }
 
 // sourceRows makes a record batch of a frame, with the columns of a source in its order.
-func sourceRows(a *plan.Append, schema *arrow.Schema, frame []frameColumn, names []string) (arrow.RecordBatch, error) {
+func sourceRows(ctx context.Context, a *plan.Append, schema *arrow.Schema, frame []frameColumn, names []string) (arrow.RecordBatch, error) {
 	columns := make([]arrow.Array, 0, len(frame))
 	fields := slices.Clone(schema.Fields())
 	defer func() {
@@ -185,7 +185,7 @@ func sourceRows(a *plan.Append, schema *arrow.Schema, frame []frameColumn, names
 	}()
 	for i := range fields {
 		c := &frame[slices.Index(names, fields[i].Name)]
-		array, err := sourceColumn(c, fields[i].Type, fields[i].Name == a.Event)
+		array, err := sourceColumn(ctx, c, fields[i].Type, fields[i].Name == a.Event)
 		if err != nil {
 			return nil, err
 		}
@@ -196,12 +196,12 @@ func sourceRows(a *plan.Append, schema *arrow.Schema, frame []frameColumn, names
 }
 
 // sourceColumn makes an array of a frame's column. The store casts it where it is of another type than its own.
-func sourceColumn(c *frameColumn, dt arrow.DataType, event bool) (arrow.Array, error) {
+func sourceColumn(ctx context.Context, c *frameColumn, dt arrow.DataType, event bool) (arrow.Array, error) {
 	switch {
 	case dt.ID() == arrow.TIMESTAMP && !(c.kind == colArrow && c.array().DataType().ID() == arrow.TIMESTAMP):
-		return anyTimes(c, event)
+		return anyTimes(ctx, c, event)
 	case c.kind != colAny && c.kind != colOther:
-		a, err := arrowOf(c)
+		a, err := arrowOf(ctx, c)
 		if err == nil && event && a.NullN() > 0 {
 			row := firstNull(a)
 			a.Release()
@@ -216,21 +216,50 @@ func sourceColumn(c *frameColumn, dt arrow.DataType, event bool) (arrow.Array, e
 	if dt.ID() == arrow.LARGE_STRING {
 		dt = arrow.BinaryTypes.String
 	}
-	col := types.NewColumn(c.name, typ, c.n)
-	if err := fill(col, c, true); err != nil {
-		return nil, err
+	return inParts(ctx, c, typ, dt, func(dst *types.Column, part *frameColumn) error { return fill(dst, part, true) })
+}
+
+// inParts makes an array of a column part by part, so that it can end when ctx does. fill converts a part.
+func inParts(ctx context.Context, c *frameColumn, typ types.Type, dt arrow.DataType, fill func(dst *types.Column, part *frameColumn) error) (arrow.Array, error) {
+	parts := make([]arrow.Array, 0, 1+c.n/lookRows)
+	defer func() {
+		for _, p := range parts {
+			p.Release()
+		}
+	}()
+	for from := 0; from < c.n || from == 0; from += lookRows {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		part := c.part(from, min(lookRows, c.n-from))
+		col := types.NewColumn(c.name, typ, part.n)
+		if err := fill(col, &part); err != nil {
+			return nil, inFrame(err, from)
+		}
+		a, err := arrowconv.Array(col, dt, memory.DefaultAllocator)
+		if err != nil {
+			return nil, inFrame(err, from)
+		}
+		parts = append(parts, a)
 	}
-	return arrowconv.Array(col, dt, memory.DefaultAllocator)
+	if len(parts) == 1 {
+		parts[0].Retain()
+		return parts[0], nil
+	}
+	return array.Concatenate(parts, memory.DefaultAllocator)
 }
 
 // anyTimes makes timestamps of times in any of their forms.
-func anyTimes(c *frameColumn, event bool) (arrow.Array, error) {
+func anyTimes(ctx context.Context, c *frameColumn, event bool) (arrow.Array, error) {
 	value := c.value
 	if c.kind == colArrow {
 		value = c.arrowTime
 	}
 	times := make([]any, c.n)
 	for i := range times {
+		if err := ended(ctx, i); err != nil {
+			return nil, err
+		}
 		t, ok, err := parseTime(value(i))
 		switch {
 		case err != nil:
@@ -241,7 +270,7 @@ func anyTimes(c *frameColumn, event bool) (arrow.Array, error) {
 			return nil, noTime(c, i)
 		}
 	}
-	return timesOf(c.name, times)
+	return timesOf(ctx, c.name, times)
 }
 
 func firstNull(a arrow.Array) int {

@@ -46,18 +46,18 @@ type request struct {
 type repeat struct{ dst, src int }
 
 // load reads the frame's columns and returns the number of rows.
-func (q *request) load(f Frame) (rows int, err error) {
+func (q *request) load(ctx context.Context, f Frame) (rows int, err error) {
 	if f == nil {
 		return 0, feasterr.Invalid("no entity rows: set Entities")
 	}
-	q.frame, q.names, rows, err = loadFrame(f, q.frame, q.names)
+	q.frame, q.names, rows, err = loadFrame(ctx, f, q.frame, q.names)
 	return rows, err
 }
 
 // loadFrame reads a frame's columns and their names into memory to reuse, and returns the number of rows.
-func loadFrame(f Frame, frame []frameColumn, names []string) (_ []frameColumn, _ []string, rows int, err error) {
+func loadFrame(ctx context.Context, f Frame, frame []frameColumn, names []string) (_ []frameColumn, _ []string, rows int, err error) {
 	names = names[:0]
-	if frame, err = f.appendColumns(frame[:0]); err != nil {
+	if frame, err = f.appendColumns(ctx, frame[:0]); err != nil {
 		return frame, names, 0, err
 	}
 	for i := range frame {

@@ -182,7 +182,7 @@ func (j *RetrievalJob) read(ctx context.Context) (array.RecordReader, error) {
 		if err != nil {
 			return nil, err
 		}
-		return j.join(ctx, join, j.watch(rows), j.rows.schema.Field(j.event).Name)
+		return j.join(ctx, join, j.watch(ctx, rows), j.rows.schema.Field(j.event).Name)
 	case len(j.plan.Views) == 1:
 		r, err := j.scan(ctx, 0, true)
 		if err != nil {
@@ -236,7 +236,7 @@ func (j *RetrievalJob) run(ctx context.Context, start func() (offline.Job, error
 }
 
 // watch makes times of text or dates in the column of times, and notes their range.
-func (j *RetrievalJob) watch(rows array.RecordReader) array.RecordReader {
+func (j *RetrievalJob) watch(ctx context.Context, rows array.RecordReader) array.RecordReader {
 	schema, first := rows.Schema(), int64(0)
 	event := schema.Field(j.event)
 	convert := isArrowText(event.Type) || isDate(event.Type)
@@ -250,7 +250,7 @@ func (j *RetrievalJob) watch(rows array.RecordReader) array.RecordReader {
 		times := b.Column(j.event)
 		if convert {
 			var err error
-			if times, err = asTimes(event.Name, times, first); err != nil {
+			if times, err = asTimes(ctx, event.Name, times, first); err != nil {
 				return nil, err
 			}
 			defer times.Release()
