@@ -142,34 +142,6 @@ func frameOf(n int, form string) feast.Frame {
 	return frames[key(form)]
 }
 
-// taker is an offline store that takes rows of trips and keeps none.
-type taker struct {
-	history
-	event arrow.DataType
-}
-
-func (s *taker) Describe(context.Context, *offline.Source) (*arrow.Schema, error) {
-	return arrow.NewSchema([]arrow.Field{
-		{Name: "driver_id", Type: arrowInt64}, {Name: "event_timestamp", Type: s.event}, {Name: "note", Type: arrowString},
-		{Name: "score", Type: arrow.PrimitiveTypes.Float64}, {Name: "extra", Type: arrowString},
-	}, nil), nil
-}
-
-func (s *taker) Append(_ context.Context, _ *offline.Source, rows array.RecordReader) (n int64, err error) {
-	for rows.Next() {
-		n += rows.RecordBatch().NumRows()
-	}
-	return n, rows.Err()
-}
-
-// tripsView is a view of the rows of trips.
-func tripsView(change ...func(*feast.FeatureView)) *feast.FeatureView {
-	return materializeView("trips", append(change, func(v *feast.FeatureView) {
-		v.Source.TimestampField, v.Source.CreatedTimestampColumn = "event_timestamp", ""
-		v.Schema = []feast.Field{{Name: "note", Type: feast.String}, {Name: "score", Type: feast.Float64}}
-	})...)
-}
-
 func TestCancelOfflineWrite(t *testing.T) {
 	m := newMaterializer(t, []*feast.FeatureView{tripsView()}, feast.WithOfflineStore(&taker{event: arrowUTC}))
 	// Times may have any form for the offline store, which is one time more through them.

@@ -281,6 +281,10 @@ func rowError(dst *types.Column, row int, err error) error {
 	return &feasterr.RequestError{Column: dst.Name(), Row: row, Err: err}
 }
 
+func noKey(column string, row int) error {
+	return &feasterr.RequestError{Column: column, Row: row, Msg: "an entity key cannot be null"}
+}
+
 func fillWhole[T int | int32 | int64](dst *types.Column, src []T) error {
 	if dst.Type() != types.Int32 {
 		for i, v := range src {
@@ -318,7 +322,7 @@ func fillBytes(dst *types.Column, src [][]byte, nulls bool) error {
 			dst.Clear(i, types.NullValue)
 			continue
 		case v == nil:
-			return &feasterr.RequestError{Column: dst.Name(), Row: i, Msg: "an entity key cannot be null"}
+			return noKey(dst.Name(), i)
 		}
 		set := dst.SetBytes
 		if takesJSON(dst.Type()) {
@@ -387,7 +391,7 @@ func fillArrow(dst *types.Column, src *frameColumn, nulls bool) error {
 	}
 	for row := range src.n {
 		if !dst.HasValue(row) {
-			return &feasterr.RequestError{Column: dst.Name(), Row: row, Msg: "an entity key cannot be null"}
+			return noKey(dst.Name(), row)
 		}
 	}
 	return nil

@@ -709,7 +709,7 @@ func fillTimes(dst []types.Timestamp, src *frameColumn, nulls bool) error {
 	case colTime:
 		for i, t := range slice[time.Time](src) {
 			if t.IsZero() && !nulls {
-				return noTime(src, i)
+				return noTime(src.name, i)
 			}
 			dst[i] = timeOf(t)
 			if !dst[i].Valid() {
@@ -741,7 +741,7 @@ func fillTimes(dst []types.Timestamp, src *frameColumn, nulls bool) error {
 			return &feasterr.RequestError{Column: src.name, Row: i, Err: err}
 		}
 		if !ok && !nulls {
-			return noTime(src, i)
+			return noTime(src.name, i)
 		}
 		if !t.Valid() {
 			return outsideYears(src, i, value(i))
@@ -764,7 +764,7 @@ func fillStamps(dst []types.Timestamp, src *frameColumn, stamps *array.Timestamp
 		case nulls:
 			dst[i] = types.Timestamp{}
 		default:
-			return noTime(src, i)
+			return noTime(src.name, i)
 		}
 	}
 	return nil
@@ -781,8 +781,8 @@ func outsideYears(src *frameColumn, row int, v any) error {
 	return &feasterr.RequestError{Column: src.name, Row: row, Msg: fmt.Sprintf("%v is outside the years 1 to 9999, which times can be of", v)}
 }
 
-func noTime(src *frameColumn, row int) error {
-	return &feasterr.RequestError{Column: src.name, Row: row, Msg: "an event time cannot be null"}
+func noTime(column string, row int) error {
+	return &feasterr.RequestError{Column: column, Row: row, Msg: "an event time cannot be null"}
 }
 
 func timeOf(t time.Time) types.Timestamp {
