@@ -466,6 +466,19 @@ func TestHistoricalFailures(t *testing.T) {
 			t.Errorf("a store that fails: %v", err)
 		}
 	}
+	for _, features := range [][]string{{"stats:trips"}, {"stats:trips", "pushed_stats:rides"}} { // the view is named that was read
+		job, err := fs.GetHistoricalFeatures(ctx, feast.HistoricalRequest{Features: features})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = job.RecordBatch(ctx)
+		if want := `view "stats": history: read: out of order`; !errors.Is(err, h.err) || err.Error() != want {
+			t.Errorf("%q without entity rows: %v, want %s", features, err, want)
+		}
+		if _, err := job.RecordBatch(ended); !errors.Is(err, context.Canceled) {
+			t.Errorf("after the context has ended: %v", err)
+		}
+	}
 	dir := t.TempDir()
 	if err := job.WriteParquet(ctx, filepath.Join(dir, "out.parquet")); !errors.Is(err, h.err) {
 		t.Errorf("writing Parquet of a store that fails: %v", err)

@@ -241,7 +241,9 @@ func TestMaterializeErrors(t *testing.T) {
 		materializeView("a"), materializeView("off", func(v *feast.FeatureView) { v.Online = false }),
 		materializeView("disabled", func(v *feast.FeatureView) { v.Disabled = true }),
 		materializeView("python", func(v *feast.FeatureView) { v.Transformation = &feast.Transformation{Name: "f", Body: []byte("x")} }),
-		materializeView("missing"), materializeView("created", func(v *feast.FeatureView) { v.State = registry.StateCreated }),
+		materializeView("missing"), materializeView("timeless", func(v *feast.FeatureView) {
+			v.Source.TimestampField, v.Source.Options = "when", feast.FileOptions{Path: "a.parquet"}
+		}), materializeView("created", func(v *feast.FeatureView) { v.State = registry.StateCreated }),
 	})
 	m.rows(t, "a", [3]any{1, 10, 0}, [3]any{nil, 11, 0})
 	m.rows(t, "created", [3]any{1, 10, 0})
@@ -272,6 +274,7 @@ func TestMaterializeErrors(t *testing.T) {
 		"python":         {only("python"), false, feast.ErrUnsupported, "materialize it with Feast"},
 		"strict":         {strict, false, feast.ErrInvalid, "1 rows have a null in join key driver_id"},
 		"no file":        {only("missing"), false, feast.ErrNotFound, `feature view "missing" was not materialized`},
+		"no times":       {only("timeless"), false, feast.ErrNotFound, `feature view "timeless" was not materialized: file: read: timestamp field "when" does not exist in `},
 		"state":          {only("created"), false, feast.ErrInvalid, "is in state CREATED, from which it cannot be materialized"},
 		"before the bad": {only("nope", "a"), false, feast.ErrNotFound, "nope"},
 	} {
