@@ -137,10 +137,14 @@ func concatenate(schema *arrow.Schema, batches []arrow.RecordBatch) (arrow.Recor
 }
 
 // WriteParquet writes the data to a Parquet file, which is there as a whole or not at all; a file of that name is replaced.
-// It needs the import of github.com/feastgo/feast/offline/file.
+// A path that cannot be written to is an error before anything is read. It needs the import of
+// github.com/feastgo/feast/offline/file.
 func (j *RetrievalJob) WriteParquet(ctx context.Context, path string) error {
 	codec, err := offline.Parquet()
 	if err != nil {
+		return err
+	}
+	if err := codec.Check(path); err != nil { // before anything is read for it
 		return err
 	}
 	r, err := j.open(ctx)
