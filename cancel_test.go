@@ -144,8 +144,8 @@ func frameOf(n int, form string) feast.Frame {
 
 func TestCancelOfflineWrite(t *testing.T) {
 	m := newMaterializer(t, []*feast.FeatureView{tripsView()}, feast.WithOfflineStore(&taker{event: arrowUTC}))
-	// Times may have any form for the offline store, which is one time more through them.
-	for form, want := range map[string]int{"structs": 6 + converting + 1, "rows": 6 + converting + 1, "columns": converting + 1} {
+	for form, gathering := range gathering {
+		want := gathering + converting
 		if got := passes(t, form, func(ctx context.Context, n int) error {
 			_, err := m.WriteToOfflineStore(ctx, "trips", frameOf(n, form))
 			return err

@@ -2,6 +2,7 @@ package feast
 
 import (
 	"context"
+	"errors"
 	"math"
 	"strconv"
 	"sync/atomic"
@@ -144,9 +145,17 @@ func arrowOf(ctx context.Context, c *frameColumn) (arrow.Array, error) {
 	case c.kind == colArrow:
 		return c.array(), nil // all of it, since frames are given whole
 	case c.kind == colTime:
-		return timesOf(ctx, c.name, slice[time.Time](c))
+		times := slice[time.Time](c)
+		return timesOf(ctx, c, func(i int) (time.Time, bool, error) { return times[i], true, nil })
 	case c.kind == colAny && typ == types.UnixTimestamp:
-		return timesOf(ctx, c.name, slice[any](c))
+		values := slice[any](c)
+		return timesOf(ctx, c, func(i int) (time.Time, bool, error) {
+			t, ok := values[i].(time.Time)
+			if !ok && values[i] != nil {
+				return t, false, errors.New("is no time.Time, and others of the column are")
+			}
+			return t, ok, nil
+		})
 	case listTypes[c.kind] != types.Invalid:
 		typ = listTypes[c.kind]
 	case typ == types.Invalid && c.kind != colAny:
@@ -184,18 +193,18 @@ func (c *frameColumn) arrowTime(i int) any {
 	return a.DataType()
 }
 
-// timesOf makes an array of times, to the nanosecond where one needs it, else to the microsecond.
-func timesOf[T any](ctx context.Context, name string, values []T) (arrow.Array, error) {
-	times := make([]time.Time, len(values))
-	valid := make([]bool, len(values))
+// timesOf makes an array of a column's times, to the nanosecond where one needs it, else to the microsecond. at returns the
+// time of a row, if it has any.
+func timesOf(ctx context.Context, c *frameColumn, at func(row int) (time.Time, bool, error)) (arrow.Array, error) {
+	times, valid := make([]time.Time, c.n), make([]bool, c.n)
 	unit := arrow.Microsecond
-	for i, v := range values {
+	for i := range times {
 		if err := ended(ctx, i); err != nil {
 			return nil, err
 		}
-		t, ok := any(v).(time.Time)
-		if !ok && any(v) != nil {
-			return nil, &feasterr.RequestError{Column: name, Row: i, Msg: "is no time.Time, and others of the column are"}
+		t, ok, err := at(i)
+		if err != nil {
+			return nil, &feasterr.RequestError{Column: c.name, Row: i, Err: err}
 		}
 		times[i], valid[i] = t, ok
 		if t.Nanosecond()%1000 != 0 {
@@ -218,7 +227,7 @@ func timesOf[T any](ctx context.Context, name string, values []T) (arrow.Array, 
 		case unit == arrow.Nanosecond && s > -furthest && s < furthest:
 			b.Append(arrow.Timestamp(t.UnixNano()))
 		default:
-			return nil, &feasterr.RequestError{Column: name, Row: i, Msg: "a time of the year " + t.UTC().Format("2006") + " is beyond what timestamps with nanoseconds can express: round the column's times to microseconds"}
+			return nil, &feasterr.RequestError{Column: c.name, Row: i, Msg: "a time of the year " + t.UTC().Format("2006") + " is beyond what timestamps with nanoseconds can express: round the column's times to microseconds"}
 		}
 	}
 	return b.NewArray(), nil

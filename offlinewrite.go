@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -248,23 +249,17 @@ func inParts(ctx context.Context, c *frameColumn, typ types.Type, dt arrow.DataT
 // anyTimes makes timestamps of times in any of their forms.
 func anyTimes(ctx context.Context, c *frameColumn) (arrow.Array, error) {
 	value := c.value
-	if c.kind == colArrow {
+	switch c.kind {
+	case colTime:
+		times := slice[time.Time](c)
+		return timesOf(ctx, c, func(i int) (time.Time, bool, error) { return times[i], !times[i].IsZero(), nil })
+	case colArrow:
 		value = c.arrowTime
 	}
-	times := make([]any, c.n)
-	for i := range times {
-		if err := ended(ctx, i); err != nil {
-			return nil, err
-		}
+	return timesOf(ctx, c, func(i int) (time.Time, bool, error) {
 		t, ok, err := parseTime(value(i))
-		switch {
-		case err != nil:
-			return nil, &feasterr.RequestError{Column: c.name, Row: i, Err: err}
-		case ok:
-			times[i] = t.Time()
-		}
-	}
-	return timesOf(ctx, c.name, times)
+		return t.Time(), ok, err
+	})
 }
 
 // nulls reports the keys and the event time of a view in which the rows have a null, but for those that views before have, too.
