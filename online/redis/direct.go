@@ -17,9 +17,10 @@ import (
 
 const (
 	// chunkBytes and chunkCommands bound what is sent before replies are read. Two such chunks are on their way at a time,
-	// so that a server or proxy that stops taking commands until its replies are read is not waited for in vain.
+	// so that a server or proxy that stops taking commands until its replies are read is not waited for in vain, and so that
+	// replies are decoded while the server makes others.
 	chunkBytes    = 256 << 10
-	chunkCommands = 1000
+	chunkCommands = 128
 	// maxAgeRotating is how long a connection is used when its credentials may change, maxAgeFailover when Redis Sentinel
 	// says which server is the master: that is asked for each new connection.
 	maxAgeRotating = 10 * time.Minute
