@@ -190,7 +190,7 @@ func (p *pool) alone(ctx context.Context, r *reader, keys *online.Keys, dst *onl
 	}
 	var sent, read place
 	for waiting := 0; ; {
-		n := 0
+		var n int
 		if c.out, n = r.encode(c.out[:0], &sent, keys, s); n > 0 {
 			if err = c.arm(ctx, p.timeout); err == nil {
 				_, err = c.Write(c.out)
