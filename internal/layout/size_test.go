@@ -6,8 +6,11 @@ import (
 	"testing"
 )
 
-// maxCoreSize bounds a program that reads online features, in bytes.
-const maxCoreSize = 12 << 20
+// maxCoreSize bounds a program that reads online features, maxRedisSize one that reads them from Redis, in bytes.
+const (
+	maxCoreSize  = 12 << 20
+	maxRedisSize = 18 << 20
+)
 
 // The sizes are those of stripped programs for linux/amd64, whatever the machine of the test.
 func TestProgramSize(t *testing.T) {
@@ -29,6 +32,9 @@ func TestProgramSize(t *testing.T) {
 			continue
 		}
 		t.Logf("with online/%s: %.1f MB", driver, megabytes(info.Size()))
+		if driver == "redis" && info.Size() > maxRedisSize {
+			t.Errorf("that is more than %.1f MB", megabytes(maxRedisSize))
+		}
 	}
 }
 
