@@ -185,16 +185,9 @@ func newPool(opt *redis.Options, sharedConns int) *pool {
 		timeout: max(opt.ReadTimeout, 0), maxIdle: opt.ConnMaxIdleTime,
 		maxAge: max(opt.ConnMaxLifetime-opt.ConnMaxLifetimeJitter, 0),
 	}
-	most := func(age time.Duration) {
-		if p.maxAge == 0 || p.maxAge > age {
-			p.maxAge = age
-		}
-	}
-	if opt.CredentialsProvider != nil || opt.CredentialsProviderContext != nil || opt.StreamingCredentialsProvider != nil {
-		most(maxAgeRotating)
-	}
-	if opt.Addr == "FailoverClient" { // what go-redis calls a client with Sentinel
-		most(maxAgeFailover)
+	rotating := opt.CredentialsProvider != nil || opt.CredentialsProviderContext != nil || opt.StreamingCredentialsProvider != nil
+	if rotating && (p.maxAge == 0 || p.maxAge > maxAgeRotating) {
+		p.maxAge = maxAgeRotating
 	}
 	if sharedConns > 0 {
 		p.shared = newShared(p, min(sharedConns, size))

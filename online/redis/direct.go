@@ -21,11 +21,12 @@ const (
 	// replies are decoded while the server makes others.
 	chunkBytes    = 256 << 10
 	chunkCommands = 128
-	// maxAgeRotating is how long a connection is used when its credentials may change, maxAgeFailover when Redis Sentinel
-	// says which server is the master: that is asked for each new connection.
+	// maxAgeRotating is how long a connection is used when its credentials may change.
 	maxAgeRotating = 10 * time.Minute
-	maxAgeFailover = 10 * time.Second
 )
+
+// failoverAddr is what go-redis has for the address of a client with Sentinel.
+const failoverAddr = "FailoverClient"
 
 // direct is the connections for reads.
 type direct struct {
@@ -42,8 +43,10 @@ type direct struct {
 func newDirect(client redis.UniversalClient, sharedConns int) *direct {
 	switch c := client.(type) {
 	case *redis.Client:
-		if c.Options().Limiter == nil {
-			return &direct{one: newPool(c.Options(), sharedConns)}
+		// With Sentinel, go-redis hears of a new master and ends its connections to the one before, which goes on answering for
+		// seconds. Nobody would end ours.
+		if o := c.Options(); o.Limiter == nil && o.Addr != failoverAddr {
+			return &direct{one: newPool(o, sharedConns)}
 		}
 	case *redis.ClusterClient:
 		if o := c.Options(); !o.ReadOnly && !o.RouteByLatency && !o.RouteRandomly {

@@ -128,7 +128,7 @@ type Options struct {
 	ReadCommand ReadCommand
 	// NoDirectReads has all reads go through the client. Otherwise they use connections that the client's options make, but
 	// not the client itself: hooks of the client do not see them, and there may be as many as its pool holds besides those
-	// of its pool. Clients with a Limiter are always gone through.
+	// of its pool. Clients with a Limiter, and those with Sentinel, are always gone through.
 	NoDirectReads bool
 	// SharedConns is how many connections to each server are shared by reads of few entities that come at the same time, which
 	// is known as automatic pipelining. 0: each read has one for itself. A read that finds none free waits for the answer to
