@@ -24,7 +24,6 @@ import (
 	"math"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -146,8 +145,8 @@ type Store struct {
 	opts   Options
 	direct *direct // nil: all reads go through the client
 
-	noScripts   atomic.Bool // the servers refuse them
-	writeMemory sync.Pool   // of *writeMemory
+	noScripts   refusal
+	writeMemory sync.Pool // of *writeMemory
 
 	mu      sync.Mutex
 	closed  bool
