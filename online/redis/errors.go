@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"time"
 
@@ -67,6 +69,12 @@ func serverError(ctx context.Context, err error) error {
 	default:
 		return feasterr.Unavailable("%w", err)
 	}
+}
+
+// unreachable reports whether an error is about the connection to a server, not about what it answered.
+func unreachable(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // ended is the error of ctx, also when it is about to end: deadlines of connections run out a moment earlier.

@@ -199,6 +199,7 @@ func (r *reader) read(ctx context.Context, keys *online.Keys, dst *online.Result
 
 // instead reads through go-redis what an error has left, unless there is no time or no connection for it.
 func (r *reader) instead(ctx context.Context, err error, rest *online.Keys, dst *online.Result, s *scratch) error {
+	r.store.renew(ctx, err)
 	if done := ended(ctx); done != nil {
 		return done
 	}

@@ -221,7 +221,7 @@ func (w *writer) runScript(ctx context.Context, rows []*pendingRow) (again, unde
 	if err != nil {
 		return nil, nil, err
 	}
-	var failed, final error
+	var failed, final, lost error
 	for i, r := range rows {
 		val, err := cmds[i].Result()
 		_, text := val.(string)
@@ -249,6 +249,7 @@ func (w *writer) runScript(ctx context.Context, rows []*pendingRow) (again, unde
 		default:
 			if !errors.As(err, &refused) {
 				r.again = 1
+				lost = cmp.Or(lost, err)
 			}
 			if err = serverError(ctx, err); !feasterr.Retryable(err) {
 				final = cmp.Or(final, err)
@@ -258,6 +259,7 @@ func (w *writer) runScript(ctx context.Context, rows []*pendingRow) (again, unde
 			again = append(again, r)
 		}
 	}
+	w.store.renew(ctx, lost)
 	if final != nil {
 		return nil, nil, final
 	}
