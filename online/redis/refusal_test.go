@@ -116,7 +116,7 @@ func TestServerErrors(t *testing.T) {
 		s := startServer(t, func(int, []string) string { return "-" + text + "\r\n" })
 		r, plan := prepare(t, s.open(t, map[string]any{"read_command": "hmget"}, ""))
 		err := readAll(t.Context(), t, r, plan, 1)
-		if !errors.Is(err, want) || !strings.Contains(err.Error(), text) || feasterr.Retryable(err) != (want == feasterr.ErrUnavailable) {
+		if !errors.Is(err, want) || !strings.Contains(err.Error(), text) || feasterr.Retryable(err) != errors.Is(want, feasterr.ErrUnavailable) {
 			t.Errorf("%s: %v, want %v", text, err, want)
 		}
 	}
