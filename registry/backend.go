@@ -76,7 +76,9 @@ var table drivers.Table[Driver]
 // imports says which packages of this module link which drivers.
 var imports = map[string]string{
 	"file":   "file",
+	"gcs":    "gcs",
 	"memory": "memory",
+	"s3":     "s3",
 }
 
 // Register makes a driver known under its names. It is called from init functions and panics when a name is taken or

@@ -52,6 +52,20 @@ var rules = map[string]rule{
 	},
 	"registry/file":   {own: registryDriver},
 	"registry/memory": {own: registryDriver},
+	"internal/blob":   {own: []string{"registry", "feasterr"}},
+	"registry/s3": {
+		own: append([]string{"internal/blob"}, registryDriver...),
+		modules: []string{
+			"github.com/aws/aws-sdk-go-v2", "github.com/aws/aws-sdk-go-v2/config", "github.com/aws/aws-sdk-go-v2/service/s3",
+			"github.com/aws/smithy-go",
+		},
+	},
+	"registry/gcs": {
+		own: append([]string{"internal/blob"}, registryDriver...),
+		modules: []string{
+			"cloud.google.com/go/storage", "cloud.google.com/go/auth", "google.golang.org/api", "google.golang.org/grpc",
+		},
+	},
 	"registry/registrytest": {
 		own:     append([]string{"internal/sealed", "internal/protos/..."}, registryDriver...),
 		modules: []string{"google.golang.org/protobuf"},
@@ -95,12 +109,14 @@ var rules = map[string]rule{
 
 	"feasttest": {own: []string{".", "config", "online/memory", "registry/memory"}},
 
-	"drivers/...":         {own: []string{"registry/...", "online/...", "offline/...", "drivers/embedded"}},
-	"examples/...":        {own: public},
-	"internal/interop":    {},
-	"internal/layout":     {},
-	"internal/testserver": {},
-	"internal/cputime":    {},
+	"drivers/...":                   {own: []string{"registry/...", "online/...", "offline/...", "drivers/embedded"}},
+	"examples/...":                  {own: public},
+	"internal/interop":              {},
+	"internal/layout":               {},
+	"internal/testserver":           {},
+	"internal/testserver/s3server":  {modules: []string{"github.com/johannesboyne/gofakes3"}},
+	"internal/testserver/gcsserver": {modules: []string{"github.com/fsouza/fake-gcs-server"}},
+	"internal/cputime":              {},
 }
 
 // core lists the packages that every program links, with any driver or none.
