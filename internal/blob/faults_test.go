@@ -29,6 +29,9 @@ import (
 
 const project = "demo"
 
+// wrongTag is in the condition of the write with which registry/s3 tries a store.
+const wrongTag = `"00000000000000000000000000000000"`
+
 // service is an object store, of which every request passes through a handler of the test.
 type service struct {
 	name    string
@@ -273,7 +276,7 @@ func TestAnswerLost(t *testing.T) {
 		lost := func(after func(r *http.Request)) {
 			var once sync.Once
 			f.set(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-				if writing(r) && r.Header.Get("If-Match") != `"00000000000000000000000000000000"` {
+				if writing(r) && r.Header.Get("If-Match") != wrongTag {
 					lose := false
 					once.Do(func() { lose = true })
 					if lose {
@@ -580,4 +583,16 @@ func TestWriters(t *testing.T) {
 		}
 		t.Logf("%d updates, %d conflicts, %s", 2*writers*rounds, total-2*writers*rounds, time.Since(start))
 	})
+}
+
+// refuseWrites lets some writes pass and refuses the others.
+func refuseWrites(s service, pass int32) func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	var writes atomic.Int32
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if writing(r) && r.Header.Get("If-Match") != wrongTag && writes.Add(1) > pass {
+			refuse(w, http.StatusForbidden, s.deny)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}
 }
