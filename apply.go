@@ -34,7 +34,8 @@ func (fs *FeatureStore) Plan(ctx context.Context, objects ...Object) (*Diff, err
 // their rows, and then all changes of the registry are committed at once. When the one fails the registry is as it was;
 // when the other does, the error says that the online store is ahead. Applying the same again completes both. Where
 // nothing changes nothing is written and the online store is not opened, unless the request says Repair; nor is it when
-// no view changes, or when the repository has none.
+// no view changes, or when the repository has none. The precomputed vectors of a service go with it, or with its
+// PrecomputeOnline; nothing else is done about them here.
 //
 // What was applied is visible to the next call. Should reading it back fail, the error comes with the diff.
 //

@@ -39,6 +39,7 @@ type request struct {
 	ends    []int  // of the keys in buf
 	repeats [][]repeat
 	seen    keyTable
+	vectors *vectors // nil as long as there are none
 }
 
 // repeat says that a row asks for the same entity as an earlier one.
@@ -504,7 +505,7 @@ func (q *request) drop() bool {
 	clear(q.names)
 	clear(q.columns)
 	q.frame, q.names, q.columns = q.frame[:0], q.names[:0], q.columns[:0]
-	return cap(q.buf) <= keepBytes
+	return cap(q.buf) <= keepBytes && (q.vectors == nil || q.vectors.small())
 }
 
 // dummy is the column of the key of views without entities.

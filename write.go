@@ -61,6 +61,9 @@ type WriteResult struct {
 // taken from the rows, or null. The function is given at most 10,000 rows at once, and when there are more, all of them twice:
 // to see that they are right, and to write them. Without a function the values are written as they are given.
 //
+// After the rows the vectors of their entities are made, for the feature services with PrecomputeOnline that have the view (see
+// [FeatureStore.PrecomputeFeatureService]). When that fails the error says so: the rows are written, and counted.
+//
 // No row is written when any is wrong. More than 10,000 rows are written in several batches: when the store fails, the
 // result counts those that were written before, and writing all again is safe. As in Feast, rows are not written, and
 // counted as Null, when no row has a value.
@@ -191,6 +194,7 @@ func pushed(errs []error, view func(i int) string) error {
 
 // DeleteFromOnlineStore removes what is stored of entities in a view, given by its join keys; other columns are ignored, but
 // for a view without entities, which has one row, tell whether there is any. An entity of which nothing is stored is no error.
+// Precomputed vectors of the entities, which hold what is deleted, go with the rows.
 // It is [ErrUnsupported] where the store cannot delete rows. When it fails in between, some may be gone, and deleting all
 // again is safe.
 func (fs *FeatureStore) DeleteFromOnlineStore(ctx context.Context, view string, entities Frame) error {
@@ -208,6 +212,10 @@ func (fs *FeatureStore) DeleteFromOnlineStore(ctx context.Context, view string, 
 	deleter, ok := online.As[online.Deleter](store)
 	if !ok {
 		return feasterr.Unsupported("online store %q cannot delete rows: they go with their view, or where the store lets keys expire", store.Info().Name)
+	}
+	vectors, err := fs.precomputed(ctx, store, targets[0].services)
+	if err != nil {
+		return err
 	}
 	w := writers.Get().(*writer)
 	defer w.release()
@@ -232,6 +240,11 @@ func (fs *FeatureStore) DeleteFromOnlineStore(ctx context.Context, view string, 
 			if err := deleter.Delete(ctx, p.Table, w.batch.Keys); err != nil {
 				return feasterr.InStore(store.Info().Name, "delete", err)
 			}
+			for _, v := range vectors { // which hold what was in the rows
+				if err := deleter.Delete(ctx, v.plan.Precomputed.Table, w.batch.Keys); err != nil {
+					return feasterr.InStore(store.Info().Name, "delete", err)
+				}
+			}
 		}
 	}
 	return nil
@@ -245,8 +258,9 @@ type destination struct {
 
 // target is a view that is written, resolved.
 type target struct {
-	plan   *plan.Write
-	layout atomic.Pointer[plan.WriteLayout] // of the last frame
+	plan     *plan.Write
+	services []string                         // that have vectors of it, if they can have any
+	layout   atomic.Pointer[plan.WriteLayout] // of the last frame
 }
 
 // bind lays out a frame's columns.
@@ -318,7 +332,7 @@ func resolveTargets(snap *registry.Snapshot, d destination, o plan.Options) ([]*
 	for i, v := range views {
 		p, err := plan.ResolveWrite(snap, v, d.asGiven, o)
 		errs = append(errs, err)
-		targets[i] = &target{plan: p}
+		targets[i] = &target{plan: p, services: plan.PrecomputedServices(snap, v.Info().Name)}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -403,6 +417,7 @@ func (fs *FeatureStore) write(ctx context.Context, targets []*target, rows Frame
 			errs[i] = then(t.plan.Table.View)
 		}
 	}
+	fs.renew(ctx, store, w, targets, layouts, results, errs)
 	return results, errs, nil
 }
 

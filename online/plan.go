@@ -2,6 +2,7 @@ package online
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/feastgo/feast/types"
 )
@@ -19,6 +20,14 @@ type Table struct {
 	group, index int // place in the plan
 	first        int // number of the first feature among all the plan's
 }
+
+// VectorPrefix begins the name of the view under which the precomputed vectors of a feature service are stored. The name of the
+// service follows.
+const VectorPrefix = "__precomputed__"
+
+// HasVectors reports whether the table holds precomputed vectors. They are made of other rows of the same entities: where a
+// write prolongs the life of all that is stored of an entity, a write of vectors does not.
+func (t *Table) HasVectors() bool { return strings.HasPrefix(t.View, VectorPrefix) }
 
 // StoredView is the name under which the view's rows are kept: its own, with "_vN" for a version N > 0.
 func (t *Table) StoredView() string {

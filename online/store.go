@@ -8,6 +8,7 @@ package online
 
 import (
 	"context"
+	"iter"
 
 	"github.com/feastgo/feast/types"
 )
@@ -42,6 +43,10 @@ type Info struct {
 	KeyVersion int
 	// Versioned: rows of several versions of a view are kept apart, under the names of [Table.StoredView].
 	Versioned bool
+	// RowTimes: a table of a read plan that has no features is answered with the event times of its rows, as of the same
+	// instant as the other tables of its group and at little cost: whether rows changed since can be told in the read of
+	// what was made of them. Precomputed vectors are used on such stores alone.
+	RowTimes bool
 }
 
 // Reader runs one prepared read. It is safe for concurrent use.
@@ -66,6 +71,14 @@ type Deleter interface {
 	// but its own. On an error some rows may be gone, and deleting again is safe. The keys are not used after Delete
 	// returns.
 	Delete(ctx context.Context, t *Table, keys [][]byte) error
+}
+
+// KeyLister is implemented by stores that can say of which entities they hold rows.
+type KeyLister interface {
+	// Keys yields the serialized keys of the entities that have a row in one of the tables, which have one project and the
+	// same join keys: each at least once, in any order, and perhaps keys of other tables with these join keys. A key is valid
+	// until the next. Of rows written or deleted meanwhile the keys may or may not come. An error ends the sequence.
+	Keys(ctx context.Context, tables []*Table) iter.Seq2[[]byte, error]
 }
 
 // Provisioner is implemented by stores whose tables Feast lists in the registry, where its plan compares them.

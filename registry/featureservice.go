@@ -21,7 +21,7 @@ type FeatureService struct {
 
 	Features         []FeatureViewProjection
 	Logging          *LoggingConfig // nil: served features are not logged
-	PrecomputeOnline bool
+	PrecomputeOnline bool           // online reads take all features of an entity from one value, a vector, where it is current
 
 	Created     time.Time
 	LastUpdated time.Time

@@ -108,6 +108,9 @@ func (c *Column) AllValid() bool {
 // Mixed reports whether some cell holds a value of another type than the column's.
 func (c *Column) Mixed() bool { return c.firstOdd() >= 0 }
 
+// Odd reports whether the cell holds a value of another type than the column's.
+func (c *Column) Odd(row int) bool { return c.states()[row]&stateOdd != 0 }
+
 // firstOdd returns the first row whose value has another type than the column's, -1 when there is none.
 func (c *Column) firstOdd() int {
 	if c.rest != nil && len(c.rest.odd) > 0 {

@@ -38,6 +38,7 @@ var rules = map[string]rule{
 	"internal/sealed":     {},
 	"internal/duration":   {},
 	"internal/drivers":    {},
+	"internal/localfile":  {own: []string{"feasterr"}},
 	"internal/yamldoc":    {own: []string{"feasterr"}, modules: []string{"go.yaml.in/yaml/v3"}},
 	"internal/protos/...": {own: []string{"internal/protos/..."}, modules: []string{"google.golang.org/protobuf"}},
 
@@ -50,7 +51,7 @@ var rules = map[string]rule{
 		},
 		modules: []string{"google.golang.org/protobuf"},
 	},
-	"registry/file":   {own: registryDriver},
+	"registry/file":   {own: append([]string{"internal/localfile"}, registryDriver...)},
 	"registry/memory": {own: registryDriver},
 	"internal/blob":   {own: []string{"registry", "feasterr"}},
 	"registry/s3": {
@@ -66,6 +67,13 @@ var rules = map[string]rule{
 			"cloud.google.com/go/storage", "cloud.google.com/go/auth", "google.golang.org/api", "google.golang.org/grpc",
 		},
 	},
+	"registry/sql": {
+		own:     append([]string{"internal/drivers", "internal/protos/..."}, registryDriver...),
+		modules: []string{"google.golang.org/protobuf"},
+	},
+	"registry/sql/postgres": {own: []string{"registry/sql", "feasterr"}, modules: []string{"github.com/jackc/pgx/v5"}},
+	"registry/sql/mysql":    {own: []string{"registry/sql", "feasterr"}, modules: []string{"github.com/go-sql-driver/mysql"}},
+	"registry/sql/sqlite":   {own: []string{"registry/sql", "feasterr"}, modules: []string{"modernc.org/sqlite"}},
 	"registry/registrytest": {
 		own:     append([]string{"internal/sealed", "internal/protos/..."}, registryDriver...),
 		modules: []string{"google.golang.org/protobuf"},
@@ -78,6 +86,9 @@ var rules = map[string]rule{
 	"online":            {own: []string{"types", "config", "feasterr", "internal/drivers"}},
 	"online/memory":     {own: onlineDriver},
 	"online/hedge":      {own: onlineDriver},
+	"online/fallback":   {own: onlineDriver},
+	"online/cache":      {own: onlineDriver, modules: []string{"github.com/maypok86/otter/v2"}},
+	"online/breaker":    {own: onlineDriver, modules: []string{"github.com/sony/gobreaker/v2"}},
 	"online/hybrid":     {own: onlineDriver},
 	"online/onlinetest": {own: onlineDriver},
 	"online/redis": {
@@ -88,7 +99,7 @@ var rules = map[string]rule{
 
 	"offline": {own: []string{"config", "feasterr", "internal/drivers"}, modules: []string{arrow}},
 	"offline/file": {
-		own:     []string{"offline", "config", "feasterr"},
+		own:     []string{"offline", "types", "config", "feasterr", "internal/localfile"},
 		modules: []string{arrow, "github.com/parquet-go/parquet-go"},
 	},
 	"offline/offlinetest": {own: []string{"offline", "feasterr"}, modules: []string{arrow}},
@@ -117,6 +128,7 @@ var rules = map[string]rule{
 	"internal/testserver/s3server":  {modules: []string{"github.com/johannesboyne/gofakes3"}},
 	"internal/testserver/gcsserver": {modules: []string{"github.com/fsouza/fake-gcs-server"}},
 	"internal/cputime":              {},
+	"internal/redisbench":           {},
 }
 
 // core lists the packages that every program links, with any driver or none.

@@ -12,7 +12,14 @@ import (
 // store.
 type Migration struct {
 	keep, drop []storedView
+	services   []service
 	after      *registry.Snapshot
+}
+
+// service is a feature service that may have lost its vectors.
+type service struct {
+	was, is *registry.FeatureService // nil: it is no more
+	before  *registry.Snapshot
 }
 
 // storedView is a version of a view that has, or had, a table.
@@ -34,11 +41,18 @@ func Migrate(c *registry.Commit, all bool) Migration {
 		if change.Action == registry.ActionUnchanged && !all {
 			continue
 		}
-		if change.ID.Kind != registry.KindViewVersion && !isView(change.ID.Kind) {
+		svc, _ := change.Old.(*registry.FeatureService)
+		vectors := svc != nil && svc.PrecomputeOnline && change.Action != registry.ActionUnchanged
+		if change.ID.Kind != registry.KindViewVersion && !isView(change.ID.Kind) && !vectors {
 			continue
 		}
 		if m.after == nil {
 			before, m.after = c.Before(), c.After()
+		}
+		if vectors {
+			is, _ := change.New.(*registry.FeatureService)
+			m.services = append(m.services, service{svc, is, before})
+			continue
 		}
 		name := change.ID.Name
 		if change.ID.Kind == registry.KindViewVersion { // perhaps of a view that is not promoted
@@ -68,6 +82,11 @@ func Remove(c *registry.Commit) Migration {
 	for v := range s.Views() {
 		if hasTable(v) {
 			m.drop = append(m.drop, allVersions(s, v, v.Info().Name)...)
+		}
+	}
+	for svc := range s.FeatureServices() {
+		if svc.PrecomputeOnline {
+			m.services = append(m.services, service{was: svc, before: s})
 		}
 	}
 	return m
@@ -115,7 +134,7 @@ func isListed(v registry.ViewInfo) bool {
 }
 
 // Empty reports whether nothing is asked.
-func (m Migration) Empty() bool { return len(m.keep) == 0 && len(m.drop) == 0 }
+func (m Migration) Empty() bool { return len(m.keep) == 0 && len(m.drop) == 0 && len(m.services) == 0 }
 
 // Tables is a migration for one store. No table is both kept and dropped, and none is dropped that a view still uses.
 type Tables struct {
@@ -184,6 +203,15 @@ func (m Migration) Tables(o Options) (Tables, error) {
 		}
 	}
 	out.Unlisted = append(out.Unlisted, out.Drop...)
+	for _, s := range m.services {
+		if !o.Store.RowTimes { // and so has none
+			break
+		}
+		was, is := vectorsOf(s.before, s.was, o), vectorsOf(m.after, s.is, o)
+		if was != nil && (is == nil || !slices.Equal(was.JoinKeys, is.JoinKeys)) {
+			out.Drop = append(out.Drop, was)
+		}
+	}
 	out.Unlisted = slices.DeleteFunc(out.Unlisted, m.listed(versioned, out.Unlisted))
 	return out, errors.Join(errs...)
 }

@@ -44,6 +44,8 @@ type Online struct {
 	Sets    []KeySet        // by group of Read
 	Views   []ViewVersion   // distinct views that are read, in order of first mention
 
+	Precomputed *Precomputed // vectors that are read in place of rows; nil: none are
+
 	Computed []*Computed // on-demand views, in order of first mention
 	Data     []Data      // what requests bring for them
 
@@ -115,6 +117,7 @@ func ResolveOnline(snap *registry.Snapshot, q Query, o Options) (*Online, error)
 	if err := r.mention(q); err != nil {
 		return nil, err
 	}
+	uses, flat := r.uses, r.flat // of the whole service
 	if q.Promise != nil {
 		if err := r.keep(q.Promise.Columns); err != nil {
 			return nil, err
@@ -133,6 +136,9 @@ func ResolveOnline(snap *registry.Snapshot, q Query, o Options) (*Online, error)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if r.svc != nil && r.svc.PrecomputeOnline && o.Store.RowTimes {
+		p.Precomputed, _ = r.vector(p, uses, flat) // else rows are read
 	}
 	return p, nil
 }
@@ -161,7 +167,8 @@ type resolver struct {
 	promised bool
 	uses     []*use
 	byName   map[string]*use
-	flat     []flatRef // features in request order
+	flat     []flatRef                // features in request order
+	svc      *registry.FeatureService // that is asked for; nil: none is
 }
 
 type flatRef struct {
@@ -260,6 +267,7 @@ func (r *resolver) service(name string) error {
 	if err != nil {
 		return err
 	}
+	r.svc = svc
 	var errs []error
 	for i := range svc.Features {
 		if err := r.projection(name, &svc.Features[i]); err != nil {

@@ -5,6 +5,9 @@ package memory
 
 import (
 	"context"
+	"iter"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -50,7 +53,9 @@ type row struct {
 func New() *Store { return &Store{tables: map[tableKey]*table{}} }
 
 // Info implements [online.Store].
-func (s *Store) Info() online.Info { return online.Info{Name: "memory", Versioned: true} }
+func (s *Store) Info() online.Info {
+	return online.Info{Name: "memory", Versioned: true, RowTimes: true}
+}
 
 func keyOf(t *online.Table) tableKey { return tableKey{t.Project, t.StoredView()} }
 
@@ -143,6 +148,45 @@ func (s *Store) Delete(ctx context.Context, t *online.Table, keys [][]byte) erro
 		}
 	}
 	return nil
+}
+
+// Keys implements [online.KeyLister].
+func (s *Store) Keys(ctx context.Context, tables []*online.Table) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		keys, err := s.keys(ctx, tables)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for _, key := range keys {
+			if err := ctx.Err(); err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield([]byte(key), nil) {
+				return
+			}
+		}
+	}
+}
+
+// keys returns the keys of tables, each once. The strings are those of the tables: none is copied.
+func (s *Store) keys(ctx context.Context, tables []*online.Table) (keys []string, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return nil, feasterr.ErrClosed
+	}
+	for _, t := range tables {
+		if stored := s.tables[keyOf(t)]; stored != nil {
+			keys = slices.AppendSeq(keys, maps.Keys(stored.rows))
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys), nil
 }
 
 // table returns a table, making it when it is new. The lock is held.
