@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -460,9 +462,7 @@ func TestTruncated(t *testing.T) {
 			}
 			whole := httptest.NewRecorder()
 			next.ServeHTTP(whole, r)
-			for name, values := range whole.Header() {
-				w.Header()[name] = values
-			}
+			maps.Copy(w.Header(), whole.Header())
 			body := whole.Body.Bytes()
 			w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 			w.WriteHeader(whole.Code)
@@ -550,9 +550,9 @@ func TestGarbage(t *testing.T) {
 func TestWriters(t *testing.T) {
 	each(t, func(t *testing.T, _ service, _ *fault, open func(string) registry.Backend) {
 		const writers = 8
-		rounds := 200
-		if testing.Short() {
-			rounds = 20
+		rounds := 20
+		if os.Getenv("FEAST_TEST_FULL") != "" {
+			rounds = 200
 		}
 		var runs [writers]int
 		var wg sync.WaitGroup

@@ -105,7 +105,7 @@ func (o *object) Get(ctx context.Context, have string) (blob.Object, error) {
 	if err != nil {
 		return blob.Object{}, o.missing(ctx, err)
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	data, err := blob.ReadAll(body, body.Attrs.Size)
 	if err != nil {
 		return blob.Object{}, unavailable("read", err)
@@ -171,10 +171,9 @@ func (o *object) Delete(ctx context.Context) error {
 // failed says what an error of the store means. permissions are those that the identity needs.
 func (o *object) failed(op, permissions string, err error) error {
 	store := stored(op, err)
-	var token *auth.Error
+	token, ok := errors.AsType[*auth.Error](err)
 	switch code := statusOf(err); {
-	case errors.As(err, &token) && token.Response != nil && token.Response.StatusCode < 500,
-		code == http.StatusUnauthorized:
+	case ok && token.Response != nil && token.Response.StatusCode < 500, code == http.StatusUnauthorized:
 		return fmt.Errorf("the credentials are not accepted: %w: %w", feasterr.ErrUnauthenticated, store)
 	case code == http.StatusForbidden:
 		return fmt.Errorf("%w: the identity needs %s on it: %w", feasterr.ErrDenied, permissions, store)
@@ -210,8 +209,7 @@ var statuses = map[codes.Code]int{
 
 // statusOf returns the status of the answer that an error tells of, 0 when there was none.
 func statusOf(err error) int {
-	var answer *googleapi.Error
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[*googleapi.Error](err); ok {
 		return answer.Code
 	}
 	if err != nil {

@@ -3,6 +3,7 @@ package gcs_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -53,8 +54,11 @@ func upload(t testing.TB, client *storage.Client, name string, data []byte) {
 
 func TestConformance(t *testing.T) {
 	client := dial(t, gcsserver.Start(t, nil))
-	registries := 0
-	registrytest.Run(t, registrytest.Harness{New: func(t *testing.T) registrytest.Place {
+	registries, applies := 0, 0
+	if os.Getenv("FEAST_TEST_FULL") != "" {
+		applies = 200
+	}
+	registrytest.Run(t, registrytest.Harness{Applies: applies, New: func(t *testing.T) registrytest.Place {
 		registries++
 		name, version := fmt.Sprintf("conformance/%d/registry.db", registries), 0
 		return registrytest.Place{
@@ -145,9 +149,7 @@ func TestPollSize(t *testing.T) {
 			_ = whole.Header().Write(&size)
 			out.Add(int64(size.Len() + whole.Body.Len() + 40))
 			requests.Add(1)
-			for name, values := range whole.Header() {
-				w.Header()[name] = values
-			}
+			maps.Copy(w.Header(), whole.Header())
 			w.WriteHeader(whole.Code)
 			_, _ = w.Write(whole.Body.Bytes())
 		})

@@ -95,26 +95,26 @@ func open(ctx context.Context, cfg *config.RepoConfig, _ registry.Env) (registry
 		return nil, err
 	}
 	var more []func(*s3.Options)
-	if endpoint := os.Getenv(endpointEnv); endpoint != "" {
+	if endpoint := os.Getenv(endpointEnv); endpoint != "" { //nolint:forbidigo // beside what the AWS SDK reads of it
 		if u, err := url.Parse(endpoint); err != nil || u.Host == "" || u.User != nil {
 			return nil, feasterr.Invalid("environment variable %s is not the URL of a server, http(s)://host:port", endpointEnv)
 		}
 		more = append(more, func(o *s3.Options) { o.BaseEndpoint = &endpoint })
 	}
-	aws, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithDefaultRegion(defaultRegion))
+	clients, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithDefaultRegion(defaultRegion))
 	if err != nil {
 		return nil, feasterr.Invalid("the configuration of AWS cannot be read: %w", err)
 	}
-	if aws.Credentials != nil {
-		aws.Credentials = identity{aws.Credentials}
+	if clients.Credentials != nil {
+		clients.Credentials = identity{clients.Credentials}
 	}
 	more = append(more, func(o *s3.Options) {
 		if o.BaseEndpoint != nil { // other stores rarely have a host name per bucket, and may not know checksums after the body
 			o.UsePathStyle = true
-			o.RequestChecksumCalculation = 2
+			o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 		}
 	})
-	return New(s3.NewFromConfig(aws, more...), bucket, key, Options{PutParameters: cfg.Registry.S3Kwargs})
+	return New(s3.NewFromConfig(clients, more...), bucket, key, Options{PutParameters: cfg.Registry.S3Kwargs})
 }
 
 // identity says of errors that they are about credentials.
@@ -171,7 +171,7 @@ func (o *object) Get(ctx context.Context, have string) (blob.Object, error) {
 	default:
 		return blob.Object{}, o.failed("read", "s3:GetObject, and s3:ListBucket to be told when it does not exist", err)
 	}
-	defer out.Body.Close()
+	defer func() { _ = out.Body.Close() }()
 	size := int64(-1)
 	if out.ContentLength != nil {
 		size = *out.ContentLength
@@ -254,8 +254,8 @@ func (o *object) Delete(ctx context.Context) error {
 // moveRegion reports whether an error says that the bucket is in another region, and goes there from now on, as Feast's
 // client does.
 func (o *object) moveRegion(err error) bool {
-	var response *awshttp.ResponseError
-	if !errors.As(err, &response) || response.Response == nil {
+	response, ok := errors.AsType[*awshttp.ResponseError](err)
+	if !ok || response.Response == nil {
 		return false
 	}
 	region := response.Response.Header.Get("X-Amz-Bucket-Region")
@@ -314,16 +314,14 @@ func unavailable(op string, err error) error {
 
 // statusOf returns the status of the answer that an error tells of, 0 when there was none.
 func statusOf(err error) int {
-	var response *awshttp.ResponseError
-	if errors.As(err, &response) {
+	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok {
 		return response.HTTPStatusCode()
 	}
 	return 0
 }
 
 func codeOf(err error) string {
-	var api smithy.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		return api.ErrorCode()
 	}
 	return ""

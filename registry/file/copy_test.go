@@ -1,4 +1,4 @@
-package registry_test
+package file_test
 
 import (
 	"bytes"
@@ -17,14 +17,14 @@ import (
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/protos/feast/core"
 	"github.com/feastgo/feast/registry"
-	registryfile "github.com/feastgo/feast/registry/file"
+	"github.com/feastgo/feast/registry/file"
 	"github.com/feastgo/feast/registry/memory"
 )
 
 // goldenFile returns the registry that Feast wrote.
 func goldenFile(t testing.TB) []byte {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("registrytest", "testdata", "registry.db"))
+	data, err := os.ReadFile(filepath.Join("..", "registrytest", "testdata", "registry.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestCopyGolden(t *testing.T) {
 	}
 	whole := recordsOf(parsed)
 	path := filepath.Join(t.TempDir(), "registry.db")
-	first, second := registryfile.New(path), registryfile.New(filepath.Join(t.TempDir(), "copy.db"))
+	first, second := file.New(path), file.New(filepath.Join(t.TempDir(), "copy.db"))
 	result := importGolden(t, first)
 	if result.Written != result.Records || result.Deleted != 0 || result.Records < len(whole) {
 		t.Errorf("%+v, of %d", result, len(whole))
@@ -113,8 +113,8 @@ func TestCopyGolden(t *testing.T) {
 	}
 }
 
-// put writes an entity whose description is text.
-func put(t testing.TB, b *memory.Backend, project, name, text string) {
+// putEntity writes an entity whose description is text.
+func putEntity(t testing.TB, b *memory.Backend, project, name, text string) {
 	t.Helper()
 	if err := b.Put(t.Context(), project, &registry.Entity{Name: name, Description: text}); err != nil {
 		t.Fatal(err)
@@ -123,9 +123,9 @@ func put(t testing.TB, b *memory.Backend, project, name, text string) {
 
 func TestCopyProjects(t *testing.T) {
 	src, dst := memory.New(), memory.New()
-	put(t, src, "one", "a", "")
-	put(t, src, "two", "b", "")
-	put(t, dst, "three", "c", "")
+	putEntity(t, src, "one", "a", "")
+	putEntity(t, src, "two", "b", "")
+	putEntity(t, dst, "three", "c", "")
 	result, err := registry.Copy(t.Context(), dst, src, registry.CopyOptions{Projects: []string{"two"}})
 	if err != nil || result.Records != 1 || result.Written != 1 || !slices.Equal(result.Projects, []string{"two"}) {
 		t.Errorf("%+v, %v", result, err)
@@ -160,13 +160,13 @@ func TestCopyProjects(t *testing.T) {
 // What a destination holds is not lost unless the caller says so.
 func TestCopyRefuses(t *testing.T) {
 	src, dst := memory.New(), memory.New()
-	put(t, src, "one", "a", "")
-	put(t, src, "two", "same", "")
-	put(t, src, "two", "changed", "source")
-	put(t, dst, "two", "same", "")
-	put(t, dst, "two", "changed", "destination")
+	putEntity(t, src, "one", "a", "")
+	putEntity(t, src, "two", "same", "")
+	putEntity(t, src, "two", "changed", "source")
+	putEntity(t, dst, "two", "same", "")
+	putEntity(t, dst, "two", "changed", "destination")
 	for _, name := range []string{"x", "y", "z"} {
-		put(t, dst, "two", name, "")
+		putEntity(t, dst, "two", name, "")
 	}
 	before := contents(t, dst)
 	_, err := registry.Copy(t.Context(), dst, src, registry.CopyOptions{})
@@ -208,8 +208,8 @@ func (b *broken) Update(ctx context.Context, project string, fn func(registry.Tx
 func TestCopyAgain(t *testing.T) {
 	src, dst := memory.New(), memory.New()
 	for _, project := range []string{"one", "two", "three"} {
-		put(t, src, project, "a", "")
-		put(t, src, project, "b", "")
+		putEntity(t, src, project, "a", "")
+		putEntity(t, src, project, "b", "")
 	}
 	_, err := registry.Copy(t.Context(), &broken{Backend: dst, updates: 2}, src, registry.CopyOptions{})
 	if !errors.Is(err, feasterr.ErrUnavailable) || err.Error() != `copying project "two": down` {
@@ -232,8 +232,8 @@ func TestCopyAgain(t *testing.T) {
 // Somebody writes to the destination between the look at it and the transaction.
 func TestCopyMeanwhile(t *testing.T) {
 	src, dst := memory.New(), memory.New()
-	put(t, src, "one", "a", "source")
-	theirs := &broken{Backend: dst, updates: 9, before: func() { put(t, dst, "one", "a", "theirs") }}
+	putEntity(t, src, "one", "a", "source")
+	theirs := &broken{Backend: dst, updates: 9, before: func() { putEntity(t, dst, "one", "a", "theirs") }}
 	if _, err := registry.Copy(t.Context(), theirs, src, registry.CopyOptions{}); !errors.Is(err, feasterr.ErrConflict) ||
 		!strings.Contains(err.Error(), "holds something else") {
 		t.Error(err)
@@ -249,7 +249,7 @@ func (l lossy) Update(context.Context, string, func(registry.Tx) error) (registr
 
 func TestCopyIsCompared(t *testing.T) {
 	src := memory.New()
-	put(t, src, "one", "a", "")
+	putEntity(t, src, "one", "a", "")
 	_, err := registry.Copy(t.Context(), lossy{memory.New()}, src, registry.CopyOptions{})
 	if !errors.Is(err, feasterr.ErrConflict) || !strings.HasPrefix(err.Error(),
 		`project "one" differs after it was copied, perhaps because others write to it: entity "a" of project "one"`) {
@@ -273,7 +273,7 @@ func TestCopyErrors(t *testing.T) {
 			t.Errorf("%s: %d records", name, n)
 		}
 	}
-	missing := registryfile.New(filepath.Join(t.TempDir(), "nosuch.db"))
+	missing := file.New(filepath.Join(t.TempDir(), "nosuch.db"))
 	if _, err := registry.Copy(t.Context(), memory.New(), missing, registry.CopyOptions{}); !errors.Is(err, feasterr.ErrNotFound) {
 		t.Error(err)
 	}
@@ -286,7 +286,7 @@ func TestCopyErrors(t *testing.T) {
 	if err := os.WriteFile(path, append(bytes.Clone(data), 1<<3|2, 2, 1<<3|2, 9), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	bad := registryfile.New(path)
+	bad := file.New(path)
 	if _, err := registry.Copy(t.Context(), memory.New(), bad, registry.CopyOptions{}); !errors.Is(err, feasterr.ErrInvalid) ||
 		!strings.HasPrefix(err.Error(), "the source cannot be copied: it would be lost: ") {
 		t.Error(err)
