@@ -112,6 +112,7 @@ func open(ctx context.Context, cfg *config.RepoConfig, _ registry.Env) (registry
 		if o.BaseEndpoint != nil { // other stores rarely have a host name per bucket, and may not know checksums after the body
 			o.UsePathStyle = true
 			o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+			o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		}
 	})
 	return New(s3.NewFromConfig(clients, more...), bucket, key, Options{PutParameters: cfg.Registry.S3Kwargs})
