@@ -50,7 +50,7 @@ type CopyResult struct {
 // records that cannot be read, which a copy would lose; a feasterr.ErrConflict when dst holds something else, or differs
 // afterwards because somebody else writes to it.
 func Copy(ctx context.Context, dst, src Backend, opts CopyOptions) (*CopyResult, error) {
-	state, _, err := src.Load(ctx, "")
+	state, err := loadAll(ctx, src)
 	if err != nil {
 		return nil, fmt.Errorf("the source: %w", err)
 	}
@@ -63,7 +63,7 @@ func Copy(ctx context.Context, dst, src Backend, opts CopyOptions) (*CopyResult,
 //
 // The errors are those of [Copy] for its source.
 func Export(ctx context.Context, src Backend, w io.Writer, projects ...string) error {
-	state, _, err := src.Load(ctx, "")
+	state, err := loadAll(ctx, src)
 	if err != nil {
 		return fmt.Errorf("the source: %w", err)
 	}
@@ -105,6 +105,14 @@ func Import(ctx context.Context, dst Backend, r io.Reader, opts CopyOptions) (*C
 		return nil, feasterr.Invalid("not a whole registry: there is no version_id, so that the file is perhaps cut off")
 	}
 	return copyState(ctx, dst, state, opts)
+}
+
+func loadAll(ctx context.Context, b Backend) (*State, error) {
+	if w, ok := b.(Whole); ok {
+		return w.LoadAll(ctx)
+	}
+	state, _, err := b.Load(ctx, "")
+	return state, err
 }
 
 // projectRecords are the records of several projects, by project and identity. A list of infrastructure of all projects is
@@ -215,7 +223,7 @@ func copyState(ctx context.Context, dst Backend, src *State, opts CopyOptions) (
 
 // held returns what a registry holds; nothing when it does not exist.
 func held(ctx context.Context, b Backend) (projectRecords, error) {
-	state, _, err := b.Load(ctx, "")
+	state, err := loadAll(ctx, b)
 	switch {
 	case errors.Is(err, feasterr.ErrNotFound):
 		return nil, nil

@@ -8,10 +8,15 @@ import (
 	"path/filepath"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
+	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/protos/feast/core"
 	"github.com/feastgo/feast/registry"
 	"github.com/feastgo/feast/registry/file"
 	"github.com/feastgo/feast/registry/memory"
+	_ "github.com/feastgo/feast/registry/sql/sqlite"
 )
 
 // What Feast wrote goes from every kind of registry to every other, and a second copy writes nothing.
@@ -27,6 +32,20 @@ func TestCopy(t *testing.T) {
 	kinds := map[string]func() registry.Backend{
 		"memory": func() registry.Backend { return memory.New() },
 		"file":   func() registry.Backend { return file.New(filepath.Join(t.TempDir(), "registry.db")) },
+		"sql": func() registry.Backend { // limited to one project, as a feature store opens it
+			cfg := config.Default("demo")
+			cfg.Registry.Type, cfg.Registry.Path = "sql", "sqlite:///"+filepath.Join(t.TempDir(), "registry.db")
+			b, err := registry.Open(t.Context(), cfg, registry.Env{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := b.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			return b
+		},
 	}
 	for _, s := range services {
 		open := s.start(t, nil)
@@ -40,7 +59,7 @@ func TestCopy(t *testing.T) {
 	}
 	for from, newSource := range kinds {
 		for to, newDestination := range kinds {
-			if from == to && from != "memory" && from != "file" { // one object
+			if from == to && (from == "s3" || from == "gcs") { // one object
 				continue
 			}
 			src, dst := newSource(), newDestination()
@@ -59,16 +78,34 @@ func TestCopy(t *testing.T) {
 				t.Fatal(err)
 			}
 			state, err := registry.ParseState(export.Bytes())
-			if err != nil || !maps.Equal(records(state), records(golden)) {
-				t.Errorf("%s to %s: %v", from, to, err)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seconds := from == "sql" || to == "sql" // of the times of versions
+			if got, want := records(t, state, seconds), records(t, golden, seconds); !maps.Equal(got, want) {
+				t.Errorf("%s to %s: %d records of %d", from, to, len(got), len(want))
 			}
 		}
 	}
 }
 
-func records(s *registry.State) map[registry.ID]string {
+// records returns the messages of a state; with seconds, versions without the fractions of their times.
+func records(t *testing.T, s *registry.State, seconds bool) map[registry.ID]string {
+	t.Helper()
 	m := map[registry.ID]string{}
 	for _, r := range s.Records {
+		if r.Kind == registry.KindViewVersion && seconds {
+			var v core.FeatureViewVersionRecord
+			if err := proto.Unmarshal(r.Proto, &v); err != nil {
+				t.Fatal(err)
+			}
+			v.CreatedTimestamp.Nanos = 0
+			b, err := proto.MarshalOptions{Deterministic: true}.Marshal(&v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Proto = b
+		}
 		m[r.ID] = string(r.Proto)
 	}
 	return m
