@@ -292,8 +292,8 @@ func TestFailuresBackOff(t *testing.T) {
 		down.set(0, nil)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		down.set(0, feasterr.Unavailable("down again"))
 		before := len(times[0])
+		down.set(0, feasterr.Unavailable("down again"))
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if at := times[0][before:]; len(at) < 2 || at[1].Sub(at[0]) > 5*time.Second {
