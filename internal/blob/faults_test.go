@@ -37,7 +37,7 @@ const wrongTag = `"00000000000000000000000000000000"`
 // service is an object store, of which every request passes through a handler of the test.
 type service struct {
 	name    string
-	start   func(t *testing.T, wrap func(http.Handler) http.Handler) (open func(bucket string) registry.Backend)
+	start   func(t testing.TB, wrap func(http.Handler) http.Handler) (open func(bucket string) registry.Backend)
 	slow    int    // status of a request too many
 	slowed  string // and the body of the answer
 	deny    string // body of a 403
@@ -49,7 +49,7 @@ var services = []service{
 		name: "s3", slow: http.StatusServiceUnavailable, slowed: `<Error><Code>SlowDown</Code></Error>`,
 		deny:    `<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>`,
 		unknown: `<Error><Code>InvalidAccessKeyId</Code><Message>no such key</Message></Error>`,
-		start: func(t *testing.T, wrap func(http.Handler) http.Handler) func(string) registry.Backend {
+		start: func(t testing.TB, wrap func(http.Handler) http.Handler) func(string) registry.Backend {
 			url := s3server.Start(t, wrap)
 			transport := &http.Transport{}
 			t.Cleanup(transport.CloseIdleConnections)
@@ -71,7 +71,7 @@ var services = []service{
 	{
 		name: "gcs", slow: http.StatusTooManyRequests, slowed: `{"error": {"code": 429}}`,
 		deny: `{"error": {"code": 403, "message": "no"}}`, unknown: `{"error": {"code": 401, "message": "who"}}`,
-		start: func(t *testing.T, wrap func(http.Handler) http.Handler) func(string) registry.Backend {
+		start: func(t testing.TB, wrap func(http.Handler) http.Handler) func(string) registry.Backend {
 			host := gcsserver.Start(t, wrap)
 			transport := &http.Transport{}
 			t.Cleanup(transport.CloseIdleConnections)
