@@ -44,6 +44,12 @@ type Poller interface {
 	PollInterval() time.Duration
 }
 
+// Whole is implemented by backends whose Load may be limited to one project. LoadAll returns the records of all projects,
+// as they are where updates go; its errors are those of Load.
+type Whole interface {
+	LoadAll(ctx context.Context) (*State, error)
+}
+
 // Tx is a transaction. It is used by one goroutine, and not after the function that was given it has returned.
 type Tx interface {
 	// Get returns one record; a feasterr.ErrNotFound when there is none.
@@ -77,7 +83,9 @@ var table drivers.Table[Driver]
 // imports says which packages of this module link which drivers.
 var imports = map[string]string{
 	"file":   "file",
+	"gcs":    "gcs",
 	"memory": "memory",
+	"s3":     "s3",
 	"sql":    "sql", // and a database, see sqlPackage
 }
 

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,8 +51,9 @@ func (s Stats) Age() time.Duration {
 const (
 	// missInterval is the shortest time between two refreshes caused by names that the snapshot does not have.
 	missInterval = time.Second
-	// retryInterval is when an expired snapshot is refreshed again after a failure, unless CacheTTL is shorter.
-	retryInterval = 5 * time.Second
+	// An expired snapshot is refreshed again within firstRetry of a failure, and within twice as long after each further one,
+	// up to lastRetry; sooner when CacheTTL is shorter.
+	firstRetry, lastRetry = 5 * time.Second, time.Minute
 )
 
 // Registry keeps a current snapshot of one project of a backend. Loading happens in the background, once for all who
@@ -77,6 +79,7 @@ type Registry struct {
 	next     *flight // waits for running
 	lastMiss time.Time
 	stats    Stats
+	inARow   int         // loads that failed since the last that did not
 	expiry   *time.Timer // of the current snapshot, or of the next try after a failure
 	poll     *time.Timer
 }
@@ -287,10 +290,13 @@ func (r *Registry) load(f *flight) RefreshEvent {
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.stats.LastError = err
+	if r.stats.LastError = err; err == nil {
+		r.inARow = 0
+	}
 	switch {
 	case err != nil:
 		r.stats.Failures++
+		r.inARow++
 	case event.Snapshot != nil:
 		r.stats.Refreshes++
 		r.current.Store(&cached{snap: event.Snapshot})
@@ -309,7 +315,7 @@ func (r *Registry) load(f *flight) RefreshEvent {
 func (r *Registry) schedule(err error) {
 	if ttl := r.opts.CacheTTL; ttl > 0 {
 		if err != nil {
-			ttl = min(ttl, retryInterval)
+			ttl = min(ttl, retryAfter(r.inARow))
 		}
 		if r.expiry == nil {
 			r.expiry = time.AfterFunc(ttl, r.expire)
@@ -324,6 +330,13 @@ func (r *Registry) schedule(err error) {
 			r.poll.Reset(p.PollInterval())
 		}
 	}
+}
+
+// retryAfter returns how long to wait after a number of failures in a row. It is random, so that the many who lost a
+// registry at the same time do not come back at the same time.
+func retryAfter(failures int) time.Duration {
+	longest := min(firstRetry<<min(failures-1, 10), lastRetry)
+	return longest/2 + rand.N(longest/2)
 }
 
 // expire runs when the current snapshot is CacheTTL old.

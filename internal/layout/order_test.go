@@ -53,6 +53,20 @@ var rules = map[string]rule{
 	},
 	"registry/file":   {own: append([]string{"internal/localfile"}, registryDriver...)},
 	"registry/memory": {own: registryDriver},
+	"internal/blob":   {own: []string{"registry", "feasterr"}},
+	"registry/s3": {
+		own: append([]string{"internal/blob"}, registryDriver...),
+		modules: []string{
+			"github.com/aws/aws-sdk-go-v2", "github.com/aws/aws-sdk-go-v2/config", "github.com/aws/aws-sdk-go-v2/service/s3",
+			"github.com/aws/smithy-go",
+		},
+	},
+	"registry/gcs": {
+		own: append([]string{"internal/blob"}, registryDriver...),
+		modules: []string{
+			"cloud.google.com/go/storage", "cloud.google.com/go/auth", "google.golang.org/api", "google.golang.org/grpc",
+		},
+	},
 	"registry/sql": {
 		own:     append([]string{"internal/drivers", "internal/protos/..."}, registryDriver...),
 		modules: []string{"google.golang.org/protobuf"},
@@ -106,13 +120,15 @@ var rules = map[string]rule{
 
 	"feasttest": {own: []string{".", "config", "online/memory", "registry/memory"}},
 
-	"drivers/...":         {own: []string{"registry/...", "online/...", "offline/...", "drivers/embedded"}},
-	"examples/...":        {own: public},
-	"internal/interop":    {},
-	"internal/layout":     {},
-	"internal/testserver": {},
-	"internal/cputime":    {},
-	"internal/redisbench": {},
+	"drivers/...":                   {own: []string{"registry/...", "online/...", "offline/...", "drivers/embedded"}},
+	"examples/...":                  {own: public},
+	"internal/interop":              {},
+	"internal/layout":               {},
+	"internal/testserver":           {},
+	"internal/testserver/s3server":  {modules: []string{"github.com/johannesboyne/gofakes3"}},
+	"internal/testserver/gcsserver": {modules: []string{"github.com/fsouza/fake-gcs-server"}},
+	"internal/cputime":              {},
+	"internal/redisbench":           {},
 }
 
 // core lists the packages that every program links, with any driver or none.

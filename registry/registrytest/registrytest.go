@@ -473,18 +473,17 @@ func testClosedFront(t *testing.T, p Place) {
 
 // testPoll is for backends with a cheap probe: what another process writes is seen without anybody asking.
 func testPoll(t *testing.T, h Harness, write func(*testing.T, Place)) {
+	poller, ok := open(t, h.New(t)).(registry.Poller)
+	if !ok {
+		return
+	}
 	synctest.Test(t, func(t *testing.T) {
 		p := h.New(t)
 		p.Write(t, records(t, project, describe("one")))
-		b := p.Open(t)
-		r := registry.New(b, project, registry.Options{})
+		r := registry.New(p.Open(t), project, registry.Options{})
 		defer r.Close()
 		if _, err := r.Snapshot(t.Context()); err != nil {
 			t.Fatal(err)
-		}
-		poller, ok := b.(registry.Poller)
-		if !ok {
-			return
 		}
 		write(t, p)
 		time.Sleep(poller.PollInterval() + time.Second)
