@@ -7,4 +7,5 @@ import (
 	_ "github.com/feastgo/feast/drivers/embedded" // sqlite, memory, offline files, file registry
 	_ "github.com/feastgo/feast/online/hybrid"    // type hybrid
 	_ "github.com/feastgo/feast/online/redis"     // type redis
+	_ "github.com/feastgo/feast/registry/remote"  // registry type remote
 )

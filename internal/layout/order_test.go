@@ -19,7 +19,7 @@ var (
 	arrow          = "github.com/apache/arrow-go/v18"
 	onlineDriver   = []string{"online", "config", "types", "feasterr"}
 	public         = []string{
-		".", "registry/...", "online/...", "offline/...", "permissions", "config", "types", "telemetry", "feasterr",
+		".", "registry/...", "online/...", "offline/...", "remote", "permissions", "config", "types", "telemetry", "feasterr",
 		"drivers/...", "feasttest",
 	}
 )
@@ -40,6 +40,9 @@ var rules = map[string]rule{
 	"internal/drivers":    {},
 	"internal/yamldoc":    {own: []string{"feasterr"}, modules: []string{"go.yaml.in/yaml/v3"}},
 	"internal/protos/...": {own: []string{"internal/protos/..."}, modules: []string{"google.golang.org/protobuf"}},
+	"internal/protos/feast/registry/registrygrpc": {
+		own: []string{"internal/protos/..."}, modules: []string{"google.golang.org/protobuf", "google.golang.org/grpc"},
+	},
 
 	"permissions": {own: []string{"feasterr", "internal/sealed"}},
 
@@ -52,6 +55,10 @@ var rules = map[string]rule{
 	},
 	"registry/file":   {own: registryDriver},
 	"registry/memory": {own: registryDriver},
+	"registry/remote": {
+		own:     append([]string{"remote", "internal/protos/..."}, registryDriver...),
+		modules: []string{"google.golang.org/protobuf", "google.golang.org/grpc"},
+	},
 	"registry/registrytest": {
 		own:     append([]string{"internal/sealed", "internal/protos/..."}, registryDriver...),
 		modules: []string{"google.golang.org/protobuf"},
@@ -60,6 +67,8 @@ var rules = map[string]rule{
 		own:     []string{"registry", "permissions", "config", "types", "feasterr", "internal/duration", "internal/yamldoc"},
 		modules: []string{"go.yaml.in/yaml/v3"},
 	},
+
+	"remote": {own: []string{"config", "feasterr"}, modules: []string{"google.golang.org/grpc"}},
 
 	"online":            {own: []string{"types", "config", "feasterr", "internal/drivers"}},
 	"online/memory":     {own: onlineDriver},
@@ -100,7 +109,11 @@ var rules = map[string]rule{
 	"internal/interop":    {},
 	"internal/layout":     {},
 	"internal/testserver": {},
-	"internal/cputime":    {},
+	"internal/registryserver": {
+		own:     []string{"registry", "permissions", "feasterr", "internal/protos/..."},
+		modules: []string{"google.golang.org/protobuf", "google.golang.org/grpc"},
+	},
+	"internal/cputime": {},
 }
 
 // core lists the packages that every program links, with any driver or none.
