@@ -22,13 +22,24 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // serve starts a registry server, which ends with the test, and returns its address.
 func serve(t testing.TB, s registrygrpc.RegistryServerServer, opts ...grpc.ServerOption) string {
 	t.Helper()
+	return serveOn(t, "127.0.0.1:0", func(g *grpc.Server) { registrygrpc.RegisterRegistryServerServer(g, s) }, opts...)
+}
+
+// serveOnly is serve without a service.
+func serveOnly(t testing.TB, opts ...grpc.ServerOption) string {
+	t.Helper()
+	return serveOn(t, "127.0.0.1:0", func(*grpc.Server) {}, opts...)
+}
+
+func serveOn(t testing.TB, address string, register func(*grpc.Server), opts ...grpc.ServerOption) string {
+	t.Helper()
 	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	l, err := lc.Listen(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	g := grpc.NewServer(opts...)
-	registrygrpc.RegisterRegistryServerServer(g, s)
+	register(g)
 	done := make(chan error, 1)
 	go func() { done <- g.Serve(l) }()
 	t.Cleanup(func() {
