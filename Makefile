@@ -81,13 +81,15 @@ $(FEAST)/requirements.txt: internal/interop/requirements.txt
 memory: ## Test the memory of joins, of 100M rows too: minutes, 4 GB of disk
 	FEAST_TEST_HUGE=1 go test -count=1 -timeout 60m -run '^TestMemory' ./offline/file
 
+# FEAST_TEST_FULL makes tests do all of what they otherwise do in small: eight writers apply 200 times each.
 .PHONY: test-all
-test-all: test memory fuzz ## Run the tests, those of memory too, then the fuzz targets
+test-all: export FEAST_TEST_FULL = 1
+test-all: test memory fuzz ## Run the tests at full size, those of memory too, then the fuzz targets
 
 .PHONY: bench
-bench: ## Run the benchmarks
+bench: ## Run the benchmarks; with Feast beside them once make interop has installed it
 	@dirs=$$(grep -rlE '^func Benchmark' --include='*_test.go' . | xargs -r -n1 dirname | sort -u); \
-	go test -run '^$$' -bench . $$dirs
+	FEAST_PYTHON="$${FEAST_PYTHON-$(wildcard $(CURDIR)/$(FEAST)/bin/python)}" go test -timeout 1h -run '^$$' -bench . $$dirs
 
 # Minimizing an input that only finds new code would take most of the time where seeds are kilobytes.
 .PHONY: fuzz

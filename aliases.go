@@ -16,6 +16,7 @@ const (
 	Present       = types.Present
 	NullValue     = types.NullValue
 	OutsideMaxAge = types.OutsideMaxAge
+	Failed        = types.Failed
 )
 
 // The objects of the registry.

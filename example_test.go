@@ -10,6 +10,10 @@ import (
 	"time"
 
 	"github.com/feastgo/feast"
+	"github.com/feastgo/feast/online/breaker"
+	"github.com/feastgo/feast/online/cache"
+	"github.com/feastgo/feast/online/hedge"
+	"github.com/feastgo/feast/online/memory"
 	"github.com/feastgo/feast/registry"
 )
 
@@ -99,6 +103,61 @@ func Example() {
 	// Output:
 	// 18 PRESENT
 	// <nil> NOT_FOUND
+}
+
+// A store that is read through a cache, hedged, and left alone while it is down (docs/resilience.md).
+func ExampleWithOnlineStore() {
+	dir, remove := exampleRepo()
+	defer remove()
+	ctx := context.Background()
+
+	inner := memory.New() // redis.New(client, redis.Options{}), where one is running
+	circuit, err := breaker.New(inner, breaker.Options{Failures: 5, OpenFor: 2 * time.Second})
+	if err != nil {
+		log.Fatal(err)
+	}
+	quick, err := hedge.New(circuit, hedge.Options{Delay: 20 * time.Millisecond, Budget: 0.05})
+	if err != nil {
+		log.Fatal(err)
+	}
+	store, err := cache.New(quick, cache.Options{MaxAge: 5 * time.Second, MaxBytes: 256 << 20})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fs, err := feast.Open(ctx, dir, feast.WithOnlineStore(store))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer fs.Close()
+
+	for _, trips := range []int64{18, 19} { // own writes are seen at once
+		now := []time.Time{time.Now()}
+		rows := feast.Columns{
+			"driver_id": []int64{1001}, "avg_daily_trips": []int64{trips}, "city": []string{"Oslo"},
+			"conv_rate": []float32{0.5}, "acc_rate": []float32{0.9}, "embedding": [][]float32{{0.1, 0.9}},
+			"event_timestamp": now, "created": now,
+		}
+		if _, err := fs.WriteToOnlineStore(ctx, "driver_hourly_stats", rows, feast.WriteOptions{}); err != nil {
+			log.Fatal(err)
+		}
+		for range 2 {
+			resp, err := fs.GetOnlineFeatures(ctx, feast.OnlineRequest{
+				Features: []string{"driver_hourly_stats:avg_daily_trips"},
+				Entities: feast.Columns{"driver_id": []int64{1001}},
+			})
+			if err != nil {
+				log.Fatal(err)
+			}
+			fmt.Println(resp.At(1).Any(0))
+		}
+	}
+	fmt.Println(store.Stats().Hits, "from memory, the breaker is", circuit.State())
+	// Output:
+	// 18
+	// 18
+	// 19
+	// 19
+	// 2 from memory, the breaker is closed
 }
 
 func ExampleFeatureStore_PrepareOnline() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -231,8 +232,8 @@ func TestMaterializeErrors(t *testing.T) {
 	}
 	strict := only("a")
 	strict.Strict = true
-	negative := only("a")
-	negative.Concurrency = -1
+	negative, many := only("a"), only("a")
+	negative.Concurrency, many.Concurrency = -1, 1025
 	for name, c := range map[string]struct {
 		r           feast.MaterializeRequest
 		incremental bool
@@ -243,7 +244,9 @@ func TestMaterializeErrors(t *testing.T) {
 		"no end":         {feast.MaterializeRequest{}, true, feast.ErrInvalid, "End is needed"},
 		"a start":        {window(0, 1), true, feast.ErrInvalid, "Start is found for each view"},
 		"backwards":      {window(2, 1), false, feast.ErrInvalid, "is after End"},
-		"concurrency":    {negative, false, feast.ErrInvalid, "Concurrency is -1"},
+		"concurrency":    {negative, false, feast.ErrInvalid, "Concurrency is -1: give 1 to 1024, or 0"},
+		"too much":       {many, false, feast.ErrInvalid, "Concurrency is 1025: give 1 to 1024, or 0"},
+		"twice":          {only("a", "missing", "a"), false, feast.ErrInvalid, `feature view "a" is named twice`},
 		"unknown":        {only("a", "nope"), false, feast.ErrNotFound, `"nope" does not exist in project "demo"`},
 		"all problems":   {only("off", "disabled"), false, feast.ErrInvalid, "feature view \"off\" is not served online: set Online and apply it\nfeature view \"disabled\" is disabled"},
 		"python":         {only("python"), false, feast.ErrUnsupported, "materialize it with Feast"},
@@ -290,6 +293,101 @@ func TestMaterializeIncrementally(t *testing.T) {
 	}
 	if got := fmt.Sprint(m.value(t, "a", 1), m.value(t, "a", 2), m.value(t, "a", 3), m.value(t, "b", 1), m.value(t, "b", 2)); got != "<nil> 20 31 <nil> 20" {
 		t.Error(got)
+	}
+}
+
+// A view that would begin after the end has nothing to do, and those after it are materialized.
+func TestMaterializeNothing(t *testing.T) {
+	views := []*feast.FeatureView{
+		materializeView("fresh", func(v *feast.FeatureView) { v.TTL = time.Hour }), materializeView("ahead"), materializeView("behind"),
+	}
+	m := newMaterializer(t, views, feast.WithClock(func() time.Time { return at(1000) }))
+	for _, v := range views {
+		m.rows(t, v.Name, [3]any{1, 10, 0}, [3]any{1, 11, 7})
+	}
+	ahead := window(0, 9)
+	ahead.Views = []string{"ahead"}
+	if _, err := m.Materialize(t.Context(), ahead); err != nil {
+		t.Fatal(err)
+	}
+	var progress []string
+	for range 2 {
+		r := feast.MaterializeRequest{End: at(8), Views: []string{"fresh", "ahead", "behind"}, Progress: func(p feast.MaterializeProgress) {
+			progress = append(progress, fmt.Sprint(p.Name, p.Index, p.Read, p.Done))
+		}}
+		res, err := m.MaterializeIncremental(t.Context(), r)
+		if err != nil || len(res.Views) != 3 {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		for i, start := range []int{999, 9} {
+			v := res.Views[i]
+			if v.Took = 0; v != (feast.MaterializedView{Name: views[i].Name, Start: at(start), End: at(8)}) {
+				t.Errorf("%+v", v)
+			}
+		}
+		for view, want := range map[string]string{"fresh": "STATE_UNSPECIFIED", "ahead": "AVAILABLE_ONLINE 0-9"} {
+			if s := m.state(t, view); s != want {
+				t.Errorf("%s: %s, want %s", view, s, want)
+			}
+		}
+	}
+	if s := m.state(t, "behind"); s != fmt.Sprintf("AVAILABLE_ONLINE %d-8 8-8", 1000-52*7*24) {
+		t.Error(s)
+	}
+	if want := []string{"fresh0 0 true", "ahead1 0 true", "behind2 1 false", "behind2 1 true", "fresh0 0 true", "ahead1 0 true", "behind2 0 true"}; !slices.Equal(progress, want) {
+		t.Errorf("%q", progress)
+	}
+	if m.value(t, "fresh", 1) != nil || m.value(t, "ahead", 1) != int64(11) || m.value(t, "behind", 1) != int64(11) {
+		t.Error(m.value(t, "fresh", 1), m.value(t, "ahead", 1), m.value(t, "behind", 1))
+	}
+}
+
+// A window that cannot be noted is said to be so, of a view whose rows are there.
+func TestMaterializeNotNoted(t *testing.T) {
+	m := newMaterializer(t, []*feast.FeatureView{materializeView("a")})
+	m.rows(t, "a", [3]any{1, 10, 0})
+	m.online.before = func(ctx context.Context, _ *online.WriteBatch) error {
+		_, err := m.open(t).ApplyAll(ctx, feast.ApplyRequest{Delete: []feast.Object{&feast.FeatureView{Name: "a"}}})
+		return err
+	}
+	_, err := m.Materialize(t.Context(), window(0, 1))
+	if want := `feature view "a" was not materialized: 1 of its rows were written, and then its window could not be noted in the registry: `; !errors.Is(err, feast.ErrNotFound) || !strings.HasPrefix(err.Error(), want) {
+		t.Error(err)
+	}
+}
+
+// A panic of Progress ends the run as an error, on whatever goroutine it was called.
+func TestMaterializeProgressPanics(t *testing.T) {
+	m := newMaterializer(t, []*feast.FeatureView{materializeView("a"), materializeView("b")}, feast.WithLogger(slog.New(slog.DiscardHandler)))
+	m.rows(t, "a", [3]any{1, 10, 0}, [3]any{2, 20, 0}, [3]any{3, 30, 0})
+	r := window(0, 1)
+	r.Views = []string{"a", "b"}
+	boom := errors.New("boom")
+	for _, c := range []struct {
+		done        bool
+		says, state string
+		views       int
+	}{
+		{false, `feature view "a" was not materialized: the function Progress panicked: boom`, "STATE_UNSPECIFIED", 0},
+		{true, `feature view "a" was materialized: the function Progress panicked: boom`, "AVAILABLE_ONLINE 0-1", 1},
+	} {
+		r.Progress = func(p feast.MaterializeProgress) {
+			if p.Done == c.done {
+				panic(boom)
+			}
+		}
+		res, err := m.Materialize(t.Context(), r)
+		if !errors.Is(err, boom) || err.Error() != c.says || len(res.Views) != c.views {
+			t.Errorf("%+v, %v, want %s", res, err, c.says)
+		}
+		if s := m.state(t, "a"); s != c.state {
+			t.Errorf("%s, want %s", s, c.state)
+		}
+	}
+	r.Progress = nil
+	r.Views = []string{"a"}
+	if res, err := m.Materialize(t.Context(), r); err != nil || res.Views[0].Read != 3 {
+		t.Errorf("%+v, %v", res, err)
 	}
 }
 
@@ -460,7 +558,19 @@ func TestMaterializeAfterKill(t *testing.T) {
 	if _, err := m.Materialize(t.Context(), window(0, 1)); !errors.Is(err, down) {
 		t.Error(err)
 	}
-	if s := m.state(t, "a"); s != "GENERATED 0-0" { // as Feast remembers it
+	// docs/compatibility.md, materializing: Feast leaves it GENERATED, which does not serve.
+	if s := m.state(t, "a"); s != "AVAILABLE_ONLINE 0-0" || m.value(t, "a", 1) != int64(10) {
+		t.Error(s)
+	}
+	if _, err := w.StartMaterialization(t.Context(), "a", true); err != nil {
+		t.Fatal(err)
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	m.online.before = func(context.Context, *online.WriteBatch) error { cancel(); return cancelled.Err() }
+	if _, err := m.Materialize(cancelled, window(0, 1)); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if s := m.state(t, "a"); s != "AVAILABLE_ONLINE 0-0" {
 		t.Error(s)
 	}
 	m.online.before = nil

@@ -45,9 +45,6 @@ func (m *materialization) computed(ctx context.Context, name string) (done Mater
 	s := m.sink(p.Write, name, start)
 	err = s.join(ctx, p)
 	s.counts.Took = time.Since(began)
-	if err == nil {
-		s.report(true)
-	}
 	return s.counts, err
 }
 

@@ -15,6 +15,7 @@ type OnlineRequest struct {
 	FullFeatureNames bool
 	Expired          Expired
 	Require          Require
+	Partial          Partial
 	FeastCompatible  bool
 	ViewVersions     bool
 
@@ -24,7 +25,7 @@ type OnlineRequest struct {
 func (r *OnlineRequest) query() OnlineQuery {
 	return OnlineQuery{
 		Features: r.Features, FeatureService: r.FeatureService, FullFeatureNames: r.FullFeatureNames,
-		Expired: r.Expired, Require: r.Require, FeastCompatible: r.FeastCompatible, ViewVersions: r.ViewVersions,
+		Expired: r.Expired, Require: r.Require, Partial: r.Partial, FeastCompatible: r.FeastCompatible, ViewVersions: r.ViewVersions,
 	}
 }
 
@@ -34,7 +35,7 @@ func (r *OnlineRequest) query() OnlineQuery {
 // other columns are ignored.
 //
 // Queries are resolved once and kept by their shape. Where views failed while others were answered, the error is a
-// [*PartialError] and the response holds the others.
+// [*PartialError] and the response holds the others, unless Partial accepts that.
 func (fs *FeatureStore) GetOnlineFeatures(ctx context.Context, r OnlineRequest) (*OnlineResponse, error) {
 	resp := &OnlineResponse{req: requests.Get().(*request)}
 	p, err := fs.plans.get(ctx, fs, r.query(), &resp.req.shape)
@@ -118,7 +119,7 @@ func (c *plans) len() int {
 
 // appendShape appends what tells queries apart.
 func appendShape(dst []byte, q OnlineQuery) []byte {
-	flags := byte(q.Expired)<<4 | byte(q.Require)<<6
+	flags := byte(q.Expired)<<4 | byte(q.Require)<<6 | byte(q.Partial)<<7
 	for i, set := range []bool{q.FullFeatureNames, q.FeastCompatible, q.ViewVersions} {
 		if set {
 			flags |= 1 << i

@@ -575,7 +575,7 @@ func TestPartialFailure(t *testing.T) {
 	}
 	a, _ := resp.Column("a")
 	b, _ := resp.Column("b")
-	if a.Any(0) != int64(5) || a.Err() != nil || b.Err() == nil || b.Status(0) != feast.NotFound {
+	if a.Any(0) != int64(5) || a.Err() != nil || b.Err() == nil || b.Status(0) != feast.Failed {
 		t.Errorf("a is %v (%v), b is %v (%v)", a.Any(0), a.Err(), b.Any(0), b.Err())
 	}
 }

@@ -30,6 +30,17 @@ type Require uint8
 // names the first; without it, values that are missing are answered, as zeros where a column is read as a whole.
 const AllPresent Require = 1
 
+// Partial says what an answer is when some views could not be read and others could, as when one of the stores of a hybrid
+// one is down. The others are answered either way; every cell of a view that failed has the status [Failed], and
+// [Column.Err] says why. When no view could be read, the request fails.
+type Partial uint8
+
+// What to do with partial answers.
+const (
+	ReportPartial Partial = iota // the error is a [*PartialError], so that nobody takes the answer for whole
+	AcceptPartial                // there is no error; [OnlineResponse.Err] is the [*PartialError]
+)
+
 // OnlineQuery says which features to read, without entity rows.
 type OnlineQuery struct {
 	// Features are references view:feature or view@v2:feature. Ignored when FeatureService is set.
@@ -38,8 +49,10 @@ type OnlineQuery struct {
 	// FullFeatureNames names columns view__feature.
 	FullFeatureNames bool
 	Expired          Expired
-	// Require is zero for answers as they are, or AllPresent.
+	// Require is zero for answers as they are, or AllPresent, which no partial answer meets.
 	Require Require
+	// Partial is ReportPartial or AcceptPartial.
+	Partial Partial
 	// FeastCompatible reads rows whose composite key is given in part as absent, as Feast does, instead of
 	// refusing them.
 	FeastCompatible bool
@@ -192,7 +205,8 @@ func (fs *FeatureStore) compile(ctx context.Context, q OnlineQuery, promise *pla
 
 // GetInto reads the features of the entity rows into out, whose memory is reused: what was taken from out before, but
 // copies, is overwritten. out must not be used by another call at the same time; after an error it holds nothing of use,
-// except after a [*PartialError]: then the views that failed say so in [Column.Err] and the others are answered.
+// except after a [*PartialError]: then the views that failed say so in [Column.Err] and the others are answered, see
+// [Partial].
 //
 // entities hold the join keys, and the request data of on-demand views: all that their request sources declare, of the
 // types they declare, where []any is converted as features are (see [types.Column.SetNative]) and may hold nulls. Columns that
@@ -239,6 +253,9 @@ func (fs *FeatureStore) read(ctx context.Context, c *compiled, q OnlineQuery, en
 			Store: c.store, Service: c.plan.Service, Rows: rows, Keys: out.req.keyCount(),
 			Columns: len(c.plan.Columns), Start: start, Took: time.Since(start), Err: err,
 		})
+	}
+	if q.Partial == AcceptPartial && q.Require != AllPresent && isPartial(err) {
+		return nil
 	}
 	return err
 }

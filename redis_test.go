@@ -2,20 +2,40 @@ package feast_test
 
 import (
 	"encoding/hex"
+	"errors"
+	"net"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/feastgo/feast"
 	"github.com/feastgo/feast/internal/testserver"
 	_ "github.com/feastgo/feast/online/redis"
 )
 
-// TestGoldenRedis reads what Feast wrote to Redis. Requests that Feast answered as on SQLite are recorded there.
-func TestGoldenRedis(t *testing.T) {
-	addr := testserver.Redis(t)
-	client := redis.NewClient(&redis.Options{Addr: addr})
-	defer client.Close()
+// TestRedisUnreachable: Warm says at start what was tried, and shows no password.
+func TestRedisUnreachable(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := copyRepo(t, "online/redis")
+	writeYAML(t, dir, "online_store:\n  type: redis\n  connection_string: "+addr+",password=S3cr3t\n")
+	err = open(t, dir).Warm(t.Context())
+	if !errors.Is(err, feast.ErrUnavailable) || !strings.Contains(err.Error(), "redis: ping: "+addr+": ") || strings.Contains(err.Error(), "S3cr3t") {
+		t.Errorf("Warm: %v", err)
+	}
+}
+
+// loadRedis stores what Feast wrote to Redis.
+func loadRedis(t *testing.T, client *redis.Client) {
+	t.Helper()
 	var dump struct {
 		Keys []struct {
 			Key    string
@@ -39,6 +59,14 @@ func TestGoldenRedis(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestGoldenRedis reads what Feast wrote to Redis. Requests that Feast answered as on SQLite are recorded there.
+func TestGoldenRedis(t *testing.T) {
+	addr := testserver.Redis(t)
+	client := redis.NewClient(&redis.Options{Addr: addr})
+	defer client.Close()
+	loadRedis(t, client)
 	dir := copyRepo(t, "online/redis")
 	writeYAML(t, dir, "online_store:\n  type: redis\n  connection_string: "+addr+"\n")
 	fs := open(t, dir)
@@ -68,5 +96,40 @@ func TestGoldenRedis(t *testing.T) {
 			}
 		}
 		t.Run(c.ID, func(t *testing.T) { checkOnline(t, fs, &c) })
+	}
+}
+
+// TestRedisAllocations reads into a reused response: what a request takes does not grow with rows and features, since nothing
+// is taken for values.
+func TestRedisAllocations(t *testing.T) {
+	addr := testserver.Redis(t)
+	client := redis.NewClient(&redis.Options{Addr: addr})
+	defer client.Close()
+	loadRedis(t, client)
+	dir := copyRepo(t, "online/redis")
+	writeYAML(t, dir, "online_store:\n  type: redis\n  connection_string: "+addr+"\n")
+	fs := open(t, dir)
+	q, err := fs.PrepareOnline(t.Context(), feast.OnlineQuery{Features: []string{
+		"driver_stats:conv_rate", "driver_stats:acc_rate", "driver_stats:avg_daily_trips",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rows := range []int{1, 100, 1000} {
+		ids := make([]int64, rows)
+		for i := range ids {
+			ids[i] = int64(1000 + i)
+		}
+		var batch feast.Batch
+		var out feast.OnlineResponse
+		if n := testing.AllocsPerRun(50, func() {
+			batch.Reset()
+			feast.SetColumn(&batch, "driver_id", ids)
+			if err := q.GetInto(t.Context(), &batch, &out); err != nil {
+				t.Fatal(err)
+			}
+		}); n > float64(12+2*rows/100+pooled) {
+			t.Errorf("%d rows: %.0f allocations", rows, n)
+		}
 	}
 }

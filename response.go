@@ -23,8 +23,9 @@ type OnlineResponse struct {
 	layout   *plan.Layout
 	cols     []Column           // all of them, or none: then they are made when they are asked for
 	views    []plan.ViewVersion // set when asked for
-	req      *request           // kept between calls of GetInto
-	computed *computed          // kept likewise; nil as long as there are no on-demand views
+	partial  *feasterr.PartialError
+	req      *request  // kept between calls of GetInto
+	computed *computed // kept likewise; nil as long as there are no on-demand views
 	entities types.Block
 	fields   []types.Field // of entities; never changed
 	result   online.Result
@@ -44,11 +45,13 @@ type Column struct {
 }
 
 // reset empties the response.
-func (r *OnlineResponse) reset() { r.rows, r.cols, r.plan, r.views = 0, r.cols[:0], nil, nil }
+func (r *OnlineResponse) reset() {
+	r.rows, r.cols, r.plan, r.views, r.partial = 0, r.cols[:0], nil, nil, nil
+}
 
 // finish makes the columns of what was read, and reports the views that failed.
 func (r *OnlineResponse) finish(p *plan.Online, l *plan.Layout, views bool) error {
-	r.rows, r.views = r.result.Rows(), nil
+	r.rows, r.views, r.partial = r.result.Rows(), nil, nil
 	if views {
 		r.views = p.Views
 	}
@@ -63,15 +66,28 @@ func (r *OnlineResponse) finish(p *plan.Online, l *plan.Layout, views bool) erro
 		c := &p.Columns[i]
 		if err := r.failure(c); err != nil {
 			failed[c.View] = err
+			column := r.column(l.Echo + i)
+			for row := range r.rows { // a part may have been read
+				column.data.Clear(row, Failed)
+			}
 		} else {
 			answered = true
 		}
 	}
 	partial := &feasterr.PartialError{Views: failed}
-	if answered {
-		return partial
+	if !answered {
+		return errors.Join(partial.Unwrap()...) // nothing to use
 	}
-	return errors.Join(partial.Unwrap()...) // nothing to use
+	r.partial = partial
+	return partial
+}
+
+// Err returns the [*PartialError] that says which views could not be read while others were, nil when all were.
+func (r *OnlineResponse) Err() error {
+	if r.partial == nil {
+		return nil
+	}
+	return r.partial
 }
 
 // failure returns why a feature column could not be read.
@@ -328,12 +344,12 @@ func (c *Column) AllValid() bool { return c.data.AllValid() }
 // Mixed reports whether some row holds a stored value of another type than the declared one.
 func (c *Column) Mixed() bool { return c.data.Mixed() }
 
-// EventTime returns the event time of a row's value, in UTC: the epoch where nothing is stored, and for join keys and what
-// is computed on demand.
+// EventTime returns the event time of a row's value, in UTC: the epoch where nothing is stored, for join keys, what is
+// computed on demand, and views that failed.
 func (c *Column) EventTime(i int) time.Time { return c.event(i).Time() }
 
 func (c *Column) event(i int) types.Timestamp {
-	if c.result == nil || c.of.Table == nil {
+	if c.result == nil || c.of.Table == nil || c.result.Failed() && c.result.Err(c.of.Table) != nil {
 		return types.Timestamp{}
 	}
 	return c.result.Event(c.of.Table, i, c.of.Feature)

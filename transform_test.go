@@ -645,7 +645,7 @@ func TestOnDemandPartialFailure(t *testing.T) {
 	if !ok || len(partial.Views) != 1 || partial.Views["both"] == nil || ran != 0 {
 		t.Fatalf("error is %v, the function ran %d times", err, ran)
 	}
-	if c := resp.At(1); c.Err() == nil || c.Status(0) != feast.NotFound || resp.At(2).Any(0) != int64(5) || resp.At(2).Err() != nil {
+	if c := resp.At(1); c.Err() == nil || c.Status(0) != feast.Failed || resp.At(2).Any(0) != int64(5) || resp.At(2).Err() != nil {
 		t.Errorf("both is %v, left %v", c.Err(), resp.At(2).Any(0))
 	}
 }

@@ -70,7 +70,7 @@ type JoinPlan struct {
 // a whole, of those the one that was created last (a null is the oldest), of those the first in source order: path, bytewise,
 // then row number. No candidate: nulls. All comparisons are of instants, at the full resolution of the source; times without
 // a zone are UTC. A null key equals nothing. Integers are equal to integers of any width and to floats that are integral;
-// a text key and a number are an error that names both types. NaN equals nothing, as a null.
+// a text key and a number are an error that names both types. A UUID equals its text. NaN equals nothing, as a null.
 type JoinView struct {
 	Name     string // the projection, for messages
 	Source   *Source

@@ -1,10 +1,12 @@
 package online
 
 import (
+	"encoding/binary"
 	"fmt"
 	"sync"
 	"sync/atomic"
 
+	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/types"
 )
 
@@ -153,6 +155,99 @@ func (r *Result) Fail(t *Table, err error) {
 	if m := r.moreOf(t); m.err == nil {
 		m.err, r.fails = err, true
 	}
+}
+
+// Clear empties a table: no row of it exists, and it has not failed. A wrapper that reads a failed table elsewhere clears
+// it in its [Result.Scratch] first.
+func (r *Result) Clear(t *Table) {
+	clear(r.at[t.index*r.rows : (t.index+1)*r.rows])
+	for i := range t.Features {
+		c := &r.cols[t.first+i]
+		for row := range r.rows {
+			c.Clear(row, types.NotFound)
+		}
+	}
+	if len(r.more) == 0 {
+		return
+	}
+	r.more[t.index] = tableMore{}
+	r.fails = false
+	for i := range r.more {
+		r.fails = r.fails || r.more[i].err != nil
+	}
+}
+
+// Forms of a row's image.
+const (
+	imageUniform = iota // all features have the row's time
+	imageMixed          // the times of the features follow
+)
+
+// timeSize is the size of a time in an image.
+const timeSize = 12
+
+// AppendRow appends an image of a row to dst, for [Result.PutRow] of this or another result: times, statuses and values
+// as they are; nothing when the row does not exist. It is larger than what a store keeps and put back many times as
+// fast, since nothing is decoded. An image means nothing outside the program that made it.
+func (r *Result) AppendRow(dst []byte, t *Table, row int) []byte {
+	at := r.row(t, row)
+	if !at.found {
+		return dst
+	}
+	times := r.mixed(t, row)
+	if times == nil {
+		dst = appendTime(append(dst, imageUniform), at.event())
+	} else {
+		dst = appendTime(append(dst, imageMixed), at.event())
+		for _, event := range times.feature {
+			dst = appendTime(dst, event)
+		}
+	}
+	return types.AppendImage(dst, r.cols[t.first:t.first+len(t.Features)], row)
+}
+
+func appendTime(dst []byte, t types.Timestamp) []byte {
+	return binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint64(dst, uint64(t.Seconds)), uint32(t.Nanos))
+}
+
+// imageTime reads what appendTime wrote.
+func imageTime(b []byte) types.Timestamp {
+	return types.Timestamp{
+		Seconds: int64(binary.LittleEndian.Uint64(b)), Nanos: int32(binary.LittleEndian.Uint32(b[8:])),
+	}
+}
+
+// PutRow makes a row what it was when [Result.AppendRow] made the image, of a table with the same features in the same
+// order. The image is not kept. An empty one changes nothing. After an error, as for an image that was cut off, the row does
+// not exist.
+func (r *Result) PutRow(t *Table, row int, image []byte) error {
+	if len(image) == 0 {
+		return nil
+	}
+	times := 1
+	if image[0] == imageMixed {
+		times += len(t.Features)
+	}
+	at := r.row(t, row)
+	if len(image) < 1+times*timeSize {
+		*at = rowAt{}
+		return feasterr.Invalid("feature view %s, row %d: a cached row was cut off", t.StoredView(), row)
+	}
+	at.set(imageTime(image[1:]))
+	if times > 1 {
+		own := &rowTimes{now: at.event(), feature: make([]types.Timestamp, len(t.Features))}
+		for i := range own.feature {
+			own.feature[i] = imageTime(image[1+(1+i)*timeSize:])
+		}
+		r.moreOf(t).mix(row, own)
+	} else if len(r.more) > 0 {
+		delete(r.more[t.index].mixed, row)
+	}
+	if err := types.PutImage(r.cols[t.first:t.first+len(t.Features)], row, image[1+times*timeSize:]); err != nil {
+		*at = rowAt{}
+		return fmt.Errorf("feature view %s, row %d: %w", t.StoredView(), row, err)
+	}
+	return nil
 }
 
 // Fork returns a writer for another goroutine. The forks of a result and the result itself may be written concurrently

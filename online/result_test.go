@@ -417,3 +417,84 @@ func TestResultAllocs(t *testing.T) {
 		}
 	}
 }
+
+// Images of rows put back, into another result and into a fork, over whatever was there.
+func TestResultImages(t *testing.T) {
+	a, b := mixedTable("a"), mixedTable("b")
+	plan := NewReadPlan([]*Table{a}, []*Table{b})
+	from, to := NewResult(plan, 20), NewResult(plan, 20)
+	for row := range 20 {
+		if err := errors.Join(fill(from, b, row), fill(to, a, 19-row)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fork := to.Fork()
+	for row := range 20 {
+		image := from.AppendRow(nil, b, row)
+		own := append([]byte(nil), image...)
+		dst := to
+		if row%2 == 0 {
+			dst = fork
+		}
+		if err := errors.Join(dst.PutRow(a, row, own), dst.PutRow(b, row, own)); err != nil { // a has the same features
+			t.Fatal(err)
+		}
+		clear(own)
+		for n := range image[:len(image)-1] {
+			if err := from.PutRow(b, row, image[:n+1]); !errors.Is(err, feasterr.ErrInvalid) || from.Found(b, row) {
+				t.Fatalf("row %d, %d of %d bytes: error %v, found %t", row, n+1, len(image), err, from.Found(b, row))
+			}
+		}
+	}
+	to.Join(fork)
+	for row := range 20 {
+		checkFilled(t, to, a, row)
+		checkFilled(t, to, b, row)
+	}
+	if image := from.AppendRow(nil, a, 3); len(image) != 0 {
+		t.Errorf("the image of an absent row: %x", image)
+	}
+	if err := to.PutRow(a, 3, nil); err != nil {
+		t.Error(err)
+	}
+	checkFilled(t, to, a, 3)
+}
+
+func TestResultClear(t *testing.T) {
+	a, b := mixedTable("a"), mixedTable("b")
+	plan := NewReadPlan([]*Table{a, b})
+	r := NewResult(plan, 8)
+	for row := range 8 {
+		if err := errors.Join(fill(r, a, row), fill(r, b, row)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	failure := errors.New("failure")
+	r.Fail(a, failure)
+	r.Fail(b, failure)
+	r.Clear(a)
+	if r.Err(a) != nil || !errors.Is(r.Err(b), failure) || !r.Failed() || !r.Uniform(a) || r.Uniform(b) {
+		t.Errorf("failures: %v, %v, %t; uniform: %t, %t", r.Err(a), r.Err(b), r.Failed(), r.Uniform(a), r.Uniform(b))
+	}
+	for row := range 8 {
+		if r.Found(a, row) || r.RowEvent(a, row) != (types.Timestamp{}) {
+			t.Errorf("row %d is there", row)
+		}
+		for f := range a.Features {
+			if c := r.Column(a, f); c.Status(row) != types.NotFound || c.Any(row) != nil {
+				t.Errorf("row %d, feature %d: %s %v", row, f, c.Status(row), c.Any(row))
+			}
+		}
+		checkFilled(t, r, b, row)
+	}
+	r.Clear(b)
+	if r.Failed() {
+		t.Error("nothing is left that failed")
+	}
+	for row := range 8 {
+		if err := fill(r, a, row); err != nil {
+			t.Fatal(err)
+		}
+		checkFilled(t, r, a, row)
+	}
+}

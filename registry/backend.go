@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/feastgo/feast/config"
@@ -79,6 +80,21 @@ var imports = map[string]string{
 	"file":   "file",
 	"memory": "memory",
 	"remote": "remote",
+	"sql":    "sql", // and a database, see sqlPackage
+}
+
+// sqlPackage returns the package that links the database of a SQLAlchemy URL, and the driver with it.
+func sqlPackage(url string) string {
+	scheme, _, _ := strings.Cut(url, ":")
+	switch base, _, _ := strings.Cut(scheme, "+"); base {
+	case "postgresql":
+		return "sql/postgres"
+	case "mysql", "mariadb":
+		return "sql/mysql"
+	case "sqlite":
+		return "sql/sqlite"
+	}
+	return imports["sql"]
 }
 
 // Register makes a driver known under its names. It is called from init functions and panics when a name is taken or
@@ -102,6 +118,9 @@ func Open(ctx context.Context, cfg *config.RepoConfig, env Env) (Backend, error)
 	if !ok {
 		e := &feasterr.NotLinkedError{Room: "registry", Type: name, Known: table.Names()}
 		if pkg, ours := imports[name]; ours {
+			if name == "sql" {
+				pkg = sqlPackage(cfg.Registry.Path)
+			}
 			e.Import = "github.com/feastgo/feast/registry/" + pkg
 		}
 		return nil, e

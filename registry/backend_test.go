@@ -38,12 +38,15 @@ func TestRegister(t *testing.T) {
 func TestNotLinked(t *testing.T) {
 	cfg := config.Default("demo")
 	for want, set := range map[string]func(*config.Registry){
-		`registry "file" is not linked in: import _ "github.com/feastgo/feast/registry/file"`:  func(r *config.Registry) { r.Path = "data/registry.db" },
-		`this version has no driver for registry type "s3"; linked in: memory`:                 func(r *config.Registry) { r.Path = "s3://bucket/key" },
-		`this version has no driver for registry type "gcs"; linked in: memory`:                func(r *config.Registry) { r.Path = "gs://bucket/key" },
-		`this version has no driver for registry type "sql"; linked in: memory`:                func(r *config.Registry) { r.Type = "sql" },
-		`this version has no driver for registry type "snowflake.registry"; linked in: memory`: func(r *config.Registry) { r.Type = "snowflake.registry" },
-		`this version has no driver for registry type "hdfs"; linked in: memory`:               func(r *config.Registry) { r.Path = "hdfs://host/path" },
+		`registry "file" is not linked in: import _ "github.com/feastgo/feast/registry/file"`:        func(r *config.Registry) { r.Path = "data/registry.db" },
+		`this version has no driver for registry type "s3"; linked in: memory`:                       func(r *config.Registry) { r.Path = "s3://bucket/key" },
+		`this version has no driver for registry type "gcs"; linked in: memory`:                      func(r *config.Registry) { r.Path = "gs://bucket/key" },
+		`registry "sql" is not linked in: import _ "github.com/feastgo/feast/registry/sql"`:          func(r *config.Registry) { r.Type = "sql" },
+		`registry "sql" is not linked in: import _ "github.com/feastgo/feast/registry/sql/postgres"`: func(r *config.Registry) { r.Type, r.Path = "sql", "postgresql+psycopg://h/d" },
+		`registry "sql" is not linked in: import _ "github.com/feastgo/feast/registry/sql/mysql"`:    func(r *config.Registry) { r.Type, r.Path = "sql", "mariadb://h/d" },
+		`registry "sql" is not linked in: import _ "github.com/feastgo/feast/registry/sql/sqlite"`:   func(r *config.Registry) { r.Type, r.Path = "sql", "sqlite:///a.db" },
+		`this version has no driver for registry type "snowflake.registry"; linked in: memory`:       func(r *config.Registry) { r.Type = "snowflake.registry" },
+		`this version has no driver for registry type "hdfs"; linked in: memory`:                     func(r *config.Registry) { r.Path = "hdfs://host/path" },
 	} {
 		cfg.Registry = config.Default("demo").Registry
 		set(&cfg.Registry)

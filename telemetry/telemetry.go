@@ -16,7 +16,7 @@ type Hooks struct {
 	// are refused before anything is written have none.
 	OnlineWrite func(ctx context.Context, e OnlineWrite)
 	// RegistryRefresh follows every load of the registry, in the background or not, that found something new or
-	// failed.
+	// failed. Its panics are logged.
 	RegistryRefresh func(e RegistryRefresh)
 	// Apply follows every Apply and ApplyAll, dry runs apart.
 	Apply func(ctx context.Context, e Apply)
@@ -33,7 +33,7 @@ type OnlineRead struct {
 	Columns int    // feature columns
 	Start   time.Time
 	Took    time.Duration
-	Err     error
+	Err     error // of the request, also a PartialError that the caller accepts
 }
 
 // OnlineWrite describes a write of rows to a view in the online store.

@@ -9,6 +9,7 @@ const (
 	Present                     // a value is stored
 	NullValue                   // a null is stored
 	OutsideMaxAge               // a value or null is stored, older than the view's ttl; the value is kept
+	Failed                      // nothing is known, since the view could not be read; Feast's INVALID
 )
 
 // String returns Feast's name of the status: "PRESENT".

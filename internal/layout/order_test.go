@@ -38,6 +38,7 @@ var rules = map[string]rule{
 	"internal/sealed":     {},
 	"internal/duration":   {},
 	"internal/drivers":    {},
+	"internal/localfile":  {own: []string{"feasterr"}},
 	"internal/yamldoc":    {own: []string{"feasterr"}, modules: []string{"go.yaml.in/yaml/v3"}},
 	"internal/protos/...": {own: []string{"internal/protos/..."}, modules: []string{"google.golang.org/protobuf"}},
 	"internal/protos/feast/registry/registrygrpc": {
@@ -53,12 +54,19 @@ var rules = map[string]rule{
 		},
 		modules: []string{"google.golang.org/protobuf"},
 	},
-	"registry/file":   {own: registryDriver},
+	"registry/file":   {own: append([]string{"internal/localfile"}, registryDriver...)},
 	"registry/memory": {own: registryDriver},
 	"registry/remote": {
 		own:     append([]string{"remote", "internal/protos/..."}, registryDriver...),
 		modules: []string{"google.golang.org/protobuf", "google.golang.org/grpc"},
 	},
+	"registry/sql": {
+		own:     append([]string{"internal/drivers", "internal/protos/..."}, registryDriver...),
+		modules: []string{"google.golang.org/protobuf"},
+	},
+	"registry/sql/postgres": {own: []string{"registry/sql", "feasterr"}, modules: []string{"github.com/jackc/pgx/v5"}},
+	"registry/sql/mysql":    {own: []string{"registry/sql", "feasterr"}, modules: []string{"github.com/go-sql-driver/mysql"}},
+	"registry/sql/sqlite":   {own: []string{"registry/sql", "feasterr"}, modules: []string{"modernc.org/sqlite"}},
 	"registry/registrytest": {
 		own:     append([]string{"internal/sealed", "internal/protos/..."}, registryDriver...),
 		modules: []string{"google.golang.org/protobuf"},
@@ -73,6 +81,9 @@ var rules = map[string]rule{
 	"online":            {own: []string{"types", "config", "feasterr", "internal/drivers"}},
 	"online/memory":     {own: onlineDriver},
 	"online/hedge":      {own: onlineDriver},
+	"online/fallback":   {own: onlineDriver},
+	"online/cache":      {own: onlineDriver, modules: []string{"github.com/maypok86/otter/v2"}},
+	"online/breaker":    {own: onlineDriver, modules: []string{"github.com/sony/gobreaker/v2"}},
 	"online/hybrid":     {own: onlineDriver},
 	"online/onlinetest": {own: onlineDriver},
 	"online/redis": {
@@ -83,7 +94,7 @@ var rules = map[string]rule{
 
 	"offline": {own: []string{"config", "feasterr", "internal/drivers"}, modules: []string{arrow}},
 	"offline/file": {
-		own:     []string{"offline", "config", "feasterr"},
+		own:     []string{"offline", "types", "config", "feasterr", "internal/localfile"},
 		modules: []string{arrow, "github.com/parquet-go/parquet-go"},
 	},
 	"offline/offlinetest": {own: []string{"offline", "feasterr"}, modules: []string{arrow}},
@@ -113,7 +124,8 @@ var rules = map[string]rule{
 		own:     []string{"registry", "permissions", "feasterr", "internal/protos/..."},
 		modules: []string{"google.golang.org/protobuf", "google.golang.org/grpc"},
 	},
-	"internal/cputime": {},
+	"internal/cputime":    {},
+	"internal/redisbench": {},
 }
 
 // core lists the packages that every program links, with any driver or none.

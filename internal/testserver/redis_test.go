@@ -2,10 +2,13 @@ package testserver_test
 
 import (
 	"bufio"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,5 +90,32 @@ func TestRedis(t *testing.T) {
 	}
 	if _, err := reply.ReadByte(); err == nil || os.IsTimeout(err) {
 		t.Fatalf("the server still serves: %v", err)
+	}
+}
+
+func TestRedisTopologies(t *testing.T) {
+	if nodes := strings.Split(testserver.RedisCluster(t), ","); len(nodes) != 3 && os.Getenv("FEAST_TEST_REDIS_CLUSTER") == "" {
+		t.Errorf("nodes %q, want 3", nodes)
+	}
+	if _, _, err := net.SplitHostPort(testserver.RedisSentinel(t)); err != nil {
+		t.Error(err)
+	}
+	for _, mutual := range []bool{false, true} {
+		port, certs := testserver.RedisTLS(t, mutual)
+		roots := x509.NewCertPool()
+		roots.AddCert(certs.Server.Leaf)
+		for _, own := range [][]tls.Certificate{nil, {certs.Client}} {
+			d := tls.Dialer{Config: &tls.Config{RootCAs: roots, Certificates: own}}
+			conn, err := d.DialContext(t.Context(), "tcp", "localhost:"+port)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = conn.Write([]byte("PING\r\n")) // a server may have refused by then
+			line, _ := bufio.NewReader(conn).ReadString('\n')
+			if ok := line == "+PONG\r\n"; ok != (!mutual || own != nil) {
+				t.Errorf("mutual %t, with a certificate %t: reply %q", mutual, own != nil, line)
+			}
+			_ = conn.Close()
+		}
 	}
 }

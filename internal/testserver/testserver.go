@@ -24,7 +24,7 @@ const (
 
 // server is one kind of server.
 type server struct {
-	env   string // variable that names a running one
+	env   string // variable that may name a running one, or ""
 	start func() (addr string, err error)
 
 	once sync.Once
@@ -36,7 +36,10 @@ type server struct {
 func (s *server) address(t testing.TB) string {
 	t.Helper()
 	s.once.Do(func() {
-		if s.addr = os.Getenv(s.env); s.addr == "" {
+		if s.env != "" {
+			s.addr = os.Getenv(s.env)
+		}
+		if s.addr == "" {
 			s.addr, s.err = s.start()
 		}
 	})
@@ -44,6 +47,8 @@ func (s *server) address(t testing.TB) string {
 	case s.err == nil:
 	case os.Getenv("CI") == "true":
 		t.Fatal(s.err)
+	case s.env == "":
+		t.Skip(s.err)
 	default:
 		t.Skipf("%v\n%s may name a running server", s.err, s.env)
 	}
@@ -77,14 +82,35 @@ var held struct {
 	files []*os.File
 }
 
-// run starts a server in a new directory and returns when ready answers nil. ready is asked again and again.
+// run starts a server that lives as long as this process, in a new directory, which prepare may put files into, and returns
+// when ready answers nil. ready is asked again and again.
+func run(prepare func(dir string) error, ready func(ctx context.Context, dir string) error, program string, args ...string) error {
+	life, end, err := start(prepare, ready, program, args...)
+	if err != nil {
+		return err
+	}
+	_ = end.Close()
+	held.Lock()
+	held.files = append(held.files, life)
+	held.Unlock()
+	return nil
+}
+
+// start is run for a server that ends when life is closed, and has ended when reading from end answers io.EOF.
 //
 // A shell waits for the end of its standard input, which is the end of this process, then stops the server and removes
 // the directory. The server inherits the shell's standard output, which therefore ends with the server.
-func run(ready func(ctx context.Context, dir string) error, program string, args ...string) error {
+func start(
+	prepare func(dir string) error, ready func(ctx context.Context, dir string) error, program string, args ...string,
+) (life, end *os.File, err error) {
 	dir, err := os.MkdirTemp("", "feast-testserver-")
 	if err != nil {
-		return err
+		return nil, nil, err
+	}
+	if prepare != nil {
+		if err := prepare(dir); err != nil {
+			return nil, nil, errors.Join(err, os.RemoveAll(dir))
+		}
 	}
 	const script = `
 trap '' INT
@@ -98,14 +124,13 @@ rm -r "$PWD"`
 	cmd.Dir = dir
 	stdin, life, err := os.Pipe()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	defer func() { _ = stdin.Close() }()
 	end, stdout, err := os.Pipe()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer func() { _ = end.Close() }()
 	cmd.Stdin, cmd.Stdout = stdin, stdout
 	err = cmd.Start()
 	_ = stdout.Close() // the server has its own
@@ -115,12 +140,10 @@ rm -r "$PWD"`
 	if err != nil {
 		log, _ := os.ReadFile(filepath.Join(dir, "log"))
 		_ = life.Close()
-		return fmt.Errorf("%s: %w\n%s", program, err, log)
+		_ = end.Close()
+		return nil, nil, fmt.Errorf("%s: %w\n%s", program, err, log)
 	}
-	held.Lock()
-	held.files = append(held.files, life)
-	held.Unlock()
-	return nil
+	return life, end, nil
 }
 
 // await returns when ready answers nil, or end does not wait any more.

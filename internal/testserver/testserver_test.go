@@ -9,7 +9,7 @@ import (
 
 func TestServerThatEnds(t *testing.T) {
 	never := func(context.Context, string) error { return errors.New("not ready") }
-	err := run(never, "sh", "-c", "echo because; exit 3")
+	err := run(nil, never, "sh", "-c", "echo because; exit 3")
 	if !errors.Is(err, errEnded) || !strings.Contains(err.Error(), "because") {
 		t.Errorf("error %v", err)
 	}

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -22,19 +21,21 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/localfile"
 	"github.com/feastgo/feast/offline"
 )
 
 // Of rows that tie, the first in source order wins. So that what was appended last wins, new rows go in front: before the
 // old ones of a file, as Feast has it, and into a file that sorts before the others of a directory.
 
-// appending has a lock for each path that is appended to by this process.
-var appending sync.Map // path: *sync.Mutex
-
-// Append implements [offline.Store]. Rows go to a file, which is replaced as a whole, or to a new file of a directory. A
-// file that is not there is made. Column types are those of the source; a value that one cannot hold exactly is an error.
-// Somebody else's change to the file meanwhile is an ErrConflict. A pattern, or a directory with directories
-// column=value, is no place to append to.
+// Append implements [offline.Store]. Rows go to a file, which is replaced as a whole, or to a directory: to a new file, or to
+// the one that was appended last, while that is small. A file that is not there is made; of a path that ends with a
+// separator, a directory with a file. Column types are those of the source; a value that one cannot hold exactly is an
+// error. A pattern, or a directory with directories column=value, is no place to append to.
+//
+// Appenders of this library take turns, those of other processes and of other machines that share a file system with locks
+// included: Append waits for its turn until ctx ends. Of others, who take no lock, a change to the file meanwhile is an
+// ErrConflict, and theirs stays. The cost of appending is that of copying the file; to a directory it stays small.
 func (s *Store) Append(ctx context.Context, dst *offline.Source, rows array.RecordReader) (int64, error) {
 	end, err := s.begin(ctx)
 	if err != nil {
@@ -48,28 +49,50 @@ func (s *Store) Append(ctx context.Context, dst *offline.Source, rows array.Reco
 	if l.pattern {
 		return 0, feasterr.Unsupported("source %q: %s is a pattern: it does not say where new rows should go", dst.Name, l.path)
 	}
-	lock, _ := appending.LoadOrStore(l.path, &sync.Mutex{})
-	lock.(*sync.Mutex).Lock()
-	defer lock.(*sync.Mutex).Unlock()
-	info, err := os.Stat(l.path)
-	var n int64
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return create(ctx, l.path, rows)
-	case err != nil:
-	case info.IsDir():
-		n, err = appendToDirectory(ctx, l, rows)
-	default:
-		n, err = appendToFile(ctx, l.path, info, rows)
-	}
+	l.path = resolved(l.path)
+	n, err := l.append(ctx, rows)
 	if err != nil {
 		return 0, writing(l.path, err)
 	}
 	return n, nil
 }
 
+func (l location) append(ctx context.Context, rows array.RecordReader) (n int64, err error) {
+	info, err := os.Stat(l.path)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if missing && l.directory {
+		if err := os.Mkdir(l.path, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+			return 0, err
+		}
+		defer func() {
+			if err != nil {
+				_ = os.Remove(l.path) // when nothing is in it
+			}
+		}()
+	} else if err != nil && !missing {
+		return 0, err
+	}
+	directory := l.directory || !missing && info.IsDir()
+	lock := filepath.Join(filepath.Dir(l.path), "."+filepath.Base(l.path)+".lock")
+	if directory {
+		lock = filepath.Join(l.path, ".append.lock")
+	}
+	unlock, err := localfile.Lock(ctx, lock, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
+	if directory {
+		return appendToDirectory(ctx, l, rows)
+	}
+	return appendToFile(ctx, l.path, rows)
+}
+
 // newest marks the names of files that were appended to a directory. It sorts before letters and digits.
 const newest = "+"
+
+// appendedBytes is the size from which a file that was appended to a directory is not appended to again.
+var appendedBytes int64 = 16 << 20
 
 func appendToDirectory(ctx context.Context, l location, rows array.RecordReader) (int64, error) {
 	files, err := l.files()
@@ -78,7 +101,7 @@ func appendToDirectory(ctx context.Context, l location, rows array.RecordReader)
 	}
 	order := uint64(math.MaxInt64 - time.Now().UnixNano()) // later files sort before earlier ones
 	if len(files) == 0 {
-		return create(ctx, filepath.Join(l.path, fileName(order)), rows)
+		return createBy(ctx, filepath.Join(l.path, fileName(order)), rows, writeNew)
 	}
 	for _, f := range files {
 		if len(f.parts) > 0 {
@@ -86,7 +109,10 @@ func appendToDirectory(ctx context.Context, l location, rows array.RecordReader)
 		}
 	}
 	first := files[0]
-	if digits, ours := strings.CutPrefix(filepath.Base(first.path), newest); ours {
+	if digits, ours := strings.CutPrefix(filepath.Base(first.path), newest); ours && filepath.Dir(first.path) == l.path {
+		if info, err := os.Stat(first.path); err == nil && info.Size() < appendedBytes {
+			return appendToFile(ctx, first.path, rows)
+		}
 		if earlier, err := strconv.ParseUint(strings.TrimSuffix(digits, ".parquet"), 16, 64); err == nil && earlier > 0 {
 			order = min(order, earlier-1)
 		}
@@ -101,7 +127,7 @@ func appendToDirectory(ctx context.Context, l location, rows array.RecordReader)
 	}
 	defer old.close()
 	var n int64
-	err = replace(path, func(f *os.File) error {
+	err = writeNew(path, func(f *os.File) (err error) {
 		n, err = old.writeLike(ctx, f, rows, false)
 		return err
 	})
@@ -145,16 +171,91 @@ func physical(c *parquet.Column) parquet.Node {
 // writeLike writes rows as a file with the schema and the notes of an old one, and its rows behind the new ones if they
 // are wanted too.
 func (f *dataFile) writeLike(ctx context.Context, to *os.File, rows array.RecordReader, both bool) (int64, error) {
-	n, err := writeRows(ctx, to, parquet.NewSchema("schema", physical(f.parquet.Root())), f.columns, nil, rows)
+	w := newFileWriter(to, parquet.NewSchema("schema", physical(f.parquet.Root())))
+	n, err := w.rows(ctx, f.columns, rows)
 	if err != nil {
 		return 0, err
 	}
-	return n, f.footer(ctx, to, both)
+	old := len(f.groups)
+	if both {
+		if old, err = w.smallGroups(ctx, f); err != nil {
+			return 0, inFile(f.path, err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		return 0, err
+	}
+	return n, f.footer(ctx, to, old)
 }
 
-// appendToFile writes a file that begins with new rows. What follows are the bytes of the old row groups as they are, so
-// that nothing about them changes, and a footer for both.
-func appendToFile(ctx context.Context, path string, info fs.FileInfo, rows array.RecordReader) (int64, error) {
+// smallGroups writes the first row groups of f behind new rows, into one row group with them, as long as each has no more
+// than twice the rows that there are before it, and returns how many it wrote. So row groups, however rows come, are each
+// more than twice as large as the one before, up to groupRows, and a row is written again only when its row group grows by
+// half at least.
+func (w *fileWriter) smallGroups(ctx context.Context, f *dataFile) (int, error) {
+	for _, s := range f.columns {
+		if !s.flat() && s.hasNull() {
+			return 0, nil // the library does not read them
+		}
+	}
+	for i, g := range f.groups {
+		size := 0
+		for leaf := range g.chunks {
+			size += int(g.meta(leaf).TotalUncompressedSize)
+		}
+		if g.rows > 2*int64(w.inGroup) || w.inGroup+int(g.rows) > groupRows || w.size+size > groupBytes {
+			return i, nil
+		}
+		if err := w.group(ctx, g); err != nil {
+			return 0, err
+		}
+		w.inGroup += int(g.rows)
+		w.size += size
+	}
+	return len(f.groups), nil
+}
+
+func (s *shape) hasNull() bool {
+	return s.kind == kindLeaf && s.leaf.form == formNull || slices.ContainsFunc(s.children, (*shape).hasNull)
+}
+
+// group writes the rows of a row group, which is of a file with the same levels.
+func (w *fileWriter) group(ctx context.Context, g *rowGroup) (err error) {
+	defer recovered(g.file.path, &err)
+	for _, s := range g.file.columns {
+		for leaf := s.first; leaf < s.first+s.leaves; leaf++ {
+			next := func() ([]parquet.Value, error) { return []parquet.Value{parquet.NullValue().Level(0, 0, leaf)}, nil }
+			if !s.hasNull() {
+				l := &leafRows{pages: g.chunks[leaf].Pages(), buf: make([]parquet.Value, 1024)}
+				defer l.close()
+				next = l.nextRow
+			}
+			for row := range int(g.rows) {
+				if err := ended(ctx, row); err != nil {
+					return err
+				}
+				values, err := next()
+				if err != nil {
+					return malformed(err)
+				}
+				if _, err := w.columns[leaf].WriteRowValues(values); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// appendToFile writes a file that begins with new rows, and with those of small row groups. What follows are the bytes of
+// the other row groups as they are, so that nothing about them changes, and a footer for all.
+func appendToFile(ctx context.Context, path string, rows array.RecordReader) (int64, error) {
+	was, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return createBy(ctx, path, rows, writeNew)
+	} else if err != nil {
+		return 0, err
+	}
 	old, err := openFile(located{path: path})
 	if err != nil {
 		return 0, err
@@ -168,23 +269,16 @@ func appendToFile(ctx context.Context, path string, info fs.FileInfo, rows array
 		}
 	}
 	var n int64
-	err = replace(path, func(f *os.File) error {
-		if n, err = old.writeLike(ctx, f, rows, true); err != nil {
-			return err
-		}
-		now, err := os.Stat(path)
-		if err != nil || !os.SameFile(now, info) || now.Size() != info.Size() || !now.ModTime().Equal(info.ModTime()) {
-			return fmt.Errorf("%w: the file was changed by somebody else while rows were appended", feasterr.ErrConflict)
-		}
-		old.close() // not every system replaces an open file
-		return nil
-	})
-	return n, err
+	write := func(f *os.File) (err error) {
+		n, err = old.writeLike(ctx, f, rows, true)
+		return err
+	}
+	return n, replaceUnchanged(path, was, write, old.close) // not every system replaces an open file
 }
 
-// footer replaces the footer of a file that was just written by one with the schema of f, and puts the row groups of f in
-// between if they are wanted.
-func (f *dataFile) footer(ctx context.Context, to *os.File, both bool) error {
+// footer replaces the footer of a file that was just written by one with the schema of f, and puts the row groups of f from
+// number first on in between.
+func (f *dataFile) footer(ctx context.Context, to *os.File, first int) error {
 	size, err := to.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err
@@ -203,21 +297,24 @@ func (f *dataFile) footer(ctx context.Context, to *os.File, both bool) error {
 	}
 	meta.RowGroups = slices.Clone(added.Metadata().RowGroups)
 	meta.NumRows = added.NumRows()
-	groups := f.meta.RowGroups
-	if both {
+	groups := f.meta.RowGroups[first:]
+	shift := int64(0)
+	if len(groups) > 0 {
+		start := f.dataFrom(first)
 		end, err := footerAt(f.object, f.size)
 		if err != nil {
 			return err
 		}
-		if err := copyBytes(ctx, to, io.NewSectionReader(f.object, magicSize, end-magicSize)); err != nil {
+		if start < magicSize || start > end {
+			return inFile(f.path, feasterr.Invalid("the file is damaged: a row group is said to be at byte %d of %d", start, end))
+		}
+		if err := copyBytes(ctx, to, io.NewSectionReader(f.object, start, end-start)); err != nil {
 			return err
 		}
-		meta.NumRows += f.meta.NumRows
-	} else {
-		groups = nil
+		shift = body - start
 	}
-	shift := body - magicSize
 	for _, g := range groups {
+		meta.NumRows += g.NumRows
 		g.Columns = slices.Clone(g.Columns)
 		g.FileOffset = shifted(g.FileOffset, shift)
 		for i := range g.Columns {
@@ -233,7 +330,10 @@ func (f *dataFile) footer(ctx context.Context, to *os.File, both bool) error {
 		meta.RowGroups = append(meta.RowGroups, g)
 	}
 	for i := range meta.RowGroups {
-		meta.RowGroups[i].Ordinal = int16(i)
+		// It is said of all or of none, which are 0 then: it has no room for more.
+		if meta.RowGroups[i].Ordinal = 0; len(meta.RowGroups) <= math.MaxInt16 {
+			meta.RowGroups[i].Ordinal = int16(i)
+		}
 	}
 	footer, err := thrift.Marshal(new(thrift.CompactProtocol), &meta)
 	if err != nil {
@@ -248,6 +348,26 @@ func (f *dataFile) footer(ctx context.Context, to *os.File, both bool) error {
 		return err
 	}
 	return to.Truncate(at)
+}
+
+// dataFrom is where what belongs to the row groups from number first on begins.
+func (f *dataFile) dataFrom(first int) int64 {
+	if first == 0 {
+		return magicSize
+	}
+	start := f.size
+	for _, g := range f.meta.RowGroups[first:] {
+		for i := range g.Columns {
+			m := &g.Columns[i].MetaData
+			start = min(start, m.DataPageOffset)
+			for _, at := range []int64{m.DictionaryPageOffset, m.IndexPageOffset, m.BloomFilterOffset} {
+				if at != 0 {
+					start = min(start, at)
+				}
+			}
+		}
+	}
+	return start
 }
 
 const magicSize = 4

@@ -87,7 +87,7 @@ func TestBadFiles(t *testing.T) {
 		{"text_times.parquet", feasterr.ErrInvalid, `column "e" is utf8`},
 		{"gone.parquet", feasterr.ErrNotFound, "gone.parquet"},
 		{"gone/*.parquet", feasterr.ErrNotFound, "gone/*.parquet"},
-		{"none", feasterr.ErrNotFound, "none"},
+		{"none", feasterr.ErrNotFound, "none is a directory that holds no Parquet file"},
 		{"[", feasterr.ErrInvalid, "no pattern"},
 		{"", feasterr.ErrInvalid, "names no file"},
 		{"s3://bucket/x.parquet", feasterr.ErrUnsupported, "s3://bucket/x.parquet"},
@@ -119,6 +119,68 @@ func TestBadFiles(t *testing.T) {
 	p.Keys[0].Source = "x"
 	if _, err := tryAll(t, file.New(dir), p); !errors.Is(err, feasterr.ErrUnsupported) || !strings.Contains(err.Error(), `"x" is list`) {
 		t.Errorf("a key of lists: %v", err)
+	}
+}
+
+// What is wrong with the source of a view is said of the view, and what the column is to it.
+func TestBadViews(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "v.parquet"), table("k i64, e us, v i64", row(1, noon, 1)))
+	write(t, filepath.Join(dir, "hive/k=1/v.parquet"), table("e us, v i64", row(noon, 1)))
+	join := func(path, event, created string) error {
+		_, err := offlinetest.Join(t.Context(), t, file.New(dir), &offline.JoinPlan{Views: []offline.JoinView{{
+			Name: "stats", Source: &offline.Source{Path: path}, Event: event, Created: created,
+			Keys: []offline.JoinKey{{Source: "k", Entity: "k"}}, Features: []offline.Column{{Source: "v", Name: "v"}},
+		}}}, "t", table("k i64, t us", row(1, noon)))
+		return err
+	}
+	for _, c := range []struct {
+		path, event, created string
+		class                error
+		words                []string
+	}{
+		{"v.parquet", "ts", "", feasterr.ErrNotFound, []string{`view "stats": timestamp field "ts" does not exist in`, "v.parquet"}},
+		{"v.parquet", "e", "c", feasterr.ErrNotFound, []string{`view "stats": created timestamp column "c" does not exist in`, "v.parquet"}},
+		{"gone.parquet", "e", "", feasterr.ErrNotFound, []string{`view "stats": Parquet file`, "gone.parquet"}},
+		{"hive", "e", "", feasterr.ErrInvalid, []string{`view "stats": `, `column "k" is int64 and cannot be read as utf8`, "columns of directories column=value are text"}},
+	} {
+		err := join(c.path, c.event, c.created)
+		for _, w := range c.words {
+			if !errors.Is(err, c.class) || !strings.Contains(err.Error(), w) {
+				t.Errorf("%s: %v, want %s", c.path, err, w)
+			}
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "cut.parquet"), []byte("PAR1 and no more than that"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := join("cut.parquet", "e", ""); !errors.Is(err, feasterr.ErrInvalid) || !strings.HasPrefix(err.Error(), `view "stats": file: read `) {
+		t.Error(err)
+	}
+}
+
+// Two columns of one name are in nobody's way until one is asked for.
+func TestSameNames(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "v.parquet")
+	write(t, path, table("k i64, e us, v i64, w i64, x i64", row(1, noon, 1, 2, 3)))
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta := parquetFile(t, path)
+	meta.Schema[5].Name = "w"
+	for i := range meta.RowGroups {
+		meta.RowGroups[i].Columns[4].MetaData.PathInSchema = []string{"w"}
+	}
+	writeFooter(t, path, data, meta)
+	rows, err := tryAll(t, file.New("."), scanPlan(path))
+	if err != nil || len(rows) != 1 || !strings.HasPrefix(rows[0], "[1,1,") {
+		t.Errorf("%s, %v", rows, err)
+	}
+	p := scanPlan(path)
+	p.Features[0].Source = "w"
+	if rows, err := tryAll(t, file.New("."), p); !errors.Is(err, feasterr.ErrInvalid) || !strings.Contains(err.Error(), `column "w" is there 2 times`) {
+		t.Errorf("%s, %v", rows, err)
 	}
 }
 
@@ -229,6 +291,53 @@ func TestOpen(t *testing.T) {
 	}
 	if _, err := file.New(".").Historical(t.Context(), &offline.JoinPlan{}, offline.EntityRows{SQL: "SELECT 1"}); !errors.Is(err, feasterr.ErrUnsupported) {
 		t.Errorf("a query for entity rows: %v", err)
+	}
+}
+
+// Links to files and directories are followed, also where the source itself is one, but not round in circles. One that leads
+// nowhere is an error: nobody knows what is missing.
+func TestLinks(t *testing.T) {
+	dir := t.TempDir()
+	put := func(path string, v int) {
+		write(t, filepath.Join(dir, path), table("k i64, e us, v i64", row(1, noon, v)))
+	}
+	put("data/a.parquet", 1)
+	put("elsewhere/b.parquet", 2)
+	put("elsewhere/sub/c.parquet", 3)
+	put("single.parquet", 4)
+	link := func(to, name string) {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Skip("no links here:", err)
+		}
+	}
+	link("../elsewhere", "data/linked")
+	link("../single.parquet", "data/z.parquet")
+	link("../data", "elsewhere/round")
+	link(".", "data/self")
+	link("data", "source")
+	store := file.New(dir)
+	for path, want := range map[string]string{"data": "1 2 3 4", "source": "1 2 3 4", "source/": "1 2 3 4", "source/**/*.parquet": "1 2 3 4", "data/linked/*.parquet": "2"} {
+		rows, err := tryAll(t, store, scanPlan(path))
+		var got []string
+		for _, r := range rows {
+			got = append(got, strings.Split(r, ",")[1])
+		}
+		if err != nil || strings.Join(got, " ") != want {
+			t.Errorf("%s: %s, %v", path, got, err)
+		}
+	}
+	// Appending goes where the link leads, and leaves it.
+	link("elsewhere", "to")
+	if _, err := store.Append(t.Context(), &offline.Source{Path: "to"}, oneRow(t, 1, 5)); err != nil {
+		t.Fatal(err)
+	}
+	added, err := filepath.Glob(filepath.Join(dir, "elsewhere", "+*"))
+	if info, statErr := os.Lstat(filepath.Join(dir, "to")); err != nil || len(added) != 1 || statErr != nil || info.Mode()&fs.ModeSymlink == 0 {
+		t.Errorf("%s, %v, %v", added, err, statErr)
+	}
+	link("nowhere", "data/gone.parquet")
+	if rows, err := tryAll(t, store, scanPlan("data")); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "gone.parquet") {
+		t.Errorf("a link to nothing: %s, %v", rows, err)
 	}
 }
 

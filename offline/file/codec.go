@@ -26,7 +26,7 @@ func openPath(ctx context.Context, path string, names []string) (*scan, error) {
 	fields := make([]arrow.Field, len(s.out))
 	for i, c := range s.out {
 		c.typ = c.own
-		fields[i] = arrow.Field{Name: c.name, Type: c.own, Nullable: true}
+		fields[i] = c.field(c.name, c.own)
 	}
 	s.schema = arrow.NewSchema(fields, nil)
 	return s, nil

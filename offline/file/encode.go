@@ -89,6 +89,9 @@ func mismatch(s *shape, a arrow.Array, row int) error {
 
 func valueText(a arrow.Array, i int) string {
 	const most = 40
+	if e, ok := a.(array.ExtensionArray); ok {
+		a = e.Storage() // others need not write texts
+	}
 	if s := a.ValueStr(i); len(s) > most {
 		return s[:most] + "..."
 	} else {

@@ -20,3 +20,27 @@ func Small(t testing.TB, dictionaries bool) {
 	}
 	t.Cleanup(func() { scanRows, passKeys, groupRows, writerOptions = rows, keys, group, options })
 }
+
+// LargeFrom makes files of directories large from so many bytes on, until the test ends.
+func LargeFrom(t testing.TB, bytes int64) {
+	was := appendedBytes
+	appendedBytes = bytes
+	t.Cleanup(func() { appendedBytes = was })
+}
+
+// Shared makes goroutines of a join share slots, however few these are, until the test ends.
+func Shared(t testing.TB) {
+	was := bestsBytes
+	bestsBytes = 0
+	t.Cleanup(func() { bestsBytes = was })
+}
+
+// Short makes scans read few rows at a time, so that there is work for many goroutines.
+func Short(rows int) { scanRows = rows }
+
+// OpenAtMost makes a process hold fewer files open, until the test ends.
+func OpenAtMost(t testing.TB, n int) {
+	was := openMost
+	openMost = n
+	t.Cleanup(func() { openMost = was })
+}

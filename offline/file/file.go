@@ -4,11 +4,15 @@
 //
 // A source is a file, a directory with all Parquet files in it and below, or a pattern (* ? [] and ** for any number of
 // directories). Directories named column=value are columns of text. Names that begin with a dot or an underscore are no
-// data. Source order, which decides ties, is path, bytewise, then row.
+// data. Links are followed. Source order, which decides ties, is path, bytewise, then row.
 //
 // The join holds the entity rows and the result in memory and streams the source, in any order, on all processors: see
 // join.go. Row groups and pages that statistics rule out are not read. Compression LZ4_RAW is refused: it cannot be read
 // reliably yet.
+//
+// Files are written beside their place, as .NAME.*.tmp, and get their name when they are complete. What a process that was
+// killed left goes when the file is next written, once it is a day old. Appenders lock .NAME.lock beside a file, .append.lock in
+// a directory; see [Store.Append].
 package file
 
 import (
@@ -110,7 +114,7 @@ func (t *table) schema(typ func(*column) arrow.DataType) (*arrow.Schema, error) 
 	}
 	fields := make([]arrow.Field, len(columns))
 	for i, c := range columns {
-		fields[i] = arrow.Field{Name: c.name, Type: typ(c), Nullable: true}
+		fields[i] = c.field(c.name, typ(c))
 	}
 	return arrow.NewSchema(fields, nil), nil
 }

@@ -1,10 +1,14 @@
 package file
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math"
+	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -109,29 +113,77 @@ func (h *historical) join(ctx context.Context, e *entities) (array.RecordReader,
 			}
 		}
 	}()
-	var errs []error
-	for i := range h.plan.Views {
+	errs := make([]error, len(views))
+	err := each(ctx, len(views), func(_, i int) error {
 		v := &joinedView{view: &h.plan.Views[i]}
 		views[i] = v
-		var err error
-		if v.table, err = openTable(ctx, h.store.dir, v.view.Source); err == nil {
-			err = v.resolve(h.plan)
+		if v.table, errs[i] = openTable(ctx, h.store.dir, v.view.Source); errs[i] == nil {
+			errs[i] = v.resolve(h.plan)
 		}
-		errs = append(errs, err)
-	}
-	if err := errors.Join(errs...); err != nil {
+		errs[i] = v.named(errs[i])
+		return nil
+	})
+	if err := cmp.Or(err, errors.Join(errs...)); err != nil {
 		return nil, err
 	}
-	for _, v := range views {
-		if err := v.join(ctx, e); err != nil {
-			return nil, err
-		}
-		if err := v.gather(ctx); err != nil {
-			return nil, err
-		}
-		v.winners = nil // what is needed of it is in v.of
+	if err := e.join(ctx, views); err != nil {
+		return nil, err
 	}
 	return e.result(ctx, views)
+}
+
+// What a view of a join holds while it is joined, for each entity row: ids, slots, and the best rows. Views are joined at the
+// same time as long as all together hold no more than viewsBytes.
+const (
+	viewBytes  = 80
+	viewsBytes = 256 << 20
+)
+
+// join joins the views, several at a time. All goroutines that work on any of them are as many as there are processors. Of
+// several errors it returns that of the first view.
+func (e *entities) join(ctx context.Context, views []*joinedView) error {
+	processors := runtime.GOMAXPROCS(0)
+	abreast := max(1, min(len(views), processors, viewsBytes/(viewBytes*max(e.rows, 1))))
+	c := make(crew, processors)
+	for range processors - abreast {
+		c <- struct{}{}
+	}
+	errs := make([]error, len(views))
+	contexts := make([]context.Context, len(views))
+	cancels := make([]context.CancelFunc, len(views))
+	for i := range views {
+		contexts[i], cancels[i] = context.WithCancel(ctx)
+		defer cancels[i]()
+	}
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range abreast {
+		group.Go(func() {
+			defer func() { c <- struct{}{} }() // to help with what others are at
+			for i := int(next.Add(1)) - 1; i < len(views); i = int(next.Add(1)) - 1 {
+				v := views[i]
+				if errs[i] = v.join(contexts[i], e, c, abreast); errs[i] == nil {
+					errs[i] = v.gather(contexts[i], c)
+				}
+				v.winners = nil // what is needed of it is in v.of
+				if errs[i] = v.named(errs[i]); errs[i] != nil {
+					for _, cancel := range cancels[i+1:] {
+						cancel() // nobody will want to know
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
+	return cmp.Or(errs...)
+}
+
+// named names the view in an error.
+func (v *joinedView) named(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("view %q: %w", v.view.Name, err)
 }
 
 // result returns the entity rows with the features of their winners.
@@ -145,7 +197,7 @@ func (e *entities) result(ctx context.Context, views []*joinedView) (array.Recor
 	}
 	for _, v := range views {
 		for i, f := range v.view.Features {
-			fields = append(fields, arrow.Field{Name: f.Name, Type: v.features[i].typ, Nullable: true})
+			fields = append(fields, v.features[i].field(f.Name, v.features[i].typ))
 		}
 	}
 	schema := arrow.NewSchema(fields, nil)

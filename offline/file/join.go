@@ -6,7 +6,10 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -273,10 +276,10 @@ func (v *joinedView) resolve(p *offline.JoinPlan) error {
 	var errs []error
 	note := func(err error) { errs = append(errs, err) }
 	var err error
-	v.event, v.units.event, err = v.table.timeColumn(v.view.Event)
+	v.event, v.units.event, err = v.table.timeColumn("timestamp field", v.view.Event)
 	note(err)
 	if v.view.Created != "" {
-		v.created, v.units.created, err = v.table.timeColumn(v.view.Created)
+		v.created, v.units.created, err = v.table.timeColumn("created timestamp column", v.view.Created)
 		note(err)
 		v.filter = p.FilterByCreated
 	}
@@ -293,25 +296,25 @@ func (v *joinedView) resolve(p *offline.JoinPlan) error {
 	return errors.Join(errs...)
 }
 
-// join finds the winners of all entity rows.
-func (v *joinedView) join(ctx context.Context, e *entities) error {
+// join finds the winners of all entity rows, with the help of c, while so many views are joined.
+func (v *joinedView) join(ctx context.Context, e *entities, c crew, abreast int) error {
 	ids := make([]int32, e.rows)
 	set := &keySet{n: 1}
 	if len(v.keys) > 0 {
 		var entity [][]arrow.Array
-		var names []string
+		var fields []arrow.Field
 		for i, k := range v.view.Keys {
 			chunks, at, err := e.column(k.Entity)
 			if err != nil {
 				return err
 			}
-			if err := (&keyColumn{column: v.keys[i]}).check(v.view.Name, k.Entity, e.schema.Field(at).Type); err != nil {
+			if err := (&keyColumn{column: v.keys[i]}).check(e.schema.Field(at)); err != nil {
 				return err
 			}
-			entity, names = append(entity, chunks), append(names, k.Entity)
+			entity, fields = append(entity, chunks), append(fields, e.schema.Field(at))
 		}
 		var err error
-		if set, err = newKeySet(ctx, v.keys, entity, names, ids); err != nil {
+		if set, err = newKeySet(ctx, v.keys, entity, fields, ids); err != nil {
 			return err
 		}
 	}
@@ -319,7 +322,7 @@ func (v *joinedView) join(ctx context.Context, e *entities) error {
 	if err != nil {
 		return err
 	}
-	best, err := v.scan(ctx, set, s)
+	best, err := v.scan(ctx, set, s, c, bestsBytes/abreast)
 	if err != nil {
 		return err
 	}
@@ -341,8 +344,50 @@ func (s *slots) window() (low, high int64) {
 	return low, high
 }
 
-// scan streams the source past the slots.
-func (v *joinedView) scan(ctx context.Context, set *keySet, s *slots) ([]candidate, error) {
+// bestsBytes is how much memory the best rows of slots may take where goroutines have their own, which is faster; if that is
+// not enough, they share them. Two may always have their own.
+var bestsBytes = 128 << 20
+
+// bests are the best rows so far of slots. Several goroutines may have slots of their own, or share them.
+type bests struct {
+	rows   []candidate
+	shared *sharedBests // nil: one goroutine's own
+}
+
+// sharedBests are the locks of slots that are shared, each for many slots, neighbours in different ones.
+type sharedBests [1 << 10]struct {
+	sync.Mutex
+	_ [56]byte // a cache line each
+}
+
+// offer offers a row to a slot that is shared.
+func (b *bests) offer(slot int32, c *candidate) {
+	was := &b.rows[slot]
+	if atomic.LoadInt64(&was.event) > c.event {
+		return // as most rows do, without a lock: event times of slots only grow
+	}
+	lock := &b.shared[int(slot)%len(b.shared)]
+	lock.Lock()
+	defer lock.Unlock()
+	if c.better(was) {
+		was.created, was.row = c.created, c.row
+		atomic.StoreInt64(&was.event, c.event)
+	}
+}
+
+func newBests(ctx context.Context, n int) (*bests, error) {
+	b := &bests{rows: make([]candidate, n)}
+	for i := range b.rows {
+		if err := ended(ctx, i); err != nil {
+			return nil, err
+		}
+		b.rows[i] = noCandidate
+	}
+	return b, nil
+}
+
+// scan streams the source past the slots. The best rows of slots take at most so many bytes, or twice that of the slots.
+func (v *joinedView) scan(ctx context.Context, set *keySet, s *slots, c crew, bytes int) ([]candidate, error) {
 	if len(s.latest) == 0 {
 		return nil, ctx.Err()
 	}
@@ -354,39 +399,49 @@ func (v *joinedView) scan(ctx context.Context, set *keySet, s *slots) ([]candida
 		}
 	}
 	tasks, err := stretches(ctx, groups, v.event, window{low, high, v.units.event}, scanRows)
-	if err != nil {
+	if err != nil || len(tasks) == 0 {
 		return nil, err
 	}
 	scanners := make([]*scanner, workers(len(tasks)))
-	err = each(ctx, len(tasks), func(worker, i int) (err error) {
+	var shared *bests
+	if n := len(scanners); n > 2 && n*len(s.latest)*int(unsafe.Sizeof(candidate{})) > bytes {
+		if shared, err = newBests(ctx, len(s.latest)); err != nil {
+			return nil, err
+		}
+		shared.shared = new(sharedBests)
+	}
+	err = c.each(ctx, len(tasks), func(worker, i int) (err error) {
 		defer recovered(tasks[i].group.file.path, &err)
 		if scanners[worker] == nil {
-			scanners[worker] = &scanner{view: v, keys: set, slots: s, low: low, high: high, best: make([]candidate, len(s.latest))}
-			for i := range scanners[worker].best {
-				if err := ended(ctx, i); err != nil {
+			sc := &scanner{view: v, keys: set, slots: s, low: low, high: high, best: shared}
+			if shared == nil {
+				if sc.best, err = newBests(ctx, len(s.latest)); err != nil {
 					return err
 				}
-				scanners[worker].best[i] = noCandidate
 			}
+			scanners[worker] = sc
 		}
 		return inFile(tasks[i].group.file.path, scanners[worker].run(ctx, tasks[i]))
 	})
 	if err != nil {
 		return nil, err
 	}
+	if shared != nil {
+		return shared.rows, nil
+	}
 	var best []candidate
 	for _, sc := range scanners {
 		switch {
 		case sc == nil:
 		case best == nil:
-			best = sc.best
+			best = sc.best.rows
 		default:
 			for i := range best {
 				if err := ended(ctx, i); err != nil {
 					return nil, err
 				}
-				if sc.best[i].better(&best[i]) {
-					best[i] = sc.best[i]
+				if sc.best.rows[i].better(&best[i]) {
+					best[i] = sc.best.rows[i]
 				}
 			}
 		}
@@ -400,7 +455,7 @@ type scanner struct {
 	keys      *keySet
 	slots     *slots
 	low, high int64
-	best      []candidate
+	best      *bests
 
 	event, created []int64
 	ids, scratch   []int32
@@ -475,7 +530,9 @@ func (s *scanner) offer(ctx context.Context, first int64) error {
 			if s.view.created != nil {
 				c.created = s.created[i]
 			}
-			if b := &s.best[at[k]]; c.better(b) {
+			if s.best.shared != nil {
+				s.best.offer(at[k], &c)
+			} else if b := &s.best.rows[at[k]]; c.better(b) {
 				*b = c
 			}
 		}
@@ -561,8 +618,8 @@ func (v *joinedView) resolveWinners(ctx context.Context, s *slots, best []candid
 
 func (g *rowGroup) has(row int64) bool { return row >= g.start && row < g.start+g.rows }
 
-// gather reads the features of the winners.
-func (v *joinedView) gather(ctx context.Context) error {
+// gather reads the features of the winners, with the help of c.
+func (v *joinedView) gather(ctx context.Context, c crew) error {
 	v.vectors = make([]*vector, len(v.features))
 	type task struct {
 		feature int
@@ -585,7 +642,7 @@ func (v *joinedView) gather(ctx context.Context) error {
 	for i, c := range v.features {
 		v.vectors[i] = newVector(c, v.winners.n)
 	}
-	return each(ctx, len(tasks), func(_, i int) (err error) {
+	return c.each(ctx, len(tasks), func(_, i int) (err error) {
 		t := tasks[i]
 		defer recovered(t.group.file.path, &err)
 		return inFile(t.group.file.path, t.group.fill(ctx, v.features[t.feature], someRows(t.rows), v.vectors[t.feature], t.at))

@@ -48,6 +48,19 @@ func classOf(t arrow.DataType) class {
 	return noClass
 }
 
+// isBytes reports whether values of a type are bytes, and no text.
+func isBytes(t arrow.DataType) bool {
+	switch t := t.(type) {
+	case *arrow.DictionaryType:
+		return isBytes(t.ValueType)
+	case arrow.ExtensionType:
+		return isBytes(t.StorageType())
+	case *arrow.BinaryType, *arrow.LargeBinaryType, *arrow.BinaryViewType, *arrow.FixedSizeBinaryType:
+		return true
+	}
+	return false
+}
+
 // noID stands for a value that equals no other.
 const noID = -1
 
@@ -130,6 +143,8 @@ type valueTable struct {
 	typ   arrow.DataType
 	ints  intTable
 	odds  map[odd]int32
+	uuids bool // the entity rows have UUIDs, which are here as text and as bytes
+	bytes bool // and these bytes, not text
 	texts map[string]int32
 	low   string // of texts
 	high  string
@@ -171,6 +186,20 @@ func (t *valueTable) addText(s string) int32 {
 	t.texts[string([]byte(s))] = t.n // the array that s is in may be gone soon
 	t.n++
 	return t.n - 1
+}
+
+// addBytes numbers bytes, or a UUID, which texts equal too.
+func (t *valueTable) addBytes(b []byte) int32 {
+	if !t.uuids || len(b) != 16 {
+		return t.addText(string(b))
+	}
+	if id, ok := t.texts[string(b)]; ok {
+		return id
+	}
+	id := t.addText(string(textOfUUID(nil, b)))
+	raw := string(b)
+	t.texts[raw], t.low, t.high = id, min(t.low, raw), max(t.high, raw)
+	return id
 }
 
 // ofFloat says which integer a float is: an integer of int64, another number, or nothing that equals anything.
@@ -288,13 +317,13 @@ func (t *valueTable) numberer(a arrow.Array) (func(i int) int32, error) {
 	case array.StringLike:
 		return func(i int) int32 { return t.addText(a.Value(i)) }, nil
 	case *array.Binary:
-		return func(i int) int32 { return t.addText(string(a.Value(i))) }, nil
+		return func(i int) int32 { return t.addBytes(a.Value(i)) }, nil
 	case *array.LargeBinary:
-		return func(i int) int32 { return t.addText(string(a.Value(i))) }, nil
+		return func(i int) int32 { return t.addBytes(a.Value(i)) }, nil
 	case *array.BinaryView:
-		return func(i int) int32 { return t.addText(string(a.Value(i))) }, nil
+		return func(i int) int32 { return t.addBytes(a.Value(i)) }, nil
 	case *array.FixedSizeBinary:
-		return func(i int) int32 { return t.addText(string(a.Value(i))) }, nil
+		return func(i int) int32 { return t.addBytes(a.Value(i)) }, nil
 	case *array.Boolean:
 		return func(i int) int32 {
 			if a.Value(i) {
@@ -336,6 +365,7 @@ type finder struct {
 	filler
 	table *valueTable
 	ids   []int32 // of the wanted rows
+	text  []byte  // of a UUID
 	dict  parquet.Dictionary
 	codes []int32 // number by code of dict, plus one; 0 where it was not looked up yet
 }
@@ -434,6 +464,10 @@ func (f *finder) number(src []byte, offsets []uint32) func(i int) int32 {
 			} else {
 				b = src[i*f.leaf.width : (i+1)*f.leaf.width]
 			}
+			if f.leaf.uuid && !t.bytes {
+				f.text = textOfUUID(f.text[:0], b)
+				b = f.text
+			}
 			if id, ok := t.texts[string(b)]; ok {
 				return id
 			}
@@ -493,7 +527,7 @@ type keySet struct {
 
 // newKeySet numbers the keys of entity rows: ids[i] is the number of the key of row i, noID when a part of it is null.
 // entity has the chunks of each key column.
-func newKeySet(ctx context.Context, columns []*column, entity [][]arrow.Array, names []string, ids []int32) (*keySet, error) {
+func newKeySet(ctx context.Context, columns []*column, entity [][]arrow.Array, fields []arrow.Field, ids []int32) (*keySet, error) {
 	s := &keySet{n: 1}
 	part := make([]int32, len(ids))
 	for k, c := range columns {
@@ -503,12 +537,13 @@ func newKeySet(ctx context.Context, columns []*column, entity [][]arrow.Array, n
 		for _, a := range entity[k] {
 			if kc.values.typ == nil {
 				kc.values.typ, kc.values.class = a.DataType(), classOf(a.DataType())
+				kc.values.uuids, kc.values.bytes = isUUID(fields[k]), isBytes(a.DataType())
 			}
 			if err := kc.values.addArray(ctx, a, part[at:at+a.Len()]); err != nil {
 				if ctx.Err() != nil {
 					return nil, err
 				}
-				return nil, &feasterr.RequestError{Column: names[k], Row: -1, Err: err}
+				return nil, &feasterr.RequestError{Column: fields[k].Name, Row: -1, Err: err}
 			}
 			at += a.Len()
 		}
@@ -539,7 +574,8 @@ func newKeySet(ctx context.Context, columns []*column, entity [][]arrow.Array, n
 func pair(a, b int32) int64 { return int64(a)<<32 | int64(b) }
 
 // check reports keys that cannot be equal to those of the entity rows by their types.
-func (k *keyColumn) check(view, entity string, have arrow.DataType) error {
+func (k *keyColumn) check(entity arrow.Field) error {
+	have := entity.Type
 	for _, f := range slices.SortedFunc(maps.Keys(k.column.in), func(a, b *dataFile) int { return cmp.Compare(a.path, b.path) }) {
 		p := k.column.in[f]
 		own := arrow.DataType(arrow.BinaryTypes.String)
@@ -551,11 +587,15 @@ func (k *keyColumn) check(view, entity string, have arrow.DataType) error {
 		}
 		a, b := classOf(own), classOf(have)
 		if a == noClass || p.shape != nil && !p.shape.flat() {
-			return inFile(f.path, feasterr.Unsupported("view %q: column %q is %s, which cannot be a join key", view, k.column.name, typeName(own)))
+			return inFile(f.path, feasterr.Unsupported("column %q is %s, which cannot be a join key", k.column.name, typeName(own)))
 		}
 		if a != b {
-			return &feasterr.TypeMismatchError{Column: entity, Row: -1, Have: typeName(have),
-				Want: fmt.Sprintf("%s, the type of %q in %s, which view %q joins it with", typeName(own), k.column.name, f.path, view)}
+			hint := ""
+			if p.part != nil {
+				hint = "; columns of directories column=value are text"
+			}
+			return &feasterr.TypeMismatchError{Column: entity.Name, Row: -1, Have: typeName(have),
+				Want: fmt.Sprintf("%s, the type of %q in %s%s", typeName(own), k.column.name, f.path, hint)}
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package file
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
@@ -29,8 +30,9 @@ type part struct {
 
 // location is the place of a source.
 type location struct {
-	path    string // absolute
-	pattern bool
+	path      string // absolute
+	pattern   bool
+	directory bool // the path ends as that of a directory
 }
 
 // locate says where the files of a source are. Paths are relative to dir.
@@ -54,10 +56,11 @@ func locate(dir string, s *offline.Source) (location, error) {
 	if p == "" || strings.ContainsRune(p, 0) {
 		return location{}, feasterr.Invalid("source %q: path %q names no file", s.Name, s.Path)
 	}
+	l := location{path: p, directory: os.IsPathSeparator(p[len(p)-1])}
 	if !filepath.IsAbs(p) {
-		p = filepath.Join(dir, p)
+		l.path = filepath.Join(dir, p)
 	}
-	l := location{path: filepath.Clean(p)}
+	l.path = filepath.Clean(l.path)
 	if strings.ContainsAny(p, "*?[") {
 		_, err := os.Lstat(l.path) // a file may be named like a pattern
 		l.pattern = err != nil
@@ -75,10 +78,13 @@ func (l location) files() ([]located, error) {
 	} else {
 		out, err = walk(root, true)
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	if err != nil {
+		return nil, inFile(l.path, err)
 	}
 	if len(out) == 0 {
+		if info, err := os.Stat(l.path); err == nil && info.IsDir() {
+			return nil, fmt.Errorf("%s is a directory that holds no Parquet file: %w", l.path, feasterr.ErrNotFound)
+		}
 		return nil, &feasterr.NotFoundError{Kind: "Parquet file", Name: l.path}
 	}
 	slices.SortFunc(out, func(a, b located) int { return cmp.Compare(a.path, b.path) })
@@ -90,29 +96,65 @@ func (l location) files() ([]located, error) {
 }
 
 // walk returns the file at root, or the Parquet files of the directory and of those below it. Names that begin with a dot
-// or an underscore are no data: by this convention writers leave notes there.
+// or an underscore are no data: by this convention writers leave notes there. Links are followed, but not to a directory
+// that the link is in. Without a root there are no files.
 func walk(root string, data bool) ([]located, error) {
-	var out []located
-	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case p == root && !d.IsDir():
-			out = append(out, located{path: p})
-		case p != root && strings.ContainsAny(d.Name()[:1], "._"):
-			if d.IsDir() {
-				return filepath.SkipDir
-			}
-		case d.IsDir():
-		case !data || isParquet(d.Name()):
-			if info, err := os.Stat(p); err != nil || !info.Mode().IsRegular() { // also what a link leads to
-				return err
-			}
-			out = append(out, located{path: p})
-		}
+	info, err := os.Stat(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return []located{{path: root}}, nil
+	}
+	w := walker{data: data}
+	err = w.directory(root, info)
+	return w.out, err
+}
+
+type walker struct {
+	data  bool // only what looks like Parquet
+	above []fs.FileInfo
+	out   []located
+}
+
+func (w *walker) directory(dir string, info fs.FileInfo) error {
+	if slices.ContainsFunc(w.above, func(a fs.FileInfo) bool { return os.SameFile(a, info) }) {
 		return nil
-	})
-	return out, err
+	}
+	w.above = append(w.above, info)
+	defer func() { w.above = w.above[:len(w.above)-1] }()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, d := range entries {
+		if strings.ContainsAny(d.Name()[:1], "._") {
+			continue
+		}
+		path := filepath.Join(dir, d.Name())
+		if !d.IsDir() && d.Type()&fs.ModeSymlink == 0 {
+			if d.Type().IsRegular() && (!w.data || isParquet(d.Name())) {
+				w.out = append(w.out, located{path: path})
+			}
+			continue
+		}
+		info, err := os.Stat(path)
+		switch {
+		case err != nil && (!w.data || isParquet(d.Name())):
+			return err
+		case err != nil: // a link to nothing, which is no data
+		case info.IsDir():
+			err = w.directory(path, info)
+		case info.Mode().IsRegular() && (!w.data || isParquet(d.Name())):
+			w.out = append(w.out, located{path: path})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func isParquet(name string) bool {

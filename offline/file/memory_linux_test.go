@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/feastgo/feast/internal/cputime"
+	"github.com/feastgo/feast/offline/file"
 )
 
 // The join of 1M rows with 100,000 entity rows, 10 features wide.
@@ -33,6 +35,22 @@ func TestMemory(t *testing.T) {
 
 // huge is the variable that allows a test of minutes, which writes gigabytes.
 const huge = "FEAST_TEST_HUGE"
+
+// On a machine with 64 processors, whose threads map some hundred megabytes, a join takes no more memory for each: its
+// goroutines share the slots of a million entity
+// rows.
+func TestMemoryProcessors(t *testing.T) {
+	size := benchmarkSize{features: 1_500_000, entities: 1_000_000, keys: 200_000}
+	limited(t, 1500<<20, func(dir string) { size.generate(t, filepath.Join(dir, "features.parquet")) }, func(dir string) {
+		file.Short(1 << 14)
+		runtime.GOMAXPROCS(64)
+		rows := 0
+		size.joined(t, filepath.Join(dir, "features.parquet"), size.entityRows(), func(b arrow.RecordBatch) { rows += int(b.NumRows()) })
+		if rows != size.entities {
+			t.Errorf("%d rows", rows)
+		}
+	})
+}
 
 // The join of 100M rows with 1M entity rows, skewed, with keys and features of text. Every row is compared.
 func TestMemoryHuge(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
 	"sync/atomic"
 
@@ -28,16 +27,11 @@ type object interface {
 
 // openObject opens a file. It is the one place that knows where bytes come from.
 func openObject(path string) (object, int64, error) {
-	f, err := os.Open(path)
+	h, err := openHandle(path)
 	if err != nil {
 		return nil, 0, err
 	}
-	info, err := f.Stat()
-	if err != nil {
-		_ = f.Close()
-		return nil, 0, err
-	}
-	return f, info.Size(), nil
+	return h, h.info.Size(), nil
 }
 
 // readBuffer is the size of the buffer of each open column.
@@ -76,7 +70,7 @@ func openFile(l located) (*dataFile, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &feasterr.NotFoundError{Kind: "Parquet file", Name: l.path}
 	} else if err != nil {
-		return nil, err
+		return nil, inFile(l.path, err)
 	}
 	f, err := newFile(l, o, size)
 	if err != nil {
@@ -160,6 +154,17 @@ func checkFooter(r io.ReaderAt, size int64) error {
 		return feasterr.Invalid("the footer is said to have %d bytes, more than the file: it is damaged", n)
 	}
 	return nil
+}
+
+// count counts the top-level columns of a name.
+func (f *dataFile) count(name string) int {
+	n := 0
+	for _, c := range f.columns {
+		if c.name == name {
+			n++
+		}
+	}
+	return n
 }
 
 // column finds a top-level column, or nil.
@@ -273,6 +278,9 @@ func (t *table) column(name string, any bool) (*column, error) {
 		if s := f.column(name); s != nil {
 			if s.err != nil {
 				return nil, inFile(f.path, fmt.Errorf("column %q: %w", name, s.err))
+			}
+			if n := f.count(name); n > 1 {
+				return nil, inFile(f.path, feasterr.Invalid("column %q is there %d times: nobody knows which one is meant", name, n))
 			}
 			p.shape, typ, own, leaf = s, s.typ, s.own, s.leaf
 			c.flat = c.flat && s.flat()

@@ -121,10 +121,10 @@ func TestPruning(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx := context.WithoutCancel(t.Context())
-		if err := v.join(ctx, e); err != nil {
+		if err := v.join(ctx, e, newCrew(2), 1); err != nil {
 			t.Fatal(err)
 		}
-		if err := v.gather(ctx); err != nil {
+		if err := v.gather(ctx, newCrew(2)); err != nil {
 			t.Fatal(err)
 		}
 		return v.of[0] >= 0, read.Load()

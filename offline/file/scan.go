@@ -49,7 +49,7 @@ func (s *scan) resolve() error {
 			return nil
 		}
 		s.out = append(s.out, found)
-		fields = append(fields, arrow.Field{Name: c.Name, Type: found.typ, Nullable: true})
+		fields = append(fields, found.field(c.Name, found.typ))
 		return found
 	}
 	for _, c := range s.plan.Keys {
@@ -63,8 +63,8 @@ func (s *scan) resolve() error {
 		add(c)
 	}
 	var err error
-	times := func(c offline.Column) (*column, int64) {
-		found, unit, timeErr := s.table.timeColumn(c.Source)
+	times := func(role string, c offline.Column) (*column, int64) {
+		found, unit, timeErr := s.table.timeColumn(role, c.Source)
 		if err = timeErr; err != nil {
 			errs = append(errs, err)
 			return nil, 0
@@ -75,9 +75,9 @@ func (s *scan) resolve() error {
 		fields = append(fields, arrow.Field{Name: c.Name, Type: resultTime, Nullable: true})
 		return found, unit
 	}
-	s.event, s.units.event = times(s.plan.Event)
+	s.event, s.units.event = times("timestamp field", s.plan.Event)
 	if s.plan.Created.Source != "" {
-		s.created, s.units.created = times(s.plan.Created)
+		s.created, s.units.created = times("created timestamp column", s.plan.Created)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err

@@ -99,7 +99,8 @@ func (g *rowGroup) stretches(c *column, w window, rows int) (out []stretchOf, er
 // a window to compare them with.
 func (g *rowGroup) pageTimes(s *shape, w window) []struct{ low, high int64 } {
 	chunk, ok := g.chunks[s.first].(*parquet.FileColumnChunk)
-	if w.unit == 0 || !ok || !s.leaf.clock.isTime() || s.leaf.clock.int96 || g.file.meta.RowGroups[g.index].Columns[s.first].ColumnIndexOffset == 0 {
+	if w.unit == 0 || !ok || g.index > math.MaxInt16 || // of more row groups the library finds no index
+		!s.leaf.clock.isTime() || s.leaf.clock.int96 || g.file.meta.RowGroups[g.index].Columns[s.first].ColumnIndexOffset == 0 {
 		return nil
 	}
 	index, err := chunk.ColumnIndex()

@@ -3,6 +3,7 @@ package file
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"math"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -13,9 +14,12 @@ import (
 // noTime is a null among times: before all others.
 const noTime = math.MinInt64
 
-// timeColumn finds a column of times and the finest unit that a file has it in.
-func (t *table) timeColumn(name string) (*column, int64, error) {
+// timeColumn finds a column of times and the finest unit that a file has it in. The role is what it is to the source.
+func (t *table) timeColumn(role, name string) (*column, int64, error) {
 	c, err := t.column(name, true)
+	if missing, ok := errors.AsType[*feasterr.NotFoundError](err); ok {
+		missing.Kind = role
+	}
 	if err != nil {
 		return nil, 0, err
 	}

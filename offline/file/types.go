@@ -45,6 +45,7 @@ type leafType struct {
 	own     arrow.DataType // as the file has it: timestamps keep their unit and zone
 	clock   clock          // of timestamps and dates
 	integer bool           // of decimals: integers, not big-endian bytes
+	uuid    bool           // of 16 bytes: they are a UUID
 	large   bool           // of texts: Arrow's readers make them large_string, which Feast infers JSON from
 }
 
@@ -83,6 +84,11 @@ func typeOfLeaf(el *format.SchemaElement, hint arrow.DataType) (leafType, error)
 			if width == 2 {
 				return plain(formFixed, 2, arrow.FixedWidthTypes.Float16), nil
 			}
+		}
+		if _, ok := logicalType(el).(*format.UUIDType); ok && width == 16 {
+			t := plain(formFixed, width, &arrow.FixedSizeBinaryType{ByteWidth: width})
+			t.uuid = true
+			return t, nil
 		}
 		if width <= 0 {
 			return leafType{}, feasterr.Invalid("fixed-length bytes of length %d", width)

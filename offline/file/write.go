@@ -2,21 +2,19 @@ package file
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/feastgo/feast/feasterr"
 )
@@ -34,6 +32,17 @@ var (
 
 // create implements the Create of [offline.ParquetCodec].
 func create(ctx context.Context, path string, rows array.RecordReader) (int64, error) {
+	if path == "" || os.IsPathSeparator(path[len(path)-1]) {
+		return 0, feasterr.Invalid("path %q names no file to write", path)
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return 0, feasterr.Invalid("%s is a directory: name a file in it to write to", path)
+	}
+	return createBy(ctx, path, rows, replace)
+}
+
+// createBy makes a file of rows, which place puts in its place.
+func createBy(ctx context.Context, path string, rows array.RecordReader, place func(path string, write func(*os.File) error) error) (int64, error) {
 	schema, metadata, err := parquetSchema(rows.Schema())
 	if err != nil {
 		return 0, inFile(path, err)
@@ -43,12 +52,11 @@ func create(ctx context.Context, path string, rows array.RecordReader) (int64, e
 		return 0, inFile(path, err)
 	}
 	var n int64
-	err = replace(path, func(f *os.File) error {
-		var err error
+	write := func(f *os.File) (err error) {
 		n, err = writeRows(ctx, f, schema, shapes, metadata, rows)
 		return err
-	})
-	if err != nil {
+	}
+	if err := place(path, write); err != nil {
 		return 0, writing(path, err)
 	}
 	return n, nil
@@ -60,42 +68,6 @@ func writing(path string, err error) error {
 		return err
 	}
 	return &feasterr.StoreError{Store: name, Op: "write", Table: path, Err: err}
-}
-
-// replace writes a file under another name and renames it once it is complete and on disk. A link stays: what it leads to
-// is replaced.
-func replace(path string, write func(f *os.File) error) (err error) {
-	if real, linkErr := filepath.EvalSymlinks(path); linkErr == nil {
-		path = real
-	}
-	dir, base := filepath.Split(path)
-	f, err := os.CreateTemp(dir, "."+base+".*.tmp")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-		}
-	}()
-	mode := fs.FileMode(0o644)
-	if info, statErr := os.Stat(path); statErr == nil {
-		mode = info.Mode().Perm()
-	}
-	if err := f.Chmod(mode); err != nil {
-		return err
-	}
-	if err := write(f); err != nil {
-		return err
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(cmp.Or(dir, "."))
 }
 
 // shapesOf are the shapes that a reader finds in files of a schema.
@@ -112,19 +84,38 @@ func shapesOf(schema *parquet.Schema, known hints) ([]*shape, error) {
 }
 
 // writeRows writes a Parquet file and returns the number of its rows. The shapes are those of the schema.
-func writeRows(ctx context.Context, out io.Writer, schema *parquet.Schema, shapes []*shape, metadata map[string]string, rows array.RecordReader) (n int64, err error) {
+func writeRows(ctx context.Context, out io.Writer, schema *parquet.Schema, shapes []*shape, metadata map[string]string, rows array.RecordReader) (int64, error) {
+	w := newFileWriter(out, schema)
+	for k, v := range metadata {
+		w.SetKeyValueMetadata(k, v)
+	}
+	n, err := w.rows(ctx, shapes, rows)
+	if err != nil {
+		return 0, err
+	}
+	return n, w.Close()
+}
+
+// fileWriter writes a Parquet file, row group by row group.
+type fileWriter struct {
+	*parquet.GenericWriter[any]
+	columns []*parquet.ColumnWriter // by leaf
+	inGroup int                     // rows of the row group that is not complete
+	size    int                     // and about how many bytes it has
+}
+
+func newFileWriter(out io.Writer, schema *parquet.Schema) *fileWriter {
+	w := parquet.NewGenericWriter[any](out, append([]parquet.WriterOption{schema}, writerOptions...)...)
+	return &fileWriter{GenericWriter: w, columns: w.ColumnWriters()}
+}
+
+// rows writes rows and returns their number. The last row group may stay open.
+func (w *fileWriter) rows(ctx context.Context, shapes []*shape, rows array.RecordReader) (n int64, err error) {
 	from, err := match(shapes, rows.Schema())
 	if err != nil {
 		return 0, err
 	}
-	w := parquet.NewGenericWriter[any](out, append([]parquet.WriterOption{schema}, writerOptions...)...)
-	for k, v := range metadata {
-		w.SetKeyValueMetadata(k, v)
-	}
-	columns := w.ColumnWriters()
-	enc := encoder{values: make([][]parquet.Value, len(columns)), of: map[*shape]valuerOf{}}
-	group := 0
-	size := 0
+	enc := encoder{values: make([][]parquet.Value, len(w.columns)), of: map[*shape]valuerOf{}}
 	for rows.Next() {
 		b := rows.RecordBatch()
 		for at := 0; at < int(b.NumRows()); {
@@ -140,31 +131,35 @@ func writeRows(ctx context.Context, out io.Writer, schema *parquet.Schema, shape
 					return 0, err
 				}
 			}
-			for i := range columns {
-				if _, err := columns[i].WriteRowValues(enc.values[i]); err != nil {
+			for i, c := range w.columns {
+				if _, err := c.WriteRowValues(enc.values[i]); err != nil {
 					return 0, err
 				}
 				enc.values[i] = enc.values[i][:0]
 			}
-			size += enc.size
-			enc.size = 0
 			n += int64(to - at)
-			if group += to - at; group >= groupRows || size >= groupBytes {
-				if err := w.Flush(); err != nil {
-					return 0, err
-				}
-				group, size = 0, 0
+			if err := w.added(to-at, enc.size); err != nil {
+				return 0, err
 			}
+			enc.size = 0
 			at = to
 		}
 	}
 	if err := rows.Err(); err != nil {
 		return 0, err
 	}
-	if err := ctx.Err(); err != nil {
-		return 0, err
+	return n, ctx.Err()
+}
+
+// added ends the row group when it has enough.
+func (w *fileWriter) added(rows, size int) error {
+	w.inGroup += rows
+	w.size += size
+	if w.inGroup < groupRows && w.size < groupBytes {
+		return nil
 	}
-	return n, w.Close()
+	w.inGroup, w.size = 0, 0
+	return w.Flush()
 }
 
 // match finds the columns of rows that go to the columns of a file. Both have to have the same.
@@ -173,6 +168,10 @@ func match(shapes []*shape, s *arrow.Schema) ([]int, error) {
 	from := make([]int, len(shapes))
 	known := map[string]bool{}
 	for i, c := range shapes {
+		if known[c.name] {
+			errs = append(errs, &feasterr.RequestError{Column: c.name, Row: -1, Msg: "is there more than once in the source"})
+			continue
+		}
 		at := s.FieldIndices(c.name)
 		if known[c.name] = true; len(at) == 1 {
 			from[i] = at[0]
@@ -232,6 +231,11 @@ func parquetSchema(s *arrow.Schema) (*parquet.Schema, map[string]string, error) 
 			continue
 		}
 		n, err := nodeOf(f.Type, f.Nullable)
+		if isUUID(f) {
+			if n = parquet.UUID(); f.Nullable {
+				n = parquet.Optional(n)
+			}
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("column %q: %w", f.Name, err))
 		}
@@ -258,6 +262,14 @@ func parquetSchema(s *arrow.Schema) (*parquet.Schema, map[string]string, error) 
 	return parquet.NewSchema("schema", group(names, nodes)), metadata, nil
 }
 
+// unknown is the type of columns of nothing but nulls: integers that are noted to be of no type, as Arrow's writers have it.
+type unknown struct{ parquet.Type }
+
+// LogicalType implements [parquet.Type].
+func (unknown) LogicalType() *format.LogicalType {
+	return &format.LogicalType{Value: &format.NullType{}}
+}
+
 func nodeOf(t arrow.DataType, nullable bool) (parquet.Node, error) {
 	n, err := requiredNode(t)
 	if err != nil || !nullable && t.ID() != arrow.NULL {
@@ -269,7 +281,7 @@ func nodeOf(t arrow.DataType, nullable bool) (parquet.Node, error) {
 func requiredNode(t arrow.DataType) (parquet.Node, error) {
 	switch t := t.(type) {
 	case *arrow.NullType: // the library's own null columns are not read by DuckDB
-		return parquet.Leaf(parquet.Int32Type), nil
+		return parquet.Leaf(unknown{parquet.Int32Type}), nil
 	case *arrow.BooleanType:
 		return parquet.Leaf(parquet.BooleanType), nil
 	case *arrow.Int8Type, *arrow.Int16Type, *arrow.Int32Type, *arrow.Int64Type:
@@ -312,6 +324,9 @@ func requiredNode(t arrow.DataType) (parquet.Node, error) {
 	case *arrow.DictionaryType:
 		return requiredNode(t.ValueType)
 	case arrow.ExtensionType:
+		if t.ExtensionName() == uuidName {
+			return parquet.UUID(), nil
+		}
 		return requiredNode(t.StorageType())
 	case *arrow.MapType:
 		key, err := requiredNode(t.KeyType())

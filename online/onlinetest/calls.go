@@ -115,6 +115,7 @@ func cancelling(b *bed) {
 	if _, err := b.store.Write(b.Context(), Batch(table, rows...)); err != nil {
 		b.Errorf("Write after a cancelled one: %v", err)
 	}
+	read = Pick(table) // a store may be at the plan of a cancelled read for a moment yet
 	res = b.get(read, keysOf(rows)...)
 	for i := range rows {
 		b.cells(res, read, i, int64(i), nil)

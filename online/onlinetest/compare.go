@@ -82,6 +82,7 @@ var wrappers = []struct {
 	{"through forks, one for each table", forkTables},
 	{"through forks of forks, half of the keys each", forkKeys},
 	{"through a scratch", readAside},
+	{"through images of its rows", readImages},
 }
 
 // readerFunc is a Reader of one function.
@@ -137,6 +138,26 @@ func forkKeys(_ online.Store, plan *online.ReadPlan, inner online.Reader) (onlin
 			dst.Join(f)
 		}
 		return errors.Join(errs...)
+	}), nil
+}
+
+func readImages(_ online.Store, plan *online.ReadPlan, inner online.Reader) (online.Reader, error) {
+	return readerFunc(func(ctx context.Context, keys *online.Keys, dst *online.Result) error {
+		var read online.Result
+		read.Reset(plan, dst.Rows())
+		if err := inner.Read(ctx, keys, &read); err != nil {
+			return err
+		}
+		var image []byte
+		for _, t := range plan.Tables() {
+			for row := range dst.Rows() {
+				image = read.AppendRow(image[:0], t, row)
+				if err := dst.PutRow(t, row, image); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
 	}), nil
 }
 

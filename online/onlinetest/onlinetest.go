@@ -122,8 +122,8 @@ var cases = []struct {
 	{"Random", random},
 }
 
-// Run runs the suite. Every read is made in three ways, which must give the same: into the result, into a fork of it, and
-// into a scratch that is adopted.
+// Run runs the suite. Every read is made in several ways, which must give the same: into the result, into forks of it, into
+// a scratch that is adopted, and through images of its rows.
 func Run(t *testing.T, h Harness) {
 	if d := h.deviations(); len(d) > 0 {
 		t.Logf("this store declares: %s", strings.Join(d, "; "))

@@ -1,6 +1,8 @@
 package redis
 
 import (
+	"cmp"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -61,22 +63,46 @@ func parseValue(text string) any {
 	return text
 }
 
-// clientOptions are the options of a client for a connection_string. Where there are several nodes it is for the first,
-// as in Feast. dir is what relative paths resolve against. The error lists all problems, by parameter and without values.
-func clientOptions(s, dir string) (*redis.Options, error) {
+// Values of redis_type.
+const (
+	single   = "redis"
+	cluster  = "redis_cluster"
+	sentinel = "redis_sentinel"
+)
+
+// servers says where the rows are: what redis_type, sentinel_master and connection_string say together.
+type servers struct {
+	kind string                 // a value of redis_type
+	opt  redis.UniversalOptions // with one address, all startup nodes, or all sentinels
+	// replicas: reads go to replicas too.
+	replicas bool
+	// sentinelTLS: connections to sentinels use the TLS of opt. As in Feast, what parameters say of passwords and TLS is
+	// for the servers with rows, and sentinel_kwargs for the sentinels.
+	sentinelTLS bool
+}
+
+// findServers reads a connection_string. dir is what relative paths resolve against. The error lists all problems, by
+// parameter and without values.
+func findServers(kind, master, s, dir string) (*servers, error) {
 	c := parseConnection(s)
 	b := builder{
 		dir:       dir,
 		verify:    true,
 		checkHost: true,
-		opt: redis.Options{
-			ContextTimeoutEnabled: true,
-			// Commands are retried as a whole, dialing included.
-			DialerRetries:            1,
-			MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+		servers: servers{
+			kind: kind,
+			opt: redis.UniversalOptions{
+				ContextTimeoutEnabled: true,
+				// Commands are retried as a whole, dialing included.
+				DialerRetries:            1,
+				MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+			},
 		},
 	}
-	errs := []error{b.node(c.nodes)}
+	if kind == sentinel {
+		b.opt.MasterName = master
+	}
+	errs := []error{b.addresses(c.nodes)}
 	for _, p := range c.params {
 		errs = append(errs, b.param(p))
 	}
@@ -89,32 +115,109 @@ func clientOptions(s, dir string) (*redis.Options, error) {
 	if problems != nil {
 		return nil, errors.New(strings.Join(problems, "; "))
 	}
-	return &b.opt, nil
+	return &b.servers, nil
 }
 
-// builder makes a client's options.
+// String names the servers, for errors.
+func (s *servers) String() string {
+	addrs := strings.Join(s.opt.Addrs, ", ")
+	switch s.kind {
+	case cluster:
+		return "the cluster at " + addrs
+	case sentinel:
+		return fmt.Sprintf("the master %q of the sentinels at %s", s.opt.MasterName, addrs)
+	}
+	return addrs
+}
+
+// clients returns a client for everything, and one for reads where that is another one, or nil.
+func (s *servers) clients() (all, reads redis.UniversalClient) {
+	switch s.kind {
+	case cluster:
+		opt := s.opt.Cluster()
+		all = redis.NewClusterClient(opt)
+		if s.replicas {
+			opt = s.opt.Cluster()
+			opt.RouteRandomly = true
+			reads = redis.NewClusterClient(opt)
+		}
+	case sentinel:
+		opt := s.failover()
+		all = redis.NewFailoverClient(opt)
+		if s.replicas {
+			opt = s.failover()
+			opt.ReplicaOnly = true
+			reads = redis.NewFailoverClient(opt)
+		}
+	default:
+		all = redis.NewClient(s.opt.Simple())
+	}
+	return all, reads
+}
+
+func (s *servers) failover() *redis.FailoverOptions {
+	opt := s.opt.Failover()
+	if opt.TLSConfig != nil && !s.sentinelTLS {
+		// go-redis would take the TLS of the servers for the sentinels, too.
+		opt.TLSConfig, opt.Dialer = nil, s.dial
+	}
+	return opt
+}
+
+// dial connects to a sentinel without TLS, and to another server with it.
+func (s *servers) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := net.Dialer{Timeout: cmp.Or(s.opt.DialTimeout, 5*time.Second)}
+	if slices.Contains(s.opt.Addrs, addr) {
+		return d.DialContext(ctx, network, addr)
+	}
+	return (&tls.Dialer{NetDialer: &d, Config: s.opt.TLSConfig}).DialContext(ctx, network, addr)
+}
+
+// builder makes the options of clients.
 type builder struct {
-	opt redis.Options
+	servers
 	dir string
 
 	ssl, verify, checkHost    bool
 	caFile, certFile, keyFile string
 }
 
-// node sets the address.
-func (b *builder) node(nodes []string) error {
+// addresses sets the addresses. A single server is the first node, as in Feast.
+func (b *builder) addresses(nodes []string) error {
 	if len(nodes) == 0 {
 		return errors.New("names no server: begin with host:port")
 	}
-	host, port, err := net.SplitHostPort(nodes[0])
+	if b.kind == single {
+		nodes = nodes[:1]
+	}
+	port := "6379"
+	if b.kind == sentinel {
+		port = "26379"
+	}
+	for i, node := range nodes {
+		addr, ok := address(node, port)
+		switch {
+		case ok:
+			b.opt.Addrs = append(b.opt.Addrs, addr)
+		case i > 0:
+			return fmt.Errorf("node %d must be host:port", i+1)
+		default:
+			return errors.New("must begin with host:port, followed by parameters as in localhost:6379,ssl=true; URLs are not understood")
+		}
+	}
+	return nil
+}
+
+// address is host:port of a node, which may leave out the port.
+func address(node, defaultPort string) (string, bool) {
+	host, port, err := net.SplitHostPort(node)
 	if err != nil {
-		host, port, err = net.SplitHostPort(nodes[0] + ":6379")
+		host, port, err = net.SplitHostPort(node + ":" + defaultPort)
 	}
 	if _, notNumber := strconv.ParseUint(port, 10, 16); err != nil || host == "" || notNumber != nil {
-		return errors.New("must begin with host:port, followed by parameters as in localhost:6379,ssl=true; URLs are not understood")
+		return "", false
 	}
-	b.opt.Addr = net.JoinHostPort(host, port)
-	return nil
+	return net.JoinHostPort(host, port), true
 }
 
 // parameters are the names that param knows.
@@ -124,13 +227,30 @@ var parameters = []string{
 	"username",
 }
 
+// kindParameters are those that some kinds of servers have besides.
+var kindParameters = map[string][]string{
+	cluster:  {"read_from_replicas", "require_full_coverage", "skip_full_coverage_check"},
+	sentinel: {"read_from_replicas", "sentinel_kwargs"},
+}
+
 // param sets what a parameter stands for.
 func (b *builder) param(p param) (err error) {
+	known := append(slices.Clone(parameters), kindParameters[b.kind]...)
+	slices.Sort(known)
+	if !slices.Contains(known, p.name) {
+		near := feasterr.Near(p.name, slices.Values(known))
+		if len(near) == 0 {
+			return fmt.Errorf("parameter %q is not known; known are %s", p.name, strings.Join(known, ", "))
+		}
+		return fmt.Errorf("parameter %q is not known; did you mean %s?", p.name, strings.Join(near, " or "))
+	}
 	switch p.name {
 	case "client_name":
 		b.opt.ClientName, err = asText(p.value)
 	case "db":
-		b.opt.DB, err = asCount(p.value, 0)
+		if b.opt.DB, err = asCount(p.value, 0); b.kind == cluster && b.opt.DB != 0 {
+			err = errors.New("must be 0: a cluster has no other")
+		}
 	case "health_check_interval":
 		// go-redis looks at every connection before it uses it.
 	case "max_connections":
@@ -145,6 +265,13 @@ func (b *builder) param(p param) (err error) {
 		if b.opt.ReadTimeout, err = asSeconds(p.value); b.opt.ReadTimeout == 0 {
 			b.opt.ReadTimeout = -1 // none
 		}
+	case "read_from_replicas":
+		b.replicas, err = asBool(p.value)
+	case "require_full_coverage", "skip_full_coverage_check":
+		// go-redis serves the slots that are covered.
+		_, err = asBool(p.value)
+	case "sentinel_kwargs":
+		err = b.sentinelParams(p.value)
 	case "ssl":
 		b.ssl, err = asBool(p.value)
 	case "ssl_ca_certs":
@@ -166,15 +293,34 @@ func (b *builder) param(p param) (err error) {
 		b.keyFile, err = b.asPath(p.value)
 	case "username":
 		b.opt.Username, err = asText(p.value)
-	default:
-		near := feasterr.Near(p.name, slices.Values(parameters))
-		if len(near) == 0 {
-			return fmt.Errorf("parameter %q is not known; known are %s", p.name, strings.Join(parameters, ", "))
-		}
-		return fmt.Errorf("parameter %q is not known; did you mean %s?", p.name, strings.Join(near, " or "))
 	}
 	if err != nil {
 		return fmt.Errorf("parameter %s: %w", p.name, err)
+	}
+	return nil
+}
+
+// sentinelParams sets what is for the connections to sentinels. As commas end a parameter, an object of one member fits
+// into one, and several objects follow each other.
+func (b *builder) sentinelParams(value any) (err error) {
+	members, ok := value.(map[string]any)
+	if !ok {
+		return errors.New(`must be an object, as in sentinel_kwargs={"password": "..."}; for several members, repeat it`)
+	}
+	for name, v := range members {
+		switch name {
+		case "password":
+			b.opt.SentinelPassword, err = asText(v)
+		case "ssl":
+			b.sentinelTLS, err = asBool(v)
+		case "username":
+			b.opt.SentinelUsername, err = asText(v)
+		default:
+			err = errors.New("is not known; known are password, ssl, username")
+		}
+		if err != nil {
+			return fmt.Errorf("%s %w", name, err)
+		}
 	}
 	return nil
 }
@@ -185,6 +331,9 @@ func (b *builder) finish() error {
 		b.opt.DialTimeout = b.opt.ReadTimeout
 	}
 	if !b.ssl {
+		if b.sentinelTLS {
+			return errors.New("parameter sentinel_kwargs: ssl needs ssl=true, whose certificates it shares")
+		}
 		return nil
 	}
 	conf := &tls.Config{MinVersion: tls.VersionTLS12}

@@ -101,11 +101,12 @@ func TestClientOptions(t *testing.T) {
 			Addr: "h:1", TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true},
 		},
 	} {
-		got, err := clientOptions(text, "/repo")
+		at, err := findServers(single, "mymaster", text, "/repo")
 		if err != nil {
 			t.Errorf("%q: %v", text, err)
 			continue
 		}
+		got := at.opt.Simple()
 		if !got.ContextTimeoutEnabled {
 			t.Errorf("%q: deadlines of contexts are ignored", text)
 		}
@@ -146,13 +147,13 @@ func TestConnectionErrors(t *testing.T) {
 		"h:1,ssl=true,ssl_certfile=no": "parameters ssl_certfile and ssl_keyfile: open /repo/no: no such file or directory",
 		"h:secret,db=x,ssl=no":         begin + "; parameter db: must be an integer of at least 0; parameter ssl: must be true or false, in small letters",
 	} {
-		_, err := clientOptions(text, "/repo")
+		_, err := findServers(single, "mymaster", text, "/repo")
 		if err == nil || err.Error() != want {
 			t.Errorf("%q: error %v, want %s", text, err, want)
 		}
 	}
 	for _, name := range parameters {
-		if _, err := clientOptions("h:1,"+name+"=x", ""); err != nil && strings.Contains(err.Error(), "not known") {
+		if _, err := findServers(single, "", "h:1,"+name+"=x", ""); err != nil && strings.Contains(err.Error(), "not known") {
 			t.Error(err)
 		}
 	}
@@ -172,13 +173,65 @@ func FuzzConnectionString(f *testing.F) {
 		// A secret as the value of anything never shows.
 		const secret = "S3cr3tV4lue"
 		for _, text := range []string{text, text + ",password=" + secret, text + ",x=" + secret, strings.ReplaceAll(text, "=", "="+secret)} {
-			opt, err := clientOptions(text, "/no such directory")
-			if (opt == nil) == (err == nil) {
-				t.Fatalf("%q: %v, %v", text, opt, err)
-			}
-			if err != nil && strings.Contains(err.Error(), secret) && !strings.Contains(text, "ssl_") {
-				t.Fatalf("%q: %v", text, err)
+			for _, kind := range []string{single, cluster, sentinel} {
+				at, err := findServers(kind, "mymaster", text, "/no such directory")
+				if (at == nil) == (err == nil) {
+					t.Fatalf("%q: %v, %v", text, at, err)
+				}
+				if err != nil && strings.Contains(err.Error(), secret) && !strings.Contains(text, "ssl_") {
+					t.Fatalf("%q: %v", text, err)
+				}
+				if at != nil && strings.Contains(at.String(), secret) {
+					t.Fatalf("%q: %v", text, at)
+				}
 			}
 		}
 	})
+}
+
+func TestServers(t *testing.T) {
+	const sentinels = `s:1,t,sentinel_kwargs={"password":"p"},sentinel_kwargs={"username":"u"},`
+	for _, c := range []struct {
+		kind, text string
+		want       redis.UniversalOptions
+		replicas   bool
+		name       string
+	}{
+		{single, "a:1,b:2,c", redis.UniversalOptions{Addrs: []string{"a:1"}}, false, "a:1"},
+		{cluster, "a:1,b,db=0", redis.UniversalOptions{Addrs: []string{"a:1", "b:6379"}}, false, "the cluster at a:1, b:6379"},
+		{
+			cluster, "a:1,password=p,skip_full_coverage_check=true,require_full_coverage=false,read_from_replicas=true",
+			redis.UniversalOptions{Addrs: []string{"a:1"}, Password: "p"}, true, "the cluster at a:1",
+		},
+		{
+			sentinel, sentinels + "password=q,db=3,read_from_replicas=true",
+			redis.UniversalOptions{
+				Addrs: []string{"s:1", "t:26379"}, MasterName: "m", SentinelPassword: "p", SentinelUsername: "u", Password: "q", DB: 3,
+			}, true, `the master "m" of the sentinels at s:1, t:26379`,
+		},
+	} {
+		at, err := findServers(c.kind, "m", c.text, "")
+		if err != nil {
+			t.Errorf("%s: %v", c.text, err)
+			continue
+		}
+		at.opt.ContextTimeoutEnabled, at.opt.DialerRetries, at.opt.MaintNotificationsConfig = false, 0, nil
+		if !reflect.DeepEqual(at.opt, c.want) || at.replicas != c.replicas || at.String() != c.name {
+			t.Errorf("%s: %+v, replicas %t, %s; want %+v, %t, %s", c.text, at.opt, at.replicas, at, c.want, c.replicas, c.name)
+		}
+	}
+	for _, c := range []struct{ kind, text, want string }{
+		{cluster, "a:1,b:x", "node 2 must be host:port"},
+		{cluster, "a:1,db=1", "parameter db: must be 0: a cluster has no other"},
+		{cluster, "a:1,read_from_replicas=maybe", "parameter read_from_replicas: must be true or false, in small letters"},
+		{cluster, "a:1,read_from_replica=true", `parameter "read_from_replica" is not known; did you mean read_from_replicas?`},
+		{sentinel, "a:1,sentinel_kwargs=secret", `parameter sentinel_kwargs: must be an object, as in sentinel_kwargs={"password": "..."}; for several members, repeat it`},
+		{sentinel, `a:1,sentinel_kwargs={"secret":1}`, "parameter sentinel_kwargs: secret is not known; known are password, ssl, username"},
+		{sentinel, `a:1,sentinel_kwargs={"password":[]}`, "parameter sentinel_kwargs: password must be a text"},
+		{sentinel, `a:1,sentinel_kwargs={"ssl":true}`, "parameter sentinel_kwargs: ssl needs ssl=true, whose certificates it shares"},
+	} {
+		if _, err := findServers(c.kind, "m", c.text, ""); err == nil || err.Error() != c.want {
+			t.Errorf("%s: error %v, want %s", c.text, err, c.want)
+		}
+	}
 }

@@ -71,12 +71,20 @@ func (s *Store) remove(ctx context.Context, tables []*online.Table) error {
 		k := newKeySpace(s.opts.KeyVersion, t.Project, t.JoinKeys)
 		spaces[k] = append(spaces[k], t)
 	}
+	looked := 0
+	removeFrom := func(keys []string, tables []*online.Table) error {
+		err := s.removeFrom(ctx, keys, tables)
+		if looked += len(keys); err == nil && s.opts.Progress != nil {
+			s.opts.Progress(looked)
+		}
+		return err
+	}
 	for space, tables := range spaces {
 		var err error
 		if joinKeys := tables[0].JoinKeys; len(joinKeys) == 1 && joinKeys[0] == online.DummyJoinKey {
-			err = s.removeFrom(ctx, entitylessKeys(s.opts.KeyVersion, space.project), tables)
+			err = removeFrom(entitylessKeys(s.opts.KeyVersion, space.project), tables)
 		} else {
-			err = s.scan(ctx, space, func(keys []string) error { return s.removeFrom(ctx, keys, tables) })
+			err = s.scan(ctx, space, func(keys []string) error { return removeFrom(keys, tables) })
 		}
 		if err != nil {
 			return err
@@ -85,10 +93,24 @@ func (s *Store) remove(ctx context.Context, tables []*online.Table) error {
 	return nil
 }
 
-// scan calls visit with the keys of a space, some at a time and perhaps some of them repeatedly.
+// scan calls visit with the keys of a space, some at a time and perhaps some of them repeatedly. Of a cluster it scans one
+// master after the other.
 func (s *Store) scan(ctx context.Context, space keySpace, visit func(keys []string) error) error {
+	nodes, err := s.masters(ctx, s.client)
+	if err != nil {
+		return err
+	}
+	for _, node := range nodes {
+		if err := s.scanNode(ctx, node, space, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) scanNode(ctx context.Context, node redis.UniversalClient, space keySpace, visit func(keys []string) error) error {
 	for cursor := uint64(0); ; {
-		pipe := s.client.Pipeline()
+		pipe := node.Pipeline()
 		cmd := pipe.Scan(ctx, cursor, space.pattern(), scanCount)
 		if err := s.exec(ctx, pipe); err != nil {
 			return err

@@ -299,8 +299,13 @@ func TestManyKeys(t *testing.T) {
 	driver := []string{"driver_id"}
 	tables := put(t, s, "proj", driver, []string{"v"}, keys...)
 	others := put(t, s, "my_proj", driver, []string{"v"}, keys...)
+	var progress []int
+	s.opts.Progress = func(keys int) { progress = append(progress, keys) }
 	if err := s.Teardown(t.Context(), tables); err != nil {
 		t.Fatal(err)
+	}
+	if !slices.IsSorted(progress) || progress[len(progress)-1] < n || len(progress) < 4 {
+		t.Errorf("progress %v, want some steps up to %d", progress, n)
 	}
 	if got := left(t, s); len(got) != n {
 		t.Errorf("%d keys are left, want %d", len(got), n)

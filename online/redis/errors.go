@@ -29,6 +29,8 @@ func serverError(ctx context.Context, err error) error {
 		return done
 	}
 	var refused redis.Error
+	_, moved := redis.IsMovedError(err)
+	_, ask := redis.IsAskError(err)
 	switch {
 	case errors.Is(err, redis.ErrClosed):
 		return feasterr.ErrClosed
@@ -37,7 +39,7 @@ func serverError(ctx context.Context, err error) error {
 	case redis.IsPermissionError(err):
 		return fmt.Errorf("%w: %w", feasterr.ErrDenied, err)
 	case redis.IsLoadingError(err), redis.IsReadOnlyError(err), redis.IsMasterDownError(err), redis.IsClusterDownError(err),
-		redis.IsTryAgainError(err), redis.IsMaxClientsError(err), redis.IsNoReplicasError(err):
+		redis.IsTryAgainError(err), redis.IsMaxClientsError(err), redis.IsNoReplicasError(err), moved, ask:
 		return feasterr.Unavailable("%w", err)
 	case errors.As(err, &refused):
 		return err

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"reflect"
@@ -132,8 +133,9 @@ func goldenStore(t testing.TB, version int, keys map[string]any) *Store {
 
 // TestGoldenWrites writes the rows that Feast wrote, and compares everything that is stored then.
 func TestGoldenWrites(t *testing.T) {
-	for _, name := range []string{"dump.json", "redis_ttl.json", "redis_skip_dedup.json", "redis_v2.json"} {
-		t.Run(name, func(t *testing.T) {
+	for i, name := range slices.Repeat([]string{"dump.json", "redis_ttl.json", "redis_skip_dedup.json", "redis_v2.json"}, 2) {
+		scripts := i < 4
+		t.Run(fmt.Sprintf("%s/scripts=%t", name, scripts), func(t *testing.T) {
 			var golden dump
 			readJSON(t, name, &golden)
 			delete(golden.Config, "type")
@@ -143,10 +145,14 @@ func TestGoldenWrites(t *testing.T) {
 				}
 			}
 			s := goldenStore(t, golden.Version, golden.Config)
+			s.noScripts.Store(!scripts)
 			for _, b := range onlinetest.GoldenBatches(t, golden.Version) {
 				if _, err := s.Write(t.Context(), b); err != nil {
 					t.Fatal(err)
 				}
+			}
+			if s.noScripts.Load() != !scripts {
+				t.Error("the server refuses scripts")
 			}
 			got := contents(t, s)
 			for _, want := range golden.Keys {

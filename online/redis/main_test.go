@@ -26,20 +26,85 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
 }
 
-var harness = onlinetest.Harness{
-	EqualSkipped: true,
-	Open: func(t testing.TB, project string) online.Store {
-		s, err := online.Open(t.Context(), section(t, nil), online.Env{Project: project, KeyVersion: 3})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	},
+// harnessOf is the harness for an online_store section.
+func harnessOf(section func(t testing.TB) config.Section) onlinetest.Harness {
+	return onlinetest.Harness{
+		EqualSkipped: true,
+		Open: func(t testing.TB, project string) online.Store {
+			s, err := online.Open(t.Context(), section(t), online.Env{Project: project, KeyVersion: 3})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		},
+	}
 }
 
-func TestConformance(t *testing.T) { onlinetest.Run(t, harness) }
+// harness is the harness for the test server, with more keys in the section.
+func harness(keys map[string]any) onlinetest.Harness {
+	return harnessOf(func(t testing.TB) config.Section { return section(t, keys) })
+}
 
-func BenchmarkRead(b *testing.B) { onlinetest.Bench(b, harness) }
+// ways are the ways to read.
+var ways = []struct {
+	name string
+	keys map[string]any
+}{
+	{"Auto", nil},
+	{"Client", map[string]any{"direct_reads": false}},
+	{"ClientHash", map[string]any{"direct_reads": false, "read_command": "hgetall"}},
+	{"Fields", map[string]any{"read_command": "hmget"}},
+	{"Hash", map[string]any{"read_command": "hgetall"}},
+}
+
+// topologies are sections for all kinds of servers.
+var topologies = map[string]func(t testing.TB) config.Section{
+	"Cluster":         func(t testing.TB) config.Section { return clusterSection(t, "") },
+	"ClusterReplicas": func(t testing.TB) config.Section { return clusterSection(t, ",read_from_replicas=true") },
+	"ClusterClient":   func(t testing.TB) config.Section { return clusterSection(t, "", "direct_reads") },
+	"Sentinel":        func(t testing.TB) config.Section { return sentinelSection(t, "") },
+	"TLS":             func(t testing.TB) config.Section { return tlsSection(t, false) },
+	"MutualTLS":       func(t testing.TB) config.Section { return tlsSection(t, true) },
+}
+
+// clusterSection is a section with some keys that are false.
+func clusterSection(t testing.TB, params string, off ...string) config.Section {
+	keys := map[string]any{"redis_type": cluster, "connection_string": testserver.RedisCluster(t) + params}
+	for _, k := range off {
+		keys[k] = false
+	}
+	return config.NewSection("redis", keys)
+}
+
+func sentinelSection(t testing.TB, params string) config.Section {
+	return config.NewSection("redis", map[string]any{
+		"redis_type": sentinel, "connection_string": testserver.RedisSentinel(t) + params,
+	})
+}
+
+func tlsSection(t testing.TB, mutual bool) config.Section {
+	port, certs := testserver.RedisTLS(t, mutual)
+	dir := t.TempDir()
+	if err := certs.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	text := "localhost:" + port + ",ssl=true,ssl_ca_certs=" + dir + "/server.crt"
+	if mutual {
+		text += ",ssl_certfile=" + dir + "/client.pem"
+	}
+	return config.NewSection("redis", map[string]any{"connection_string": text})
+}
+
+func TestConformance(t *testing.T) {
+	for _, w := range ways {
+		t.Run(w.name, func(t *testing.T) { onlinetest.Run(t, harness(w.keys)) })
+	}
+	for name, section := range topologies {
+		t.Run(name, func(t *testing.T) { onlinetest.Run(t, harnessOf(section)) })
+	}
+}
+
+func BenchmarkRead(b *testing.B) { onlinetest.Bench(b, harness(nil)) }
 
 // section is an online_store section for the test server. A connection_string may follow it: ",db=1".
 func section(t testing.TB, keys map[string]any) config.Section {
@@ -56,7 +121,13 @@ func section(t testing.TB, keys map[string]any) config.Section {
 // openStore opens a store that the test closes.
 func openStore(t testing.TB, keyVersion int, keys map[string]any) *Store {
 	t.Helper()
-	s, err := open(section(t, keys), online.Env{KeyVersion: keyVersion})
+	return openSection(t, section(t, keys), keyVersion)
+}
+
+// openSection opens the store of a section, which the test closes.
+func openSection(t testing.TB, cfg config.Section, keyVersion int) *Store {
+	t.Helper()
+	s, err := open(cfg, online.Env{KeyVersion: keyVersion})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +27,8 @@ func TestGoldenConfig(t *testing.T) {
 	readJSON(t, "cases.json", &golden)
 	want := map[string]string{
 		"online_unknown_key": "feature_store.yaml:5: online_store.bogus: is not a known key; known are redis_type, client, " +
-			"sentinel_master, connection_string, key_ttl_seconds, full_scan_for_deletion, skip_dedup",
+			"sentinel_master, connection_string, key_ttl_seconds, full_scan_for_deletion, skip_dedup, " +
+			"read_command, direct_reads",
 		"online_redis_bad_enum": `feature_store.yaml:5: online_store.redis_type: must be "redis", "redis_cluster" or ` +
 			`"redis_sentinel", is "weird"`,
 	}
@@ -52,29 +54,24 @@ func TestOpen(t *testing.T) {
 		err  error
 		text string
 	}{
-		{opts: Options{KeyVersion: 3}},
+		{opts: Options{KeyVersion: 3, ReadCommand: ReadAuto}},
 		{
 			keys: map[string]any{
 				"redis_type": "redis", "client": "glide", "sentinel_master": "m", "connection_string": "h:1",
 				"key_ttl_seconds": 60, "full_scan_for_deletion": false, "skip_dedup": true,
+				"read_command": "hgetall", "direct_reads": false,
 			},
-			opts: Options{KeyVersion: 3, KeyTTL: time.Minute, SkipDedup: true, KeepDropped: true},
+			opts: Options{KeyVersion: 3, KeyTTL: time.Minute, SkipDedup: true, KeepDropped: true, ReadCommand: ReadHash, NoDirectReads: true},
 		},
-		{keys: map[string]any{"key_ttl_seconds": nil}, opts: Options{KeyVersion: 3}},
-		{keys: map[string]any{"key_ttl_seconds": 0}, opts: Options{KeyVersion: 3}},
+		{keys: map[string]any{"key_ttl_seconds": nil}, opts: Options{KeyVersion: 3, ReadCommand: ReadAuto}},
+		{keys: map[string]any{"key_ttl_seconds": 0}, opts: Options{KeyVersion: 3, ReadCommand: ReadAuto}},
 		{
 			keys: map[string]any{"key_ttl_seconds": int64(1) << 60},
-			opts: Options{KeyVersion: 3, KeyTTL: 9223372036 * time.Second},
+			opts: Options{KeyVersion: 3, KeyTTL: 9223372036 * time.Second, ReadCommand: ReadAuto},
 		},
 		{keys: map[string]any{"key_ttl_seconds": -1}, err: feasterr.ErrInvalid, text: "redis.key_ttl_seconds: must be at least 0, is -1"},
-		{
-			keys: map[string]any{"redis_type": "redis_cluster"}, err: feasterr.ErrUnsupported,
-			text: "redis.redis_type: redis_cluster is not supported; redis, a single server, is",
-		},
-		{
-			keys: map[string]any{"redis_type": "redis_sentinel"}, err: feasterr.ErrUnsupported,
-			text: "redis.redis_type: redis_sentinel is not supported; redis, a single server, is",
-		},
+		{keys: map[string]any{"redis_type": "redis_cluster", "connection_string": "h:1,i:2"}, opts: Options{KeyVersion: 3, ReadCommand: ReadAuto}},
+		{keys: map[string]any{"redis_type": "redis_sentinel", "sentinel_master": "m"}, opts: Options{KeyVersion: 3, ReadCommand: ReadAuto}},
 		{
 			keys: map[string]any{"connection_string": "h:1,password=secret,sll=true"}, err: feasterr.ErrInvalid,
 			text: `redis.connection_string: parameter "sll" is not known; did you mean ssl?`,
@@ -87,7 +84,7 @@ func TestOpen(t *testing.T) {
 			}
 			continue
 		}
-		if got := s.(*Store).opts; got != c.opts {
+		if got := s.(*Store).opts; !reflect.DeepEqual(got, c.opts) {
 			t.Errorf("%v: %+v, want %+v", c.keys, got, c.opts)
 		}
 		if err := s.Close(); err != nil {
@@ -126,17 +123,26 @@ func TestNew(t *testing.T) {
 		t.Errorf("the client after Close of the store: %v", err)
 	}
 
-	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}})
-	defer func() { _ = cluster.Close() }()
+	readOnly := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}, ReadOnly: true})
+	defer func() { _ = readOnly.Close() }()
+	ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": "127.0.0.1:1"}, HeartbeatFrequency: time.Hour})
+	defer func() { _ = ring.Close() }()
+	const noRing = "redis: a *redis.Ring is not supported: keys would move unseen when it changes; a *redis.ClusterClient is"
 	for _, c := range []struct {
 		client redis.UniversalClient
 		opts   Options
 		err    error
 		text   string
 	}{
-		{cluster, Options{}, feasterr.ErrUnsupported, "redis: a *redis.ClusterClient is not supported; a *redis.Client is"},
+		{ring, Options{}, feasterr.ErrUnsupported, noRing},
+		{client, Options{Reads: ring}, feasterr.ErrUnsupported, noRing},
+		{
+			readOnly, Options{}, feasterr.ErrInvalid,
+			"redis: the client reads from replicas: pass it as Options.Reads, beside one that does not",
+		},
 		{client, Options{KeyVersion: 1}, feasterr.ErrInvalid, "redis: KeyVersion must be 2 or 3, is 1"},
 		{client, Options{KeyTTL: time.Millisecond}, feasterr.ErrInvalid, "redis: KeyTTL must be whole seconds, is 1ms"},
+		{client, Options{ReadCommand: "mget"}, feasterr.ErrInvalid, `redis: ReadCommand must be auto, hmget or hgetall, is "mget"`},
 		{client, Options{KeyTTL: -time.Second}, feasterr.ErrInvalid, "redis: KeyTTL must be whole seconds, is -1s"},
 	} {
 		if _, err := New(c.client, c.opts); !errors.Is(err, c.err) || err.Error() != c.text {
@@ -356,5 +362,48 @@ func TestAccess(t *testing.T) {
 	s = openStore(t, 3, map[string]any{"connection_string": ",username=feast_reader,password=S3cr3t"})
 	if err := s.Ping(t.Context()); !errors.Is(err, feasterr.ErrUnauthenticated) || strings.Contains(err.Error(), "S3cr3t") {
 		t.Errorf("wrong password: %v", err)
+	}
+}
+
+// TestRotatingCredentials: every connection takes the password of its time.
+func TestRotatingCredentials(t *testing.T) {
+	admin := openStore(t, 3, nil)
+	acl := func(args ...any) {
+		t.Helper()
+		if err := admin.client.Do(context.WithoutCancel(t.Context()), append([]any{"acl"}, args...)...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	password := "first"
+	acl("setuser", "feast_rotating", "on", ">"+password, "~*", "+@all")
+	t.Cleanup(func() { acl("deluser", "feast_rotating") })
+	table, key := drivers(t, admin)
+	client := redis.NewClient(&redis.Options{
+		Addr: testserver.Redis(t), ContextTimeoutEnabled: true,
+		CredentialsProviderContext: func(context.Context) (string, string, error) { return "feast_rotating", password, nil },
+	})
+	defer func() { _ = client.Close() }()
+	s, err := New(client, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	for _, next := range []string{"second", "third"} {
+		row := onlinetest.Row{Key: key, Event: types.Timestamp{Seconds: 200 + int64(len(next))}, Values: []any{int64(2), "y"}}
+		if err := read(t.Context(), t, s, table, key); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.Write(t.Context(), onlinetest.Batch(table, row)); err != nil {
+			t.Error(err)
+		}
+		// The password is another one from here on, and the connections end, as a cloud ends them after a time.
+		acl("setuser", "feast_rotating", "<"+password, ">"+next)
+		password = next
+		if err := admin.client.Do(t.Context(), "client", "kill", "user", "feast_rotating").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := read(t.Context(), t, s, table, key); err != nil {
+		t.Error(err)
 	}
 }

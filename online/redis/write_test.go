@@ -2,6 +2,12 @@ package redis
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,5 +117,198 @@ func TestRowWithoutTime(t *testing.T) {
 	res := onlinetest.Read(t, s, online.NewReadPlan([]*online.Table{table}), 1, online.NewKeys(onlinetest.KeysOf(key)))
 	if res.Found(table, 0) || res.Column(table, 0).Status(0) != types.NotFound {
 		t.Error("the row is there")
+	}
+}
+
+// storedTime is the event time of a row as some program may have stored it.
+func storedTime(r *rand.Rand) []byte {
+	whole := func() uint64 {
+		return []uint64{
+			0, 1, 2, 3, 1_700_000_000, 1<<53 - 1, 1 << 53, 1<<53 + 1, 1<<49 - 1, 1 << 49, math.MaxInt64, math.MaxInt64 - 1,
+			1 << 63, math.MaxUint64, 999_999_999, 1_000_000_000, 1<<32 + 1,
+		}[r.IntN(17)]
+	}
+	varint := func(v uint64) []byte {
+		b := binary.AppendUvarint(nil, v)
+		if r.IntN(4) == 0 && len(b) < 9 { // longer than need be
+			b[len(b)-1] |= 0x80
+			b = append(b, 0)
+		}
+		return b
+	}
+	switch r.IntN(6) {
+	case 0:
+		b := make([]byte, r.IntN(14))
+		for i := range b {
+			b[i] = []byte{0, 1, 8, 16, 0x80, 0xff, 0x7f, 24, 26}[r.IntN(9)]
+		}
+		return b
+	case 1: // any fields
+		var b []byte
+		for range r.IntN(4) {
+			b = append(append(b, []byte{8, 16, 24}[r.IntN(3)]), varint(whole())...)
+		}
+		return b
+	case 2:
+		return types.Timestamp{Seconds: int64(whole())}.AppendProto(nil)
+	default:
+		return types.Timestamp{Seconds: int64(whole()), Nanos: int32(r.IntN(4))}.AppendProto(nil)
+	}
+}
+
+// TestScriptsDecideAlike: with scripts and without, the same rows are stored, counted and refused, whatever is there.
+func TestScriptsDecideAlike(t *testing.T) {
+	script, plain := openStore(t, 3, map[string]any{"key_ttl_seconds": 100}), openStore(t, 3, map[string]any{"key_ttl_seconds": 100})
+	plain.noScripts.Store(true)
+	r := rand.New(rand.NewPCG(1, 2))
+	seconds := []int64{math.MinInt64, -1, 0, 1, 2, 3, 4, 1_700_000_000, 1<<49 - 1, 1 << 49, 1<<53 - 1, 1 << 53, 1<<53 + 1, 1<<53 + 2, math.MaxInt64}
+	counts := map[string]int{}
+	for range 600 {
+		stored := storedTime(r)
+		key := onlinetest.Key("driver_id", r.Int64())
+		there, features := r.IntN(8) > 0, r.IntN(4)
+		var rows []onlinetest.Row
+		for range 1 + r.IntN(4) {
+			row := onlinetest.Row{Key: key, Event: types.Timestamp{Seconds: seconds[r.IntN(len(seconds))], Nanos: int32(r.IntN(4))}}
+			if t, err := types.ParseTimestamp(stored); err == nil && r.IntN(3) == 0 {
+				row.Event = t
+			}
+			for range features {
+				row.Values = append(row.Values, r.Int64N(10))
+			}
+			rows = append(rows, row)
+		}
+		var got [2]string
+		for i, s := range []*Store{script, plain} {
+			table := &online.Table{Project: fmt.Sprint("alike", i), View: "v", JoinKeys: []string{"driver_id"}}
+			for f := range features {
+				table.Features = append(table.Features, types.Field{Name: fmt.Sprint(f), Type: types.Int64})
+			}
+			redisKey := string(key) + table.Project
+			if there {
+				if err := s.client.HSet(t.Context(), redisKey, "_ts:v", stored, "other", "x").Err(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			res, err := s.Write(t.Context(), onlinetest.Batch(table, rows...))
+			hash, hashErr := s.client.HGetAll(t.Context(), redisKey).Result()
+			ttl, ttlErr := s.client.TTL(t.Context(), redisKey).Result()
+			if err := errors.Join(hashErr, ttlErr, s.client.Del(t.Context(), redisKey).Err()); err != nil {
+				t.Fatal(err)
+			}
+			got[i] = fmt.Sprintf("%+v, %v, %q, ttl %t", res, err, hash, ttl > 0)
+			switch {
+			case err != nil:
+				counts["refused"]++
+			case res.Written > 0 && res.Older > 0:
+				counts["in part"]++
+			case res.Written > 0:
+				counts["written"]++
+			default:
+				counts["older"]++
+			}
+		}
+		if got[0] != got[1] {
+			t.Fatalf("stored (%t) %x, rows %+v:\nwith scripts    %s\nwithout scripts %s", there, stored, rows, got[0], got[1])
+		}
+	}
+	if script.noScripts.Load() {
+		t.Error("the server refuses scripts")
+	}
+	for _, outcome := range []string{"refused", "in part", "written", "older"} {
+		if counts[outcome] < 50 {
+			t.Errorf("%s: %d times only", outcome, counts[outcome])
+		}
+	}
+}
+
+// TestNoScripts: where a user may not run scripts, rows are written without. The rules are those that the documentation
+// asks for.
+func TestNoScripts(t *testing.T) {
+	admin := openStore(t, 3, nil)
+	table, key := drivers(t, admin)
+	seconds := int64(200)
+	for name, rules := range map[string]string{
+		"scripts":          "+evalsha +eval +hget +hset",
+		"no_scripts":       "+hmget +hset",
+		"no_hget_in_these": "+evalsha +eval +hmget +hset",
+	} {
+		user := []any{"acl", "setuser", "feast_" + name, "on", ">secret", "~*"}
+		for rule := range strings.FieldsSeq(rules) {
+			user = append(user, rule)
+		}
+		if err := admin.client.Do(t.Context(), user...).Err(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := admin.client.Do(context.WithoutCancel(t.Context()), "acl", "deluser", "feast_"+name).Err(); err != nil {
+				t.Error(err)
+			}
+		})
+		seconds++
+		s := openStore(t, 3, map[string]any{"connection_string": ",username=feast_" + name + ",password=secret"})
+		row := onlinetest.Row{Key: key, Event: types.Timestamp{Seconds: seconds}, Values: []any{int64(2), "y"}}
+		write(t, s, table, online.WriteResult{Written: 1, Older: 1}, row, row)
+		if got, want := s.noScripts.Load(), name != "scripts"; got != want {
+			t.Errorf("%s: scripts refused: %t, want %t", name, got, want)
+		}
+		write(t, s, table, online.WriteResult{Older: 1}, row)
+	}
+}
+
+// TestUnknownScript: servers forget scripts when they start anew.
+func TestUnknownScript(t *testing.T) {
+	s := openStore(t, 3, nil)
+	table, key := drivers(t, s)
+	for i := range int64(3) {
+		if err := s.client.ScriptFlush(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		row := onlinetest.Row{Key: key, Event: types.Timestamp{Seconds: 200 + i}, Values: []any{int64(2), "y"}}
+		write(t, s, table, online.WriteResult{Written: 1, Older: 1}, row, row)
+	}
+	if s.noScripts.Load() {
+		t.Error("the server refuses scripts")
+	}
+}
+
+// TestWideRows: rows of more features than Lua unpacks.
+func TestWideRows(t *testing.T) {
+	s := openStore(t, 3, nil)
+	table := &online.Table{Project: "redis_test", View: "wide", JoinKeys: []string{"driver_id"}}
+	row := onlinetest.Row{Key: onlinetest.Key("driver_id", int64(1)), Event: types.Timestamp{Seconds: 1}}
+	for f := range int64(9001) {
+		table.Features = append(table.Features, types.Field{Name: fmt.Sprint(f), Type: types.Int64})
+		row.Values = append(row.Values, f)
+	}
+	t.Cleanup(func() { s.client.Del(context.WithoutCancel(t.Context()), string(row.Key)+table.Project) })
+	write(t, s, table, online.WriteResult{Written: 1, Older: 1}, row, row)
+	res := onlinetest.Read(t, s, online.NewReadPlan([]*online.Table{table}), 1, online.NewKeys(onlinetest.KeysOf(row.Key)))
+	for f := range 9001 {
+		if got := res.Column(table, f).Any(0); got != int64(f) {
+			t.Fatalf("feature %d: %v", f, got)
+		}
+	}
+	if s.noScripts.Load() {
+		t.Error("the server refuses scripts")
+	}
+}
+
+// TestEncodeBounds: a round trip holds a bounded number of rows and bytes, in memory that the next one uses again.
+func TestEncodeBounds(t *testing.T) {
+	table := &online.Table{Project: "p", View: "v", Features: []types.Field{{Name: "a", Type: types.String}}}
+	for _, c := range []struct{ size, rows, want int }{{1, 2 * writeRows, writeRows}, {1 << 20, 10, 4}, {2 * writeBytes, 3, 1}} {
+		text := strings.Repeat("x", c.size)
+		var rows []onlinetest.Row
+		for range c.rows {
+			rows = append(rows, onlinetest.Row{Key: []byte("k"), Values: []any{text}})
+		}
+		w := writer{store: &Store{}, batch: onlinetest.Batch(table, rows...), timeField: timeField(table), fields: featureFields(table)}
+		if to := w.encode(0); to != c.want || len(w.rows) != c.want {
+			t.Errorf("%d rows of %d bytes: %d in the first round trip, want %d", c.rows, c.size, to, c.want)
+		}
+		if n := testing.AllocsPerRun(10, func() { w.encode(0) }); n > 0 {
+			t.Errorf("%d rows of %d bytes: %v allocations, want none", c.rows, c.size, n)
+		}
 	}
 }

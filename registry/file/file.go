@@ -21,6 +21,7 @@ import (
 
 	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/localfile"
 	"github.com/feastgo/feast/registry"
 )
 
@@ -150,7 +151,7 @@ func load(ctx context.Context, path string, why purpose) (content, error) {
 	var since time.Time
 	for attempt := 1; ; attempt++ {
 		data, info, err := read(path)
-		if err != nil && (!busy(err) || attempt == attempts) {
+		if err != nil && (!localfile.Busy(err) || attempt == attempts) {
 			return content{}, err
 		}
 		var state *registry.State

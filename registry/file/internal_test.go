@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/localfile"
 	"github.com/feastgo/feast/registry"
 	"github.com/feastgo/feast/registry/registrytest"
 )
@@ -71,7 +72,7 @@ func TestSwap(t *testing.T) {
 func TestLocked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "registry.db")
-		unlock, err := tryLock(sidecar(path, "lock"))
+		unlock, err := localfile.Lock(t.Context(), sidecar(path, "lock"), 0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,12 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/localfile"
 	"github.com/feastgo/feast/registry"
 )
 
@@ -93,7 +94,7 @@ func (b *Backend) update(
 		return "", b.unchangedBy(err)
 	}
 	token := b.remember(data, info)
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := localfile.SyncDir(filepath.Dir(path)); err != nil {
 		return "", fmt.Errorf("registry file %q was replaced, but may be the old one after a power failure: %w", b.path,
 			failed("sync folder", err))
 	}
@@ -115,7 +116,7 @@ func write(path string, data []byte, was fs.FileInfo) (_ fs.FileInfo, err error)
 		}
 	}()
 	if was != nil {
-		takeOwner(f, was)
+		localfile.TakeOwner(f, was)
 		if err := f.Chmod(was.Mode().Perm()); err != nil {
 			return nil, failed("set permissions", err)
 		}
@@ -149,11 +150,15 @@ func replace(path string, was content) error {
 	} else {
 		_ = os.Remove(old)
 	}
-	if busy(err) {
+	if localfile.Busy(err) {
 		return fmt.Errorf("%w: %w", errMoved, err)
 	}
 	return err
 }
+
+// keep gives the file a second name, if the file system can. On Windows that is not needed: a file that somebody else has
+// open cannot be replaced.
+func keep(path, old string) bool { return runtime.GOOS != "windows" && os.Link(path, old) == nil }
 
 // check reports whether path holds what was read, and may be written, which renaming does not ask.
 func check(path string, was content) error {
@@ -231,25 +236,12 @@ func (b *Backend) lock(ctx context.Context, create bool) (path string, unlock fu
 			return "", nil, failed("create folder", err)
 		}
 	}
-	name := sidecar(path, "lock")
-	for start := time.Now(); ; {
-		unlock, err := tryLock(name)
-		switch {
-		case err == nil:
-			return path, unlock, nil
-		case !errors.Is(err, errLocked):
-			return "", nil, failed("lock", err)
-		case time.Since(start) > lockWait:
-			return "", nil, feasterr.Unavailable("another writer has held %q for %s", name, lockWait)
-		}
-		if err := sleep(ctx, time.Millisecond+rand.N(4*time.Millisecond)); err != nil {
-			return "", nil, err
-		}
+	unlock, err = localfile.Lock(ctx, sidecar(path, "lock"), lockWait)
+	if _, system := errors.AsType[*fs.PathError](err); system {
+		err = failed("lock", err)
 	}
+	return path, unlock, err
 }
-
-// errLocked says that another writer has the lock.
-var errLocked = errors.New("locked")
 
 // sidecar returns the path of a file that a writer of path needs beside it.
 func sidecar(path, what string) string {

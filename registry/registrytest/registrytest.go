@@ -7,14 +7,17 @@
 package registrytest
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,6 +32,8 @@ import (
 type Harness struct {
 	// New makes an empty registry that no other test uses. It leaves cleaning up to t.
 	New func(t *testing.T) Place
+	// Applies is how often each of eight writers applies at the same time; 0: ten times.
+	Applies int
 }
 
 // Place is one registry.
@@ -44,6 +49,10 @@ type Place struct {
 	Clock func(now func() time.Time)
 	// Write makes records the whole content of the registry, past all open handles, as another process would.
 	Write func(t *testing.T, records []registry.Record)
+
+	// Rows returns the rows of some tables of a SQL registry, by table and column. Of backends that have tables, it
+	// replays what Feast wrote row for row. Nil: there are none.
+	Rows func(t *testing.T, table string) []map[string]any
 }
 
 // File returns records as the content of a file registry, a serialized feast.core.Registry, with the given version_id.
@@ -101,6 +110,7 @@ func Run(t *testing.T, h Harness) {
 		"UpdateToken":      testUpdateToken,
 		"UpdateRefresh":    testUpdateRefresh,
 		"UpdateTeardown":   testUpdateTeardown,
+		"Swap":             testSwap,
 		"CommitInfra":      testCommitInfra,
 		"SequenceFile":     testSequenceFile,
 		"SequenceSQL":      testSequenceSQL,
@@ -108,13 +118,15 @@ func Run(t *testing.T, h Harness) {
 		"GoldenUnchanged":  testGoldenUnchanged,
 		"GoldenCreated":    testGoldenCreated,
 	} {
-		if !served || !strings.HasPrefix(name, "Update") && name != "BadRecord" { // which ends at the server
+		transactional := strings.HasPrefix(name, "Update") || name == "Swap"
+		if !served || !transactional && name != "BadRecord" { // which ends at the server
 			t.Run(name, func(t *testing.T) { test(t, h.New(t)) })
 		}
 	}
 	if served {
 		t.Run("Served", func(t *testing.T) { testServed(t, h.New(t)) })
 	}
+	t.Run("Writers", func(t *testing.T) { testWriters(t, h.New(t), cmp.Or(h.Applies, 10)) })
 	for name, write := range map[string]func(*testing.T, Place){"Poll": writeTwo, "PollUpdate": updateTwo} {
 		if served && name == "PollUpdate" {
 			continue
@@ -440,7 +452,12 @@ func testSnapshot(t *testing.T, p Place) {
 }
 
 func testRefresh(t *testing.T, p Place) {
-	p.Write(t, records(t, project, describe("one"), &registry.Entity{Name: "same"}))
+	write := func(description string) {
+		list := records(t, project, describe(description), &registry.Entity{Name: "same"})
+		list[1].Updated = time.Unix(1700000000, 0).UTC() // where that is kept it has to be the same, too
+		p.Write(t, list)
+	}
+	write("one")
 	r := registry.New(p.Open(t), project, registry.Options{})
 	defer r.Close()
 	old, err := r.Snapshot(t.Context())
@@ -451,7 +468,7 @@ func testRefresh(t *testing.T, p Place) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.Write(t, records(t, project, describe("two"), &registry.Entity{Name: "same"}))
+	write("two")
 	s, err := r.Refresh(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -769,6 +786,124 @@ func testUpdateConcurrent(t *testing.T, p Place) {
 			t.Errorf("%d of %d updates are left", n, writers*rounds)
 		}
 	}
+}
+
+// Eight writers apply at the same time, each through a handle of its own: objects of their own, and intervals to one view.
+func testWriters(t *testing.T, p Place, applies int) {
+	source := &registry.DataSource{Name: "file", TimestampField: "ts", Options: registry.FileOptions{Path: "d.parquet"}}
+	view := &registry.FeatureView{Name: "stats", Schema: []registry.Field{{Name: "f", Type: types.Int64}}, Source: source}
+	apply(t, &registry.Writer{Backend: open(t, p), Project: project}, registry.ApplyRequest{Objects: []registry.Object{view}})
+
+	const writers = 8
+	name := func(writer, round int) string { return fmt.Sprintf("entity_%d_%d", writer, round) }
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var runs atomic.Int64
+	var wg sync.WaitGroup
+	for writer := range writers {
+		w := registry.Writer{Backend: open(t, p), Project: project, BeforeCommit: func(context.Context, *registry.Commit) error {
+			runs.Add(1)
+			return nil
+		}}
+		wg.Go(func() {
+			for round := range applies {
+				var err error
+				if round%2 == 0 {
+					r := registry.ApplyRequest{Objects: []registry.Object{&registry.Entity{Name: name(writer, round)}}}
+					_, err = w.Apply(t.Context(), r)
+				} else {
+					at := start.Add(time.Duration(writer*applies+round) * time.Second)
+					err = w.ApplyMaterialization(t.Context(), "stats", at, at.Add(time.Second))
+				}
+				if err != nil {
+					t.Errorf("writer %d, round %d: %v", writer, round, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	r := registry.New(p.Open(t), project, registry.Options{})
+	defer r.Close()
+	s, err := r.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for writer := range writers {
+		for round := 0; round < applies; round += 2 {
+			if _, err := s.Entity(name(writer, round)); err != nil {
+				t.Error("lost:", err)
+			}
+		}
+	}
+	stored, err := s.FeatureView("stats")
+	if err != nil {
+		t.Fatal(err)
+	}
+	starts := map[time.Time]bool{}
+	for _, i := range stored.MaterializationIntervals {
+		starts[i.Start.UTC()] = true
+	}
+	if want := writers * (applies / 2); len(starts) != want || len(stored.MaterializationIntervals) != want {
+		t.Errorf("%d intervals, want %d", len(starts), want)
+	}
+	t.Logf("%d applies, %d of them run again after a conflict", writers*((applies+1)/2), int(runs.Load())-writers*((applies+1)/2))
+}
+
+// Readers see one state or the other, never parts of both.
+func testSwap(t *testing.T, p Place) {
+	both := func(text string) []registry.Record {
+		return records(t, project, describe(text), &registry.Entity{Name: "second", Description: text})
+	}
+	p.Write(t, both("0"))
+	b := p.Open(t)
+	r := registry.New(b, project, registry.Options{})
+	defer r.Close()
+	if _, err := r.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			for {
+				s, err := r.Snapshot(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				one, err := s.Entity("driver")
+				two, err2 := s.Entity("second")
+				if err != nil || err2 != nil || one.Description != two.Description {
+					t.Errorf("%v and %v, %v, %v", one, two, err, err2)
+					return
+				}
+				select {
+				case <-done:
+					return
+				default:
+					runtime.Gosched()
+				}
+			}
+		})
+	}
+	for i := 1; i <= 10; i++ {
+		update(t, b, func(ctx context.Context, tx registry.Tx) error {
+			for _, r := range both(fmt.Sprint(i)) {
+				if err := tx.Put(ctx, r); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		s, err := r.Refresh(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, err := s.Entity("driver"); err != nil || e.Description != fmt.Sprint(i) {
+			t.Error(e, err)
+		}
+	}
+	close(done)
+	wg.Wait()
 }
 
 // The token of an update is that of the state it made.

@@ -26,7 +26,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
-from feast import FeatureStore
+from feast import Entity, FeatureStore, ValueType
 from feast.data_source import PushMode
 from feast.diff.property_diff import TransitionType
 from feast.infra.registry.base_registry import BaseRegistry
@@ -163,6 +163,20 @@ def versions(repo, view):
     return [[v["version_number"], v["feature_view_type"]] for v in store_of(repo).list_feature_view_versions(view)]
 
 
+def apply_entities(repo, prefix, count):
+    """Applies entities one after the other, each in a transaction of the registry."""
+    for i in range(count):
+        store_of(repo).registry.apply_entity(Entity(name=f"{prefix}_{i}", value_type=ValueType.INT64), store_of(repo).project)
+
+
+def close(repo):
+    """Ends the connections of a SQL registry."""
+    store = stores.pop(repo, None)
+    if store is not None:
+        for engine in {store.registry.write_engine, store.registry.read_engine}:
+            engine.dispose()
+
+
 def delete(repo, names):
     """Deletes views and services by name, their tables too."""
     store = store_of(repo)
@@ -286,8 +300,8 @@ def timed(repo, call, args):
 CALLS = {
     f.__name__: f
     for f in [
-        open_repo, apply, apply_objects, apply_datasets, plan, objects, versions, delete, online, push, write, put, parquet,
-        write_offline, precompute, history, materialize, materialize_incremental, dump, teardown,
+        open_repo, close, apply, apply_entities, apply_objects, apply_datasets, plan, objects, versions, delete, online, push, write,
+        put, parquet, write_offline, precompute, history, materialize, materialize_incremental, dump, teardown,
         timed,
     ]
 }

@@ -1,4 +1,4 @@
-package file
+package localfile
 
 import (
 	"errors"
@@ -30,18 +30,15 @@ func tryLock(name string) (unlock func(), err error) {
 	return func() { _ = syscall.CloseHandle(h) }, nil
 }
 
-// busy reports whether an error may pass when other programs close the file: a file that is open without
+// Busy reports whether an error may pass when other programs close the file: a file that is open without
 // FILE_SHARE_DELETE, as Go and Python open it, cannot be replaced, and one that is being replaced cannot be opened.
-func busy(err error) bool {
+func Busy(err error) bool {
 	return errors.Is(err, errorSharingViolation) || errors.Is(err, errorLockViolation) ||
 		errors.Is(err, syscall.ERROR_ACCESS_DENIED)
 }
 
-// keep is not needed: a file that somebody else has open cannot be replaced.
-func keep(string, string) bool { return false }
+// TakeOwner leaves the owner to the folder's rules.
+func TakeOwner(*os.File, fs.FileInfo) {}
 
-// takeOwner leaves the owner to the folder's rules.
-func takeOwner(*os.File, fs.FileInfo) {}
-
-// syncDir has nothing to do: the journal of the file system keeps renames in order.
-func syncDir(string) error { return nil }
+// SyncDir has nothing to do: the journal of the file system keeps renames in order.
+func SyncDir(string) error { return nil }

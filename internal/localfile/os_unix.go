@@ -1,6 +1,6 @@
 //go:build unix && !aix && !solaris
 
-package file
+package localfile
 
 import (
 	"errors"
@@ -22,9 +22,9 @@ func tryLock(name string) (unlock func(), err error) {
 	if err != nil {
 		_ = f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			err = errLocked
+			return nil, errLocked
 		}
-		return nil, err
+		return nil, &fs.PathError{Op: "lock", Path: name, Err: err}
 	}
 	// The writer who had it may have removed the file after it was opened here: then the lock is on nothing.
 	mine, err := f.Stat()
@@ -41,14 +41,11 @@ func tryLock(name string) (unlock func(), err error) {
 	return nil, errLocked
 }
 
-// busy reports whether an error passes when other programs close the file: not on this system.
-func busy(error) bool { return false }
+// Busy reports whether an error passes when other programs close the file: not on this system.
+func Busy(error) bool { return false }
 
-// keep gives the file a second name, if the file system can.
-func keep(path, old string) bool { return os.Link(path, old) == nil }
-
-// takeOwner gives f the owner and group of the file that it replaces, or at least the group, as far as the process may.
-func takeOwner(f *os.File, was fs.FileInfo) {
+// TakeOwner gives f the owner and group of the file that it replaces, or at least the group, as far as the process may.
+func TakeOwner(f *os.File, was fs.FileInfo) {
 	if s, ok := was.Sys().(*syscall.Stat_t); ok {
 		if err := f.Chown(int(s.Uid), int(s.Gid)); err != nil {
 			_ = f.Chown(-1, int(s.Gid))
@@ -56,8 +53,8 @@ func takeOwner(f *os.File, was fs.FileInfo) {
 	}
 }
 
-// syncDir makes what happened to names in dir durable.
-func syncDir(dir string) error {
+// SyncDir makes what happened to names in dir durable.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

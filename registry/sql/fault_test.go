@@ -1,0 +1,421 @@
+package sql_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/registry"
+	registrysql "github.com/feastgo/feast/registry/sql"
+)
+
+// proxy stands between a test and a server, and fails as networks do.
+type proxy struct {
+	t      testing.TB
+	server string
+
+	mu         sync.Mutex
+	listener   net.Listener
+	conns      map[net.Conn]bool
+	commits    bool // keep the answer to a commit from the client
+	committing bool
+	wg         sync.WaitGroup
+}
+
+// through returns a proxy for a URL, and the URL through it.
+func through(t testing.TB, url string) (*proxy, string) {
+	t.Helper()
+	u, err := registrysql.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{t: t, server: net.JoinHostPort(u.Host, u.Port), conns: map[net.Conn]bool{}}
+	addr := p.up("127.0.0.1:0")
+	t.Cleanup(func() { p.down(); p.wg.Wait() })
+	return p, strings.Replace(url, p.server, addr, 1)
+}
+
+// up listens and returns where.
+func (p *proxy) up(addr string) string {
+	p.t.Helper()
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.mu.Lock()
+	p.listener = l
+	p.mu.Unlock()
+	p.wg.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", p.server)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			p.mu.Lock()
+			p.conns[client], p.conns[server] = true, true
+			p.mu.Unlock()
+			p.wg.Go(func() { p.copy(server, client, true) })
+			p.wg.Go(func() { p.copy(client, server, false) })
+		}
+	})
+	return l.Addr().String()
+}
+
+// commit is the command, and no level of isolation.
+var commit = regexp.MustCompile(`(?i)commit([^t]|$)`)
+
+// copy passes bytes on until one side ends.
+func (p *proxy) copy(to, from net.Conn, toServer bool) {
+	defer func() { _, _ = to.Close(), from.Close() }()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		p.mu.Lock()
+		if p.commits && toServer && commit.Match(buf[:n]) {
+			p.committing = true
+		}
+		answered := p.committing && !toServer
+		p.mu.Unlock()
+		if answered {
+			return // and the client never hears of it
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// cut ends all connections.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		_ = c.Close()
+	}
+	clear(p.conns)
+}
+
+// down ends all connections and accepts none.
+func (p *proxy) down() {
+	p.mu.Lock()
+	_ = p.listener.Close()
+	p.mu.Unlock()
+	p.cut()
+}
+
+func entity(t testing.TB, name, description string) registry.Record {
+	t.Helper()
+	r, err := registry.Encode("demo", &registry.Entity{Name: name, Description: description})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// put stores an entity.
+func put(t testing.TB, b *registrysql.Backend, name, description string) {
+	t.Helper()
+	if err := tryPut(t, b, name, description); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func tryPut(t testing.TB, b *registrysql.Backend, name, description string) error {
+	t.Helper()
+	_, err := b.Update(t.Context(), "demo", func(tx registry.Tx) error { return tx.Put(t.Context(), entity(t, name, description)) })
+	return err
+}
+
+// descriptionOf returns what is stored of an entity, "" when it is not there.
+func descriptionOf(t testing.TB, b *registrysql.Backend, name string) string {
+	t.Helper()
+	state, _, err := b.Load(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range state.Records {
+		if r.Kind == registry.KindEntity && r.Name == name {
+			o, err := registry.Decode(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return o.(*registry.Entity).Description
+		}
+	}
+	return ""
+}
+
+// While the database is away the old snapshot serves; there is none yet, the error says why.
+func TestDatabaseDown(t *testing.T) {
+	for _, s := range servers[1:] {
+		t.Run(s.name, func(t *testing.T) {
+			p, url := through(t, s.url(t))
+			put(t, openURL(t, url, "demo", nil), "driver", "one")
+			p.mu.Lock()
+			addr := p.listener.Addr().String()
+			p.mu.Unlock()
+			p.down()
+
+			b, err := registrysql.OpenConfig(configOf(url, "demo", nil))
+			if err != nil {
+				t.Fatal("opening connects to nothing: ", err)
+			}
+			r := registry.New(b, "demo", registry.Options{})
+			defer r.Close()
+			_, err = r.Snapshot(t.Context())
+			if !errors.Is(err, feasterr.ErrUnavailable) || !feasterr.Retryable(err) || strings.Contains(err.Error(), "feast:feast") {
+				t.Errorf("first load: %v", err)
+			}
+			if _, err := b.Update(t.Context(), "demo", nil); !errors.Is(err, feasterr.ErrUnavailable) {
+				t.Errorf("update: %v", err)
+			}
+
+			p.up(addr)
+			old, err := r.Snapshot(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.down()
+			if _, err := r.Refresh(t.Context()); !errors.Is(err, feasterr.ErrUnavailable) {
+				t.Errorf("refresh: %v", err)
+			}
+			if s, err := r.Snapshot(t.Context()); err != nil || s != old {
+				t.Errorf("the old snapshot does not serve: %v", err)
+			}
+			if s := r.Stats(); s.LastError == nil || s.Loaded.IsZero() {
+				t.Errorf("%+v", s)
+			}
+
+			p.up(addr)
+			if s, err := r.Refresh(t.Context()); err != nil || s != old {
+				t.Errorf("nothing changed: %v", err)
+			}
+		})
+	}
+}
+
+// A connection that breaks within a transaction leaves nothing behind.
+func TestConnectionLost(t *testing.T) {
+	for _, s := range servers[1:] {
+		t.Run(s.name, func(t *testing.T) {
+			p, url := through(t, s.url(t))
+			b := openURL(t, url, "demo", nil)
+			put(t, b, "driver", "one")
+			runs := 0
+			_, err := b.Update(t.Context(), "demo", func(tx registry.Tx) error {
+				runs++
+				p.cut()
+				return errors.Join(tx.Put(t.Context(), entity(t, "driver", "two")), tx.Put(t.Context(), entity(t, "new", "two")))
+			})
+			if !errors.Is(err, feasterr.ErrUnavailable) || !strings.Contains(err.Error(), "not changed") || runs != 1 {
+				t.Errorf("after %d runs: %v", runs, err)
+			}
+			if d, n := descriptionOf(t, b, "driver"), descriptionOf(t, b, "new"); d != "one" || n != "" {
+				t.Errorf("stored are %q, %q", d, n)
+			}
+			put(t, b, "driver", "three")
+			if d := descriptionOf(t, b, "driver"); d != "three" {
+				t.Errorf("stored is %q", d)
+			}
+		})
+	}
+}
+
+// A connection that breaks while the database commits: nobody can know, and the error says so.
+func TestCommitUnknown(t *testing.T) {
+	for _, s := range servers[1:] {
+		t.Run(s.name, func(t *testing.T) {
+			direct := s.url(t)
+			p, url := through(t, direct)
+			b := openURL(t, url, "demo", nil)
+			put(t, b, "driver", "one")
+			p.mu.Lock()
+			p.commits = true
+			p.mu.Unlock()
+			runs := 0
+			_, err := b.Update(t.Context(), "demo", func(tx registry.Tx) error {
+				runs++
+				return tx.Put(t.Context(), entity(t, "driver", "two"))
+			})
+			if !errors.Is(err, feasterr.ErrUnavailable) || !strings.Contains(err.Error(), "may or may not have been stored") || runs != 1 {
+				t.Errorf("after %d runs: %v", runs, err)
+			}
+			p.down()
+			p.wg.Wait() // the server has answered
+			if d := descriptionOf(t, openURL(t, direct, "demo", nil), "driver"); d != "two" {
+				t.Errorf("stored is %q: the test did not break what it means to", d)
+			}
+		})
+	}
+}
+
+// Feast takes no lock while it decides. What it writes meanwhile is not lost here.
+func TestForeignWriter(t *testing.T) {
+	for _, s := range servers[1:] {
+		t.Run(s.name, func(t *testing.T) {
+			url := s.url(t)
+			b, foreign := openURL(t, url, "demo", nil), openURL(t, url, "demo", nil)
+			put(t, b, "driver", "one")
+			replace := func(name string) { // as Feast does, in a transaction of its own
+				query := "UPDATE entities SET entity_proto = ? WHERE entity_name = ? AND project_id = 'demo'"
+				if s.name == "PostgreSQL" {
+					query = "UPDATE entities SET entity_proto = $1 WHERE entity_name = $2 AND project_id = 'demo'"
+				}
+				if _, err := foreign.DB().ExecContext(t.Context(), query, entity(t, name, rand()).Proto, name); err != nil {
+					t.Error(err)
+				}
+			}
+			insert := func(name string) {
+				fill(t, foreign, s, "entities", []map[string]any{{
+					"entity_name": name, "project_id": "demo", "last_updated_timestamp": int64(1), "entity_proto": entity(t, name, "Feast's").Proto,
+				}})
+			}
+
+			for what, meanwhile := range map[string]func(){
+				"an update": func() { replace("driver") },
+				"an insert": func() { insert("new") },
+			} {
+				if _, err := b.Update(t.Context(), "demo", func(tx registry.Tx) error {
+					err := tx.Delete(t.Context(), entity(t, "new", "").ID)
+					if errors.Is(err, feasterr.ErrNotFound) {
+						err = nil
+					}
+					return err
+				}); err != nil {
+					t.Fatal(err)
+				}
+				var saw []string
+				_, err := b.Update(t.Context(), "demo", func(tx registry.Tx) error {
+					text := ""
+					for r, err := range tx.List(t.Context(), registry.KindEntity) {
+						if err != nil {
+							return err
+						}
+						o, err := registry.Decode(r)
+						if err != nil {
+							return err
+						}
+						text += o.(*registry.Entity).Description + " "
+					}
+					if saw = append(saw, text); len(saw) == 1 {
+						meanwhile()
+					}
+					return errors.Join(tx.Put(t.Context(), entity(t, "driver", "ours")), tx.Put(t.Context(), entity(t, "new", "ours")))
+				})
+				if err != nil || len(saw) != 2 || saw[0] == saw[1] {
+					t.Errorf("%s: saw %q, %v", what, saw, err)
+				}
+			}
+
+			_, err := b.Update(t.Context(), "demo", func(tx registry.Tx) error {
+				replace("driver")
+				return tx.Put(t.Context(), entity(t, "driver", "ours again"))
+			})
+			if !errors.Is(err, feasterr.ErrConflict) || !strings.Contains(err.Error(), "not changed") {
+				t.Errorf("a writer that does not stop: %v", err)
+			}
+		})
+	}
+}
+
+// rand returns another text with each call.
+func rand() string { return time.Now().Format(time.RFC3339Nano) }
+
+// A probe is one small query, which sees what others write, also within the same second.
+func TestProbe(t *testing.T) {
+	eachServer(t, func(t *testing.T, s server) {
+		url := s.url(t)
+		b, other := openURL(t, url, "demo", nil), openURL(t, url, "demo", nil)
+		put(t, other, "driver", "one")
+		_, token, err := b.Load(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.Trusts() {
+			t.Error("a time that was just seen is believed")
+		}
+		put(t, other, "driver", "two") // maybe within the same second
+		state, second, err := b.Load(t.Context(), token)
+		if err != nil || state == nil || second == token {
+			t.Fatalf("%v, %q, %v", state, second, err)
+		}
+		b.Age(time.Minute) // the time was first seen a minute ago, and the registry read again since
+		if state, again, err := b.Load(t.Context(), second); state != nil || again != second || err != nil {
+			t.Errorf("%v, %q, %v", state, again, err)
+		}
+		if !b.Trusts() {
+			t.Error("a time that has settled is not believed")
+		}
+		// What moves the time is seen by the probe; what does not is, when that was believed for long enough.
+		query := "UPDATE feast_metadata SET metadata_value = '1' WHERE metadata_key = 'last_updated_timestamp'"
+		remove := "DELETE FROM entities"
+		for _, q := range []string{remove, query} {
+			if _, err := other.DB().ExecContext(t.Context(), q); err != nil {
+				t.Fatal(err)
+			}
+			state, _, err := b.Load(t.Context(), second)
+			if err != nil || (state != nil) != (q == query) {
+				t.Errorf("after %s: %v, %v", q, state, err)
+			}
+		}
+		_, token, err = b.Load(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Age(time.Hour)
+		if b.Trusts() {
+			t.Error("a time that was believed for an hour still is")
+		}
+		// Another project is no concern of this one.
+		other2 := openURL(t, url, "other", nil)
+		if _, err := other2.Update(t.Context(), "other", func(tx registry.Tx) error {
+			r, err := registry.Encode("other", &registry.Entity{Name: "theirs"})
+			return errors.Join(err, tx.Put(t.Context(), r))
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if state, again, err := b.Load(t.Context(), token); state != nil || again != token || err != nil {
+			t.Errorf("%v, %q, %v", state, again, err)
+		}
+	})
+}
+
+// ctx bounds what waits for others.
+func TestLockedOut(t *testing.T) {
+	eachServer(t, func(t *testing.T, s server) {
+		url := s.url(t)
+		b, other := openURL(t, url, "demo", nil), openURL(t, url, "demo", nil)
+		project, err := registry.Encode("demo", &registry.Project{Name: "demo"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Update(t.Context(), "demo", func(tx registry.Tx) error { return tx.Put(t.Context(), project) }); err != nil {
+			t.Fatal(err)
+		}
+		_, err = b.Update(t.Context(), "demo", func(tx registry.Tx) error {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			if _, err := other.Update(ctx, "demo", func(registry.Tx) error { return errors.New("ran") }); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("a second writer: %v", err)
+			}
+			return tx.Put(t.Context(), entity(t, "driver", "one"))
+		})
+		if err != nil || descriptionOf(t, other, "driver") != "one" {
+			t.Error(err)
+		}
+	})
+}
