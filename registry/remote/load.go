@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -244,11 +243,7 @@ func (b *Backend) token(s *registry.State) registry.Token {
 	for _, r := range s.Bad {
 		add(r.ID, r.Proto)
 	}
-	token := strconv.FormatUint(sum, 16) + "-" + strconv.FormatUint(product, 16) + "-" + strconv.Itoa(len(s.Records))
-	for _, kind := range s.Hidden {
-		token += "-" + strconv.Itoa(int(kind))
-	}
-	return registry.Token(token)
+	return registry.Token(fmt.Sprintf("%x-%x-%d-%d", sum, product, len(s.Records), s.Hidden))
 }
 
 // Lookup implements registry.Lookuper.

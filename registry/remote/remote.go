@@ -36,6 +36,7 @@ type Backend struct {
 	client  registrygrpc.RegistryServerClient
 	project string
 	seed    maphash.Seed
+	close   func() error
 
 	mu     sync.Mutex
 	wanted map[registry.ID]bool // objects that were looked up
@@ -46,7 +47,7 @@ type Backend struct {
 func New(conn *grpc.ClientConn, project string) *Backend {
 	return &Backend{
 		conn: conn, client: registrygrpc.NewRegistryServerClient(conn), project: project,
-		seed: maphash.MakeSeed(), wanted: map[registry.ID]bool{},
+		seed: maphash.MakeSeed(), close: sync.OnceValue(conn.Close), wanted: map[registry.ID]bool{},
 	}
 }
 
@@ -109,10 +110,4 @@ func (b *Backend) Update(context.Context, string, func(registry.Tx) error) (regi
 }
 
 // Close implements registry.Backend.
-func (b *Backend) Close() error {
-	err := b.conn.Close()
-	if err == grpc.ErrClientConnClosing { //nolint:errorlint // closed before
-		return nil
-	}
-	return err
-}
+func (b *Backend) Close() error { return b.close() }
