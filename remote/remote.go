@@ -15,10 +15,12 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/feasterr"
@@ -171,7 +173,8 @@ type client struct {
 func (c client) call(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker,
 	opts ...grpc.CallOption) error {
 	bounded := ctx
-	if _, ok := ctx.Deadline(); !ok {
+	_, limited := ctx.Deadline()
+	if !limited {
 		var cancel context.CancelFunc
 		bounded, cancel = context.WithTimeout(ctx, callTime)
 		defer cancel()
@@ -184,11 +187,15 @@ func (c client) call(ctx context.Context, method string, req, reply any, cc *grp
 		bounded = metadata.AppendToOutgoingContext(bounded, "authorization", "Bearer "+token)
 	}
 	err := invoke(bounded, method, req, reply, cc, opts...)
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case ctx.Err() != nil:
-		return fmt.Errorf("%s of the server at %s: %w", method[strings.LastIndexByte(method, '/')+1:], c.address, ctx.Err())
+	}
+	ended := ctx.Err()
+	if limited && status.Code(err) == codes.DeadlineExceeded {
+		ended = context.DeadlineExceeded // which the server may have noticed first
+	}
+	if ended != nil {
+		return fmt.Errorf("%s of the server at %s: %w", method[strings.LastIndexByte(method, '/')+1:], c.address, ended)
 	}
 	return c.failed(method, err)
 }
