@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -67,12 +68,13 @@ func (r *repo) serveRegistry(certs string) string {
 		}
 	})
 	address := fmt.Sprintf("localhost:%d", port)
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(creds))
+	often := backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1, MaxDelay: time.Second}
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(creds), grpc.WithConnectParams(grpc.ConnectParams{Backoff: often}))
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(r.t.Context(), callTime)
+	ctx, cancel := context.WithTimeout(r.t.Context(), 2*callTime)
 	defer cancel()
 	if _, err := registrygrpc.NewRegistryServerClient(conn).ListProjects(ctx, &pb.ListProjectsRequest{}, grpc.WaitForReady(true)); err != nil {
 		r.t.Fatal("the registry server does not answer: ", err)

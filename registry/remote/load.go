@@ -56,7 +56,13 @@ func (b *Backend) Load(ctx context.Context, have registry.Token) (*registry.Stat
 	}
 
 	state := new(registry.State)
-	for _, l := range append([]listed{projects}, lists...) {
+	lists = append(lists, projects)
+	n := 0
+	for _, l := range lists {
+		n += len(l.records)
+	}
+	state.Records = make([]registry.Record, 0, n)
+	for _, l := range lists {
 		state.Records = append(state.Records, l.records...)
 		state.Bad = append(state.Bad, l.bad...)
 		if l.hidden != 0 && !slices.Contains(state.Hidden, l.hidden) {
@@ -115,6 +121,11 @@ func (b *Backend) list(ctx context.Context, k methods, project string) (l listed
 	case err != nil:
 		return l, err
 	}
+	n := 0
+	if err := each(answer, func([]byte) { n++ }); err != nil {
+		return l, fmt.Errorf("%s: %w", k.list, err)
+	}
+	l.records = make([]registry.Record, 0, n)
 	err = each(answer, func(message []byte) {
 		r, err := registry.ReadRecord(k.kind, project, message)
 		if err != nil {
@@ -123,9 +134,6 @@ func (b *Backend) list(ctx context.Context, k methods, project string) (l listed
 		}
 		l.records = append(l.records, r)
 	})
-	if err != nil {
-		err = fmt.Errorf("%s: %w", k.list, err)
-	}
 	return l, err
 }
 
@@ -226,13 +234,16 @@ func optional(err error) bool {
 
 // token returns what stands for a state, whatever the order of its records.
 func (b *Backend) token(s *registry.State) registry.Token {
-	var sum, product uint64
-	product = 1
+	var h maphash.Hash
+	h.SetSeed(b.seed)
+	var sum, product uint64 = 0, 1
 	add := func(id registry.ID, message []byte) {
-		var h maphash.Hash
-		h.SetSeed(b.seed)
-		_, _ = h.WriteString(id.String())
-		_ = h.WriteByte(0)
+		h.Reset()
+		_ = h.WriteByte(byte(id.Kind))
+		for _, text := range [...]string{id.Project, id.Name} {
+			_, _ = h.WriteString(text)
+			_ = h.WriteByte(0)
+		}
 		_, _ = h.Write(message)
 		sum += h.Sum64()
 		product *= h.Sum64() | 1
