@@ -11,12 +11,15 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/feastgo/feast"
 	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/protos/feast/registry/registrygrpc"
 	"github.com/feastgo/feast/internal/registryserver"
+	onlinememory "github.com/feastgo/feast/online/memory"
 	"github.com/feastgo/feast/registry"
 	"github.com/feastgo/feast/registry/memory"
 	registryremote "github.com/feastgo/feast/registry/remote"
@@ -47,13 +50,18 @@ func filled(t *testing.T) *memory.Backend {
 
 // gate is an interceptor that answers calls with errors, by their method.
 type gate struct {
-	fail atomic.Pointer[func(method string) error]
+	fail  atomic.Pointer[func(method string) error]
+	asked atomic.Int64
+	token atomic.Pointer[string] // of the last call
 }
 
 func (g *gate) set(fail func(method string) error) { g.fail.Store(&fail) }
 
 func (g *gate) option() grpc.ServerOption {
 	return grpc.UnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+		if md, ok := metadata.FromIncomingContext(ctx); ok && len(md.Get("authorization")) > 0 {
+			g.token.Store(new(md.Get("authorization")[0]))
+		}
 		if fail := g.fail.Load(); fail != nil {
 			if err := (*fail)(info.FullMethod[strings.LastIndexByte(info.FullMethod, '/')+1:]); err != nil {
 				return nil, err
@@ -386,3 +394,51 @@ func TestGarbage(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A feature store over the registry of an identity that may list nothing but entities.
+func TestFeatureStore(t *testing.T) {
+	var g gate
+	g.set(func(method string) error {
+		if strings.HasPrefix(method, "List") && method != "ListEntities" && method != "ListProjects" {
+			return status.Error(codes.PermissionDenied, `{"module": "feast.errors", "class": "FeastPermissionError", "message": "no"}`)
+		}
+		if method == "GetFeatureService" {
+			g.asked.Add(1)
+		}
+		return nil
+	})
+	server := &registryserver.Server{Backend: filled(t)}
+	cfg := config.Default("demo")
+	cfg.Registry.Type, cfg.Registry.Path = "remote", serve(t, server, g.option())
+	fs, err := feast.New(t.Context(), cfg, feast.WithOnlineStore(onlinememory.New()), feast.WithTokenSource(token("secret")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fs.Close()
+	rows := feast.Columns{"driver_id": []int64{1}, "f": []int64{7}, "ts": []time.Time{time.Now()}}
+	if _, err := fs.WriteToOnlineStore(t.Context(), "stats", rows, feast.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		answer, err := fs.GetOnlineFeatures(t.Context(), feast.OnlineRequest{FeatureService: "service", Entities: feast.Columns{"driver_id": []int64{1}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, err := answer.Column("f"); err != nil || c.Any(0) != int64(7) {
+			t.Error(c, err)
+		}
+	}
+	if n := g.asked.Load(); n != 1 {
+		t.Errorf("the service was looked up %d times", n)
+	}
+	if _, err := fs.GetOnlineFeatures(t.Context(), feast.OnlineRequest{FeatureService: "nothing", Entities: feast.Columns{"driver_id": []int64{1}}}); !errors.Is(err, feast.ErrNotFound) {
+		t.Error(err)
+	}
+	if got := g.token.Load(); got == nil || *got != "Bearer secret" {
+		t.Errorf("token %v", got)
+	}
+}
+
+type token string
+
+func (s token) Token(context.Context) (string, error) { return string(s), nil }
