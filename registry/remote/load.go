@@ -234,19 +234,15 @@ func optional(err error) bool {
 
 // token returns what stands for a state, whatever the order of its records.
 func (b *Backend) token(s *registry.State) registry.Token {
-	var h maphash.Hash
-	h.SetSeed(b.seed)
 	var sum, product uint64 = 0, 1
 	add := func(id registry.ID, message []byte) {
-		h.Reset()
-		_ = h.WriteByte(byte(id.Kind))
-		for _, text := range [...]string{id.Project, id.Name} {
-			_, _ = h.WriteString(text)
-			_ = h.WriteByte(0)
-		}
-		_, _ = h.Write(message)
-		sum += h.Sum64()
-		product *= h.Sum64() | 1
+		const prime = 0x9e3779b97f4a7c15
+		h := maphash.Bytes(b.seed, message)
+		h = h*prime ^ maphash.String(b.seed, id.Name)
+		h = h*prime ^ maphash.String(b.seed, id.Project)
+		h = h*prime ^ uint64(id.Kind)
+		sum += h
+		product *= h | 1
 	}
 	for _, r := range s.Records {
 		add(r.ID, r.Proto)
