@@ -389,7 +389,7 @@ func (m *materialization) batchRows(p *plan.Write) int {
 func (s *sink) rows(ctx context.Context, rb arrow.RecordBatch) error {
 	w := writers.Get().(*writer)
 	defer w.release()
-	l, err := s.load(w, rb)
+	l, err := s.load(ctx, w, rb)
 	if err != nil {
 		return err
 	}
@@ -403,7 +403,7 @@ func (s *sink) rows(ctx context.Context, rb arrow.RecordBatch) error {
 			return err
 		}
 		defer rb.Release()
-		if l, err = s.load(w, rb); err != nil {
+		if l, err = s.load(ctx, w, rb); err != nil {
 			return err
 		}
 		nulls = read - w.rows
@@ -461,8 +461,8 @@ func (s *sink) convert(ctx context.Context, w *writer, l *plan.WriteLayout) erro
 }
 
 // load shows the writer rows.
-func (s *sink) load(w *writer, rb arrow.RecordBatch) (*plan.WriteLayout, error) {
-	if err := w.load(ArrowFrame(rb)); err != nil {
+func (s *sink) load(ctx context.Context, w *writer, rb arrow.RecordBatch) (*plan.WriteLayout, error) {
+	if err := w.load(ctx, ArrowFrame(rb)); err != nil {
 		return nil, err
 	}
 	return s.target.bind(w.names)

@@ -2,6 +2,7 @@ package feast_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -99,17 +100,36 @@ func (m *materializer) open(t testing.TB, opts ...feast.Option) *feast.FeatureSt
 	return fs
 }
 
-// rows adds rows to the file of a view: driver, trips, hours after t0.
+// rows adds rows to the file of a view: driver, trips, hours after t0. Unlike WriteToOfflineStore it takes a null for a driver.
 func (m *materializer) rows(t testing.TB, view string, rows ...[3]any) {
 	t.Helper()
-	frame := feast.Columns{}
-	var ids, trips, times, created []any
+	var ids, trips, times []any
 	for _, r := range rows {
-		when := at(r[2].(int))
-		ids, trips, times, created = append(ids, r[0]), append(trips, r[1]), append(times, when), append(created, when)
+		ids, trips, times = append(ids, r[0]), append(trips, r[1]), append(times, at(r[2].(int)).UnixMicro())
 	}
-	frame["driver_id"], frame["trips"], frame["ts"], frame["created"] = ids, trips, times, created
-	if n, err := m.WriteToOfflineStore(t.Context(), view, frame); err != nil || n != len(rows) {
+	list := func(values []any) string {
+		text, err := json.Marshal(values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	rb := recordOf(t, "driver_id", arrowInt64, list(ids), "trips", arrowInt64, list(trips), "ts", arrowUTC, list(times), "created", arrowUTC, list(times))
+	r, err := array.NewRecordReader(rb.Schema(), []arrow.RecordBatch{rb})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Release()
+	snap, err := m.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := snap.FeatureView(view)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := v.Source.Options.(feast.FileOptions).Path
+	if n, err := file.New(m.dir).Append(t.Context(), &offline.Source{Name: view, Path: path}, r); err != nil || n != int64(len(rows)) {
 		t.Fatalf("%d rows: %v", n, err)
 	}
 }
@@ -221,7 +241,9 @@ func TestMaterializeErrors(t *testing.T) {
 		materializeView("a"), materializeView("off", func(v *feast.FeatureView) { v.Online = false }),
 		materializeView("disabled", func(v *feast.FeatureView) { v.Disabled = true }),
 		materializeView("python", func(v *feast.FeatureView) { v.Transformation = &feast.Transformation{Name: "f", Body: []byte("x")} }),
-		materializeView("missing"), materializeView("created", func(v *feast.FeatureView) { v.State = registry.StateCreated }),
+		materializeView("missing"), materializeView("timeless", func(v *feast.FeatureView) {
+			v.Source.TimestampField, v.Source.Options = "when", feast.FileOptions{Path: "a.parquet"}
+		}), materializeView("created", func(v *feast.FeatureView) { v.State = registry.StateCreated }),
 	})
 	m.rows(t, "a", [3]any{1, 10, 0}, [3]any{nil, 11, 0})
 	m.rows(t, "created", [3]any{1, 10, 0})
@@ -252,6 +274,7 @@ func TestMaterializeErrors(t *testing.T) {
 		"python":         {only("python"), false, feast.ErrUnsupported, "materialize it with Feast"},
 		"strict":         {strict, false, feast.ErrInvalid, "1 rows have a null in join key driver_id"},
 		"no file":        {only("missing"), false, feast.ErrNotFound, `feature view "missing" was not materialized`},
+		"no times":       {only("timeless"), false, feast.ErrNotFound, `feature view "timeless" was not materialized: file: read: timestamp field "when" does not exist in `},
 		"state":          {only("created"), false, feast.ErrInvalid, "is in state CREATED, from which it cannot be materialized"},
 		"before the bad": {only("nope", "a"), false, feast.ErrNotFound, "nope"},
 	} {
@@ -408,7 +431,7 @@ func TestMaterializeVersion(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { fs.Close() })
-		return &materializer{FeatureStore: fs}
+		return &materializer{FeatureStore: fs, dir: dir}
 	}
 	m := open(true, store)
 	v := materializeView("v", func(v *feast.FeatureView) { v.TTL = 95 * time.Hour })
@@ -857,6 +880,8 @@ func TestPushOffline(t *testing.T) {
 		change map[string]any
 		says   string
 	}{
+		"a null key":     {map[string]any{"driver_id": []any{nil}}, `column "driver_id", row 0: an entity key cannot be null`},
+		"a nil key":      {map[string]any{"driver_id": []*int64{nil}}, `column "driver_id", row 0: an entity key cannot be null`},
 		"a null time":    {map[string]any{"ts": []any{nil}}, `column "ts", row 0: an event time cannot be null`},
 		"no time":        {map[string]any{"ts": []string{"noon"}}, `column "ts", row 0: "noon" is no ISO 8601 time`},
 		"another type":   {map[string]any{"trips": []any{"many"}}, `column "trips", row 0`},
