@@ -29,6 +29,7 @@ type Snapshot struct {
 	versions    map[string][]*entry // by view, ascending
 	bad         []BadRecord
 	projects    []string // of the whole registry, for near names
+	hidden      [numKinds]bool
 }
 
 // index holds the records of one kind, in the order of the registry.
@@ -126,7 +127,25 @@ func newSnapshot(project string, state *State, token Token, prev *Snapshot) *Sna
 		}
 	}
 	s.projects = slices.Sorted(maps.Keys(projects))
+	for _, kind := range state.Hidden {
+		s.hidden[kind] = true
+	}
 	return s
+}
+
+// with returns the snapshot with a record more, or another one in its place.
+func (s *Snapshot) with(r Record) *Snapshot {
+	c := *s
+	ix := &c.kinds[r.Kind]
+	e := s.entry(r)
+	if e == nil {
+		e = &entry{Record: r}
+	}
+	ix.list = slices.DeleteFunc(slices.Clone(ix.list), func(e *entry) bool { return e.ID == r.ID })
+	ix.byName = maps.Clone(ix.byName)
+	delete(ix.byName, r.Name)
+	c.insert(e)
+	return &c
 }
 
 func (s *Snapshot) insert(e *entry) {
@@ -174,6 +193,18 @@ func (s *Snapshot) Token() Token { return s.token }
 
 // LastUpdated returns when the registry was last written, as far as it says; else the zero time.
 func (s *Snapshot) LastUpdated() time.Time { return s.lastUpdated }
+
+// Hidden returns the kinds of objects that this identity may not list. Of these, the snapshot has what was looked up by
+// name, see [Registry.Lookup].
+func (s *Snapshot) Hidden() []Kind {
+	var kinds []Kind
+	for kind, hidden := range s.hidden {
+		if hidden {
+			kinds = append(kinds, Kind(kind))
+		}
+	}
+	return kinds
+}
 
 // Project returns the project. One that the registry knows only by its metadata, as old versions of Feast wrote it,
 // has nothing but a name.
@@ -300,6 +331,9 @@ func (s *Snapshot) Permission(name string) (*permissions.Permission, error) {
 // Permissions returns all permissions. Unlike other lists it fails when one of them cannot be read, since a decision
 // made on the others could let in whom that one keeps out.
 func (s *Snapshot) Permissions() ([]*permissions.Permission, error) {
+	if s.hidden[KindPermission] {
+		return nil, fmt.Errorf("%w: this identity may not list the permissions of project %q", feasterr.ErrDenied, s.project)
+	}
 	for _, b := range s.bad {
 		if b.ID.Kind == KindPermission {
 			return nil, b.Err
