@@ -1,8 +1,13 @@
 package permissions
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"time"
 
+	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/pyregexp"
 	"github.com/feastgo/feast/internal/sealed"
 )
 
@@ -14,8 +19,8 @@ type Permission struct {
 	Project string // set when read; an object that is applied goes to the store's project
 
 	Types        []Kind            // empty: all kinds
-	NamePatterns []string          // regular expressions over the whole name, Python syntax; empty: every name
-	RequiredTags map[string]string // compared with the resource's tags, see the enforcer
+	NamePatterns []string          // regular expressions for the whole name, as Python reads them; empty: every name
+	RequiredTags map[string]string // the resource must have all of them, see [Enforcer]
 	Actions      []Action
 	Policy       Policy
 	Tags         map[string]string // for people; no decision looks at them
@@ -28,41 +33,72 @@ type Permission struct {
 
 // Resource implements registry.Object.
 func (p *Permission) Resource() Resource {
-	return Resource{Kind: PermissionKind, Name: p.Name, Project: p.Project, Tags: p.Tags}
+	return Resource{Kind: PermissionKind, Name: p.Name, Project: p.Project, Tags: p.Tags, RequiredTags: p.RequiredTags}
 }
 
 // Origin implements registry.Object, for this module only.
 func (p *Permission) Origin() *sealed.Origin { return &p.origin }
 
-// Policy decides whether a user is admitted. It is one of [RoleBased], [GroupBased], [NamespaceBased] and
-// [CombinedGroupNamespace]. An empty list admits nobody. Feast's AllowAll cannot be stored and has no counterpart: a
-// stored permission without a policy is read with a nil Policy and admits nobody.
-type Policy interface {
-	policy()
+// Validate reports all that is wrong with p, patterns included that are not regular expressions as Python reads them, or
+// that this library does not support ([*PatternError]).
+func (p *Permission) Validate() error {
+	var problems []error
+	fail := func(format string, args ...any) {
+		problems = append(problems, feasterr.Invalid("permission %q "+format, append([]any{p.Name}, args...)...))
+	}
+	if p.Name == "" {
+		fail("has no name")
+	}
+	for _, k := range p.Types {
+		if !k.valid() {
+			fail("has type %s, which there is not", k)
+		}
+	}
+	if len(p.Actions) == 0 {
+		fail("has no actions")
+	}
+	for _, a := range p.Actions {
+		if !a.valid() {
+			fail("has action %s, which there is not", a)
+		}
+	}
+	if p.Policy == nil {
+		fail("has no policy")
+	}
+	for _, pattern := range p.NamePatterns {
+		if _, err := compilePattern(p.Name, pattern); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
 }
 
-// RoleBased admits users who have at least one of Roles.
-type RoleBased struct {
-	Roles []string
+// PatternError says that a name pattern of a permission cannot be used: it is no regular expression, this library does
+// not support it, or matching takes too long.
+type PatternError struct {
+	Permission string
+	Pattern    string
+	Err        error
 }
 
-// GroupBased admits users who are in at least one of Groups.
-type GroupBased struct {
-	Groups []string
+// Error implements error.
+func (e *PatternError) Error() string {
+	return fmt.Sprintf("permission %q: name pattern %q: %v", e.Permission, e.Pattern, e.Err)
 }
 
-// NamespaceBased admits users who belong to at least one of Namespaces.
-type NamespaceBased struct {
-	Namespaces []string
+// Unwrap returns the reason.
+func (e *PatternError) Unwrap() error { return e.Err }
+
+// Is makes errors.Is(err, feasterr.ErrInvalid) true.
+func (e *PatternError) Is(target error) bool { return target == feasterr.ErrInvalid }
+
+func compilePattern(permission, pattern string) (*pyregexp.Regexp, error) {
+	re, err := pyregexp.Compile(strip(pattern))
+	if err != nil {
+		return nil, &PatternError{Permission: permission, Pattern: pattern, Err: err}
+	}
+	return re, nil
 }
 
-// CombinedGroupNamespace admits users who are in at least one of Groups or belong to at least one of Namespaces.
-type CombinedGroupNamespace struct {
-	Groups     []string
-	Namespaces []string
-}
-
-func (RoleBased) policy()              {}
-func (GroupBased) policy()             {}
-func (NamespaceBased) policy()         {}
-func (CombinedGroupNamespace) policy() {}
+// strip does what Feast does to patterns and tags, with Python's idea of white space.
+func strip(s string) string { return strings.TrimFunc(s, pyregexp.IsSpace) }

@@ -42,7 +42,8 @@ var rules = map[string]rule{
 	"internal/yamldoc":    {own: []string{"feasterr"}, modules: []string{"go.yaml.in/yaml/v3"}},
 	"internal/protos/...": {own: []string{"internal/protos/..."}, modules: []string{"google.golang.org/protobuf"}},
 
-	"permissions": {own: []string{"feasterr", "internal/sealed"}},
+	"internal/pyregexp": {},
+	"permissions":       {own: []string{"feasterr", "internal/sealed", "internal/pyregexp"}},
 
 	"registry": {
 		own: []string{
