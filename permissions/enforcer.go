@@ -1,9 +1,12 @@
 package permissions
 
 import (
+	"fmt"
 	"math/bits"
+	"slices"
 	"sync"
 
+	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/pyregexp"
 )
 
@@ -32,17 +35,19 @@ func AllowUnmatched() Option { return allowUnmatched }
 // permission covers is denied. Without any permission every user with a name may do everything.
 //
 // A name pattern that cannot be used makes a decision [Failed] that needs it, and nothing is permitted then, whatever
-// other permissions say. A permission without a policy admits nobody.
+// other permissions say. A permission without a policy, or one that cannot be read, admits nobody; see
+// [Enforcer.Problems].
 //
 // An Enforcer is safe for concurrent use. It remembers which patterns match which names, for several thousand names, and
-// nothing about users: their roles are looked at each time.
+// nothing about users: their roles are looked at each time, and whoever keeps users by token saves all there is to save.
 type Enforcer struct {
-	rules  Option
-	list   []*Permission
-	rooms  []room                   // parallel to list
-	kinds  [len(kindNames)]bitset   // permissions about the kind
-	holds  [len(actionNames)]bitset // permissions with the action
-	tagged bitset                   // permissions with required tags
+	rules    Option
+	problems []error
+	list     []*Permission
+	rooms    []room                   // parallel to list
+	kinds    [len(kindNames)]bitset   // permissions about the kind
+	holds    [len(actionNames)]bitset // permissions with the action
+	tagged   bitset                   // permissions with required tags
 
 	mu       sync.RWMutex
 	names    map[nameKey]*covering
@@ -80,7 +85,7 @@ const (
 
 // NewEnforcer compiles permissions. Their order matters for explanations only. They must not be modified afterwards.
 func NewEnforcer(list []*Permission, options ...Option) *Enforcer {
-	e := &Enforcer{list: list, rooms: make([]room, len(list)), names: map[nameKey]*covering{}}
+	e := &Enforcer{list: slices.Clone(list), rooms: make([]room, len(list)), names: map[nameKey]*covering{}}
 	for _, o := range options {
 		e.rules |= o
 	}
@@ -92,19 +97,29 @@ func NewEnforcer(list []*Permission, options ...Option) *Enforcer {
 	for a := range e.holds {
 		e.holds[a] = newBitset(len(list))
 	}
-	for i, p := range list {
+	for i, p := range e.list {
+		if err := p.unknown(); err != nil {
+			p = &Permission{Name: p.Name, Project: p.Project, Actions: AllActions(), Policy: Unreadable{err}}
+			e.list[i] = p
+		}
+		if p.Policy == nil {
+			e.problems = append(e.problems, feasterr.Invalid("permission %q has no policy: it admits nobody", p.Name))
+		} else if u, ok := p.Policy.(Unreadable); ok {
+			e.problems = append(e.problems, fmt.Errorf("permission %q cannot be read and admits nobody: %w", p.Name, u.Err))
+		}
 		for k := range e.kinds {
 			if p.about(Kind(k)) {
 				e.kinds[k].set(i)
 			}
 		}
 		for _, a := range p.Actions {
-			if a.valid() {
-				e.holds[a].set(i)
-			}
+			e.holds[a].set(i)
 		}
 		for _, text := range p.NamePatterns {
 			re, err := compilePattern(p.Name, text)
+			if err != nil {
+				e.problems = append(e.problems, err)
+			}
 			e.rooms[i].patterns = append(e.rooms[i].patterns, pattern{re, text, err})
 		}
 		if len(p.RequiredTags) > 0 {
@@ -127,7 +142,12 @@ func (p *Permission) about(k Kind) bool {
 	return len(p.Types) == 0
 }
 
-// Permissions returns what decisions are made by. The list must not be modified.
+// Problems returns what is wrong with permissions that cannot be used as they are: patterns, and permissions that admit
+// nobody since they cannot be read or have no policy.
+func (e *Enforcer) Problems() []error { return slices.Clone(e.problems) }
+
+// Permissions returns what decisions are made by. The list must not be modified. A permission that has a type or an
+// action which this library does not know is replaced by one that is [Unreadable].
 func (e *Enforcer) Permissions() []*Permission { return e.list }
 
 // Check returns nil when the user may do all the actions with the resource, else a [*DeniedError], which is a

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/feastgo/feast/feasterr"
@@ -267,21 +266,4 @@ func TestGoldenDefault(t *testing.T) {
 		t.Error("no decision departs")
 	}
 	t.Logf("%d decisions depart", departed)
-}
-
-func TestExplanations(t *testing.T) {
-	reader := &Permission{Name: "readers", Types: []Kind{FeatureView}, Actions: ReadActions(), Policy: RoleBased{[]string{"reader"}}}
-	e := NewEnforcer([]*Permission{reader, {Name: "bare", Types: []Kind{FeatureView}, Actions: CRUDActions()}})
-	view := Resource{Kind: FeatureView, Name: "stats"}
-	for _, c := range []struct {
-		d    Decision
-		want string
-	}{
-		{e.Explain(User{Name: "ann", Roles: []string{"reader"}}, view, ReadOnline), `user "ann" may READ_ONLINE on FeatureView "stats": permission "readers" allows it`},
-	} {
-		if c.d.String() != c.want {
-			t.Errorf("%s\nwant %s", c.d, c.want)
-		}
-	}
-	_ = strings.Contains
 }

@@ -49,18 +49,11 @@ func (p *Permission) Validate() error {
 	if p.Name == "" {
 		fail("has no name")
 	}
-	for _, k := range p.Types {
-		if !k.valid() {
-			fail("has type %s, which there is not", k)
-		}
-	}
 	if len(p.Actions) == 0 {
 		fail("has no actions")
 	}
-	for _, a := range p.Actions {
-		if !a.valid() {
-			fail("has action %s, which there is not", a)
-		}
+	if err := p.unknown(); err != nil {
+		problems = append(problems, err)
 	}
 	if p.Policy == nil {
 		fail("has no policy")
@@ -68,6 +61,22 @@ func (p *Permission) Validate() error {
 	for _, pattern := range p.NamePatterns {
 		if _, err := compilePattern(p.Name, pattern); err != nil {
 			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// unknown reports types and actions that this library does not know.
+func (p *Permission) unknown() error {
+	var problems []error
+	for _, k := range p.Types {
+		if !k.valid() {
+			problems = append(problems, feasterr.Invalid("permission %q has type %s, which is unknown", p.Name, k))
+		}
+	}
+	for _, a := range p.Actions {
+		if !a.valid() {
+			problems = append(problems, feasterr.Invalid("permission %q has action %s, which is unknown", p.Name, a))
 		}
 	}
 	return errors.Join(problems...)
@@ -83,7 +92,10 @@ type PatternError struct {
 
 // Error implements error.
 func (e *PatternError) Error() string {
-	return fmt.Sprintf("permission %q: name pattern %q: %v", e.Permission, e.Pattern, e.Err)
+	if errors.Is(e.Err, pyregexp.ErrTooCostly) {
+		return fmt.Sprintf("permission %q: name pattern %q: %v", e.Permission, e.Pattern, e.Err)
+	}
+	return fmt.Sprintf("permission %q: the name pattern %v", e.Permission, e.Err) // which has the pattern
 }
 
 // Unwrap returns the reason.
@@ -98,6 +110,12 @@ func compilePattern(permission, pattern string) (*pyregexp.Regexp, error) {
 		return nil, &PatternError{Permission: permission, Pattern: pattern, Err: err}
 	}
 	return re, nil
+}
+
+// ValidatePattern reports why a name pattern cannot be used.
+func ValidatePattern(pattern string) error {
+	_, err := pyregexp.Compile(strip(pattern))
+	return err
 }
 
 // strip does what Feast does to patterns and tags, with Python's idea of white space.

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,7 @@ type Snapshot struct {
 	versions    map[string][]*entry // by view, ascending
 	bad         []BadRecord
 	projects    []string // of the whole registry, for near names
+	enforcers   sync.Map // permissions.Option -> *permissions.Enforcer
 }
 
 // index holds the records of one kind, in the order of the registry.
@@ -297,8 +299,8 @@ func (s *Snapshot) Permission(name string) (*permissions.Permission, error) {
 	return get[permissions.Permission](s, KindPermission, name)
 }
 
-// Permissions returns all permissions. Unlike other lists it fails when one of them cannot be read, since a decision
-// made on the others could let in whom that one keeps out.
+// Permissions returns all permissions. Unlike other lists it fails when one of them cannot be read: without it, a
+// project could seem to have none, which lets everybody in. [Snapshot.Enforcer] decides all the same.
 func (s *Snapshot) Permissions() ([]*permissions.Permission, error) {
 	for _, b := range s.bad {
 		if b.ID.Kind == KindPermission {
@@ -314,6 +316,39 @@ func (s *Snapshot) Permissions() ([]*permissions.Permission, error) {
 		list = append(list, v.(*permissions.Permission))
 	}
 	return list, nil
+}
+
+// Enforcer returns what decides by the permissions of the project. It is made once for each combination of options. A
+// permission that cannot be read covers everything and admits nobody ([permissions.Unreadable]), so that the others
+// decide as before.
+func (s *Snapshot) Enforcer(options ...permissions.Option) *permissions.Enforcer {
+	var rules permissions.Option
+	for _, o := range options {
+		rules |= o
+	}
+	if e, ok := s.enforcers.Load(rules); ok {
+		return e.(*permissions.Enforcer)
+	}
+	var list []*permissions.Permission
+	unreadable := func(name string, err error) {
+		list = append(list, &permissions.Permission{
+			Name: name, Project: s.project, Actions: permissions.AllActions(), Policy: permissions.Unreadable{Err: err},
+		})
+	}
+	for _, e := range s.kinds[KindPermission].list {
+		if v, err := e.value(); err != nil {
+			unreadable(e.Name, err)
+		} else {
+			list = append(list, v.(*permissions.Permission))
+		}
+	}
+	for _, b := range s.bad {
+		if b.ID.Kind == KindPermission {
+			unreadable(b.ID.Name, b.Err)
+		}
+	}
+	e, _ := s.enforcers.LoadOrStore(rules, permissions.NewEnforcer(list, rules))
+	return e.(*permissions.Enforcer)
 }
 
 // Objects returns all objects, [DummyEntity] included, in the order of kinds and then names: what definitions are
