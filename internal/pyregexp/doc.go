@@ -47,17 +47,26 @@ func Compile(pattern string) (re *Regexp, err error) {
 	c := &compiler{parser: p}
 	c.emitAll(root)
 	c.emit(inst{op: opMatch})
-	return &Regexp{pattern: pattern, prog: c.prog, splits: c.splits, slots: c.slots, groups: len(p.widths), captures: p.refers}, nil
+	re = &Regexp{pattern: pattern, prog: c.prog, splits: c.splits, slots: c.slots, groups: len(p.widths), captures: p.refers}
+	for _, i := range c.prog {
+		r, one := i.set.one()
+		if i.op != opSet || !one {
+			break
+		}
+		re.prefix = append(re.prefix, r)
+	}
+	return re, nil
 }
 
 // Regexp is a compiled expression. It is safe for concurrent use.
 type Regexp struct {
 	pattern  string
 	prog     []inst
-	splits   int  // states that are remembered, for each position
-	slots    int  // loops
-	groups   int  // one more than there are
-	captures bool // something refers to a group: states depend on more than place and position
+	prefix   []rune // what the program begins with
+	splits   int    // states that are remembered, for each position
+	slots    int    // loops
+	groups   int    // one more than there are
+	captures bool   // something refers to a group: states depend on more than place and position
 }
 
 // String returns the expression.

@@ -3,6 +3,7 @@ package pyregexp
 import (
 	"errors"
 	"math"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -52,6 +53,9 @@ func (m *Matcher) FullMatch(re *Regexp) (bool, error) {
 	if !m.valid {
 		return false, errors.New("the text is not UTF-8")
 	}
+	if len(m.text) < len(re.prefix) || !slices.Equal(m.text[:len(re.prefix)], re.prefix) {
+		return false, nil
+	}
 	states := re.splits * (len(m.text) + 1)
 	if states > maxStates {
 		return false, ErrTooCostly
@@ -60,23 +64,15 @@ func (m *Matcher) FullMatch(re *Regexp) (bool, error) {
 		m.seen, m.run = make([]uint32, states), 0
 	}
 	m.re, m.stack = re, m.stack[:0]
-	m.slots = sized(m.slots, re.slots)
+	m.slots = slices.Grow(m.slots[:0], re.slots)[:re.slots]
 	if re.captures {
-		m.saved = sized(m.saved, 2*re.groups)
+		m.saved = m.saved[:0]
+		for range 2 * re.groups {
+			m.saved = append(m.saved, -1)
+		}
 	}
-	end, err := m.from(0, 0, true)
+	end, err := m.from(len(re.prefix), len(re.prefix), true)
 	return end >= 0, err
-}
-
-func sized(s []int, n int) []int {
-	if cap(s) < n {
-		s = make([]int, n)
-	}
-	s = s[:n]
-	for i := range s {
-		s[i] = -1
-	}
-	return s
 }
 
 // from runs the program from pc at a position up to opMatch and returns where that was, -1 if it is not reached. whole

@@ -60,6 +60,7 @@ type node struct {
 	negate   bool
 	width    int // of what a nodeLook looks behind at
 	flags    flags
+	beyond   bool // a nodeSet of one letter beyond U+FFFF whose case is ignored
 }
 
 type width struct{ min, max int }
@@ -166,6 +167,11 @@ func (p *parser) alternatives(f flags, off flags, outermost bool) *node {
 	}
 	if len(branches) == 1 {
 		return branches[0]
+	}
+	for _, b := range branches { // CPython joins alternatives of one character to a set
+		if slices.ContainsFunc(b.subs, func(n *node) bool { return n.beyond }) {
+			p.unsupported(p.next, "alternatives that ignore the case of letters beyond U+FFFF")
+		}
 	}
 	return &node{op: nodeBranch, subs: branches}
 }
@@ -790,7 +796,7 @@ func (p *parser) class(start int, now flags) *node {
 		}
 		s.add(lo, hi)
 	}
-	if s.fold == foldUnicode && s.beyond(0xffff) {
+	if s.fold != foldNone && s.beyond(0xffff) {
 		p.unsupported(start, "a set that ignores case and has characters beyond U+FFFF")
 	}
 	if s.fold != foldNone {
@@ -817,7 +823,8 @@ func (p *parser) member(r rune, escaped bool, now flags) (rune, category, bool) 
 func literal(r rune, now flags) *node {
 	s := &set{fold: foldOf(now)}
 	s.add(r, r)
-	return &node{op: nodeSet, set: s.finish()}
+	beyond := s.fold != foldNone && r > 0xffff && (unicode.ToLower(r) != r || unicode.ToUpper(r) != r)
+	return &node{op: nodeSet, set: s.finish(), beyond: beyond}
 }
 
 func isDigit(r rune) bool  { return '0' <= r && r <= '9' }

@@ -142,6 +142,14 @@ func (s *set) beyond(limit rune) bool {
 	return slices.ContainsFunc(s.ranges, func(r runeRange) bool { return r.hi > limit })
 }
 
+// one returns the only member of a set that ignores no case.
+func (s *set) one() (rune, bool) {
+	if s == nil || s.negate || s.fold != foldNone || len(s.categories) > 0 || len(s.ranges) != 1 || s.ranges[0].lo != s.ranges[0].hi {
+		return 0, false
+	}
+	return s.ranges[0].lo, true
+}
+
 // finish lowers the members and prepares has.
 func (s *set) finish() *set {
 	if s.fold != foldNone {
