@@ -105,7 +105,7 @@ func NewEnforcer(list []*Permission, options ...Option) *Enforcer {
 		if p.Policy == nil {
 			e.problems = append(e.problems, feasterr.Invalid("permission %q has no policy: it admits nobody", p.Name))
 		} else if u, ok := p.Policy.(Unreadable); ok {
-			e.problems = append(e.problems, fmt.Errorf("permission %q cannot be read and admits nobody: %w", p.Name, u.Err))
+			e.problems = append(e.problems, fmt.Errorf("permission %q admits nobody: %w", p.Name, u.Err))
 		}
 		for k := range e.kinds {
 			if p.about(Kind(k)) {

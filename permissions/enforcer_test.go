@@ -132,8 +132,8 @@ func TestUnreadable(t *testing.T) {
 	if !errors.Is(err, feasterr.ErrDenied) || err.Error() != want {
 		t.Errorf("%v\nwant %s", err, want)
 	}
-	if got := errors.Join(e.Problems()...).Error(); got != `permission "damaged" cannot be read and admits nobody: cut off
-permission "unknown" cannot be read and admits nobody: permission "unknown" has action Action(42), which is unknown
+	if got := errors.Join(e.Problems()...).Error(); got != `permission "damaged" admits nobody: cut off
+permission "unknown" admits nobody: permission "unknown" has action Action(42), which is unknown
 permission "bare" has no policy: it admits nobody` {
 		t.Error(got)
 	}
