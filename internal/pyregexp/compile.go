@@ -55,6 +55,7 @@ type compiler struct {
 func (c *compiler) emit(i inst) int {
 	if len(c.prog) == maxProgram {
 		c.parser.unsupported(0, "repeats that make it so large")
+		return len(c.prog) - 1
 	}
 	if i.op == opSplit {
 		i.slot = c.splits
@@ -143,7 +144,7 @@ func (c *compiler) repeat(n *node) {
 		from := c.here()
 		c.emitAll(body)
 		if c.here() == from {
-			return // nothing, however often
+			return // nothing, however often, or no room
 		}
 	}
 	if n.max == unbounded {
@@ -153,17 +154,17 @@ func (c *compiler) repeat(n *node) {
 		c.exits(n.mode, []int{split}, []int{pass}, []int{again})
 		return
 	}
-	var splits, passes, agains []int
-	for i := n.min; i < n.max; i++ {
+	var splits, passes, ends []int
+	for i := n.min; i < n.max && c.parser.err == nil; i++ {
 		splits = append(splits, c.emit(inst{op: opSplit}))
 		pass, again := c.pass(body)
 		c.prog[again].x = c.here()
-		passes, agains = append(passes, pass), append(agains, again)
+		passes, ends = append(passes, pass), append(ends, again)
 		if again == pass+1 {
 			break
 		}
 	}
-	c.exits(n.mode, splits, passes, agains)
+	c.exits(n.mode, splits, passes, ends)
 }
 
 func (c *compiler) pass(body *node) (enter, again int) {
@@ -175,13 +176,13 @@ func (c *compiler) pass(body *node) (enter, again int) {
 }
 
 // exits lets splits and ends of passes go on behind the repeat.
-func (c *compiler) exits(mode repeatMode, splits, passes, agains []int) {
+func (c *compiler) exits(mode repeatMode, splits, passes, ends []int) {
 	out := c.here()
 	for i, s := range splits {
 		c.prog[s].x, c.prog[s].y = passes[i], out
 		if mode == lazy {
 			c.prog[s].x, c.prog[s].y = out, passes[i]
 		}
-		c.prog[agains[i]].y = out
+		c.prog[ends[i]].y = out
 	}
 }

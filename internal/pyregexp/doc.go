@@ -32,22 +32,18 @@ func (e *SyntaxError) Error() string {
 }
 
 // Compile parses an expression. The error is a [*SyntaxError].
-func Compile(pattern string) (re *Regexp, err error) {
+func Compile(pattern string) (*Regexp, error) {
 	p := &parser{pattern: pattern, names: map[string]int{}, widths: make([]*width, 1)}
-	defer func() {
-		if r := recover(); r != nil {
-			failed, ok := r.(*SyntaxError)
-			if !ok {
-				panic(r)
-			}
-			re, err = nil, failed
-		}
-	}()
 	root := p.parse()
 	c := &compiler{parser: p}
-	c.emitAll(root)
-	c.emit(inst{op: opMatch})
-	re = &Regexp{pattern: pattern, prog: c.prog, splits: c.splits, slots: c.slots, groups: len(p.widths), captures: p.refers}
+	if p.err == nil {
+		c.emitAll(root)
+		c.emit(inst{op: opMatch})
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	re := &Regexp{pattern: pattern, prog: c.prog, splits: c.splits, slots: c.slots, groups: len(p.widths), captures: p.refers}
 	for _, i := range c.prog {
 		r, one := i.set.one()
 		if i.op != opSet || !one {

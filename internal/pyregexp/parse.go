@@ -75,6 +75,7 @@ type parser struct {
 	pattern string
 	chars   []rune
 	next    int
+	err     *SyntaxError
 	global  flags
 	names   map[string]int
 	widths  []*width // by group; nil while it is open
@@ -85,17 +86,25 @@ type parser struct {
 	folded  int    // characters of sets that were lowered
 }
 
+// fail notes an error. The first one counts; nothing is left to read after it, so that everything comes to its end.
 func (p *parser) fail(at int, reason string) {
-	panic(&SyntaxError{Pattern: p.pattern, Offset: at, Reason: reason})
+	if p.err == nil {
+		p.err = &SyntaxError{Pattern: p.pattern, Offset: at, Reason: reason}
+	}
+	p.next = len(p.chars)
 }
 
 func (p *parser) unsupported(at int, reason string) {
-	panic(&SyntaxError{Pattern: p.pattern, Offset: at, Reason: reason, Unsupported: true})
+	if p.err == nil {
+		p.err = &SyntaxError{Pattern: p.pattern, Offset: at, Reason: reason, Unsupported: true}
+	}
+	p.next = len(p.chars)
 }
 
 func (p *parser) parse() *node {
 	if !utf8.ValidString(p.pattern) {
 		p.unsupported(0, "text that is not UTF-8")
+		return nil
 	}
 	p.chars = []rune(p.pattern)
 	root := p.alternatives(0, 0, true)
@@ -118,6 +127,7 @@ func (p *parser) peek() (r rune, escaped, ok bool) {
 	}
 	if p.next+1 >= len(p.chars) {
 		p.fail(p.next, "a backslash at the end")
+		return 0, false, false
 	}
 	return p.chars[p.next+1], true, true
 }
@@ -156,6 +166,7 @@ func (p *parser) must(reason string) rune {
 func (p *parser) alternatives(f flags, off flags, outermost bool) *node {
 	if p.depth++; p.depth > maxDepth {
 		p.unsupported(p.next, "groups nested so deeply")
+		return &node{op: nodeSeq}
 	}
 	defer func() { p.depth-- }()
 	var branches []*node
@@ -187,7 +198,11 @@ func (p *parser) scope(f, off flags) flags {
 
 func (p *parser) sequence(f, off flags, outermost, first bool) *node {
 	seq := &node{op: nodeSeq}
-	add := func(n *node) { seq.subs = append(seq.subs, n) }
+	add := func(n *node) {
+		if n != nil { // there is none for flags, comments and errors
+			seq.subs = append(seq.subs, n)
+		}
+	}
 	for {
 		now := p.scope(f, off)
 		start := p.next
@@ -225,9 +240,7 @@ func (p *parser) sequence(f, off flags, outermost, first bool) *node {
 		case r == '$':
 			add(&node{op: nodeAt, at: pick(now&multiLine != 0, atLineEnd, atEnd)})
 		case r == '(':
-			if n := p.group(start, f, off, first && len(seq.subs) == 0); n != nil {
-				add(n)
-			}
+			add(p.group(start, f, off, first && len(seq.subs) == 0))
 		case r == '*' || r == '+' || r == '?' || r == '{':
 			lo, hi, quantifier := p.quantifier(r, start)
 			if !quantifier {
@@ -236,6 +249,7 @@ func (p *parser) sequence(f, off flags, outermost, first bool) *node {
 			}
 			if len(seq.subs) == 0 {
 				p.fail(start, "nothing to repeat")
+				return seq
 			}
 			last := seq.subs[len(seq.subs)-1]
 			if last.op == nodeAt {
@@ -349,6 +363,7 @@ func (p *parser) count(digits string, none, start int) int {
 	for _, d := range digits {
 		if n = n*10 + int(d-'0'); n >= unbounded {
 			p.fail(start, "the number of repeats is too large")
+			return 0
 		}
 	}
 	return n
@@ -382,6 +397,7 @@ func (p *parser) group(start int, f, off flags, first bool) *node {
 			r, escaped, ok := p.get()
 			if !ok {
 				p.fail(start, "a comment without its end")
+				return nil
 			}
 			if !escaped && r == ')' {
 				return nil
@@ -452,6 +468,7 @@ func (p *parser) name(end rune, start int) string {
 		r, escaped, ok := p.get()
 		if !ok {
 			p.fail(start, "a group name without its end")
+			return ""
 		}
 		if !escaped && r == end {
 			break
@@ -506,12 +523,14 @@ func (p *parser) condition(start int, f, off flags) *node {
 	text := string(p.chars[from:p.next])
 	if !p.take(')') || text == "" {
 		p.fail(start, "a condition without a group")
+		return nil
 	}
 	g, named := p.names[text]
 	if !named {
 		if strings.Trim(text, "0123456789") != "" {
 			// Python's int would also take signs, blanks and other digits.
 			p.unsupported(start, "a condition on an unknown group")
+			return nil
 		}
 		if g = p.count(text, 0, start); g == 0 {
 			p.fail(start, "a condition on group 0")
@@ -567,7 +586,7 @@ func (p *parser) flags(r rune, start int) (add, remove flags, scoped bool) {
 		return flagOf[r]
 	}
 	const unfinished = "flags without their end"
-	for ; r != '-' && r != ')' && r != ':'; r = p.must(unfinished) {
+	for ; p.err == nil && r != '-' && r != ')' && r != ':'; r = p.must(unfinished) {
 		if add |= one(r); add&typeFlags == typeFlags {
 			p.fail(start, "flags a and u exclude each other")
 		}
@@ -579,7 +598,7 @@ func (p *parser) flags(r rune, start int) (add, remove flags, scoped bool) {
 		if r = p.must(unfinished); r == ':' {
 			p.fail(start, "flags to turn off are missing")
 		}
-		for ; r != ':'; r = p.must(unfinished) {
+		for ; p.err == nil && r != ':'; r = p.must(unfinished) {
 			if remove |= one(r); remove&typeFlags != 0 {
 				p.fail(start, "flags a and u cannot be turned off")
 			}
@@ -612,7 +631,9 @@ func (p *parser) widthOf(n *node) width {
 		sub := p.widthOf(n.subs[0])
 		w.min, w.max = times(sub.min, n.min), times(sub.max, n.max)
 	case nodeRef:
-		return *p.widths[n.group]
+		if known := p.widths[n.group]; known != nil {
+			return *known
+		}
 	}
 	return w
 }
@@ -669,6 +690,7 @@ func (p *parser) number(r rune, start int, now flags) *node {
 	}
 	if g >= len(p.widths) {
 		p.fail(start, "refers to a group that there is not")
+		return nil
 	}
 	return p.reference(g, start, now)
 }
@@ -684,6 +706,7 @@ func (p *parser) character(r rune, start int) rune {
 		c := p.hex(8, start)
 		if c < 0 || c > unicode.MaxRune {
 			p.fail(start, "a character beyond \\U0010ffff")
+			return 0
 		}
 		return c
 	case 'N':
@@ -718,6 +741,7 @@ func (p *parser) hex(n, start int) rune {
 		}
 		if d < 0 {
 			p.fail(start, "an escape with too few digits")
+			return 0
 		}
 		c = c<<4 | uint32(d)
 		p.next++
@@ -740,6 +764,7 @@ func hexDigit(r rune) rune {
 func (p *parser) named(start int) rune {
 	if !p.take('{') {
 		p.fail(start, "\\N without a name")
+		return 0
 	}
 	from := p.next
 	for p.next < len(p.chars) && p.chars[p.next] != '}' {
@@ -764,6 +789,7 @@ func (p *parser) class(start int, now flags) *node {
 		r, escaped, ok := p.get()
 		if !ok {
 			p.fail(start, "a set without its end")
+			return nil
 		}
 		if !escaped && r == ']' && n > 0 {
 			break
@@ -780,6 +806,7 @@ func (p *parser) class(start int, now flags) *node {
 		r, escaped, ok = p.get()
 		if !ok {
 			p.fail(start, "a set without its end")
+			return nil
 		}
 		if !escaped && r == ']' {
 			if isCat {
@@ -805,6 +832,7 @@ func (p *parser) class(start int, now flags) *node {
 		}
 		if p.folded > maxFolded {
 			p.unsupported(start, "so many large sets that ignore case")
+			return nil
 		}
 	}
 	return &node{op: nodeSet, set: s.finish()}

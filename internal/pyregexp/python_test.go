@@ -194,7 +194,7 @@ func TestCosts(t *testing.T) {
 		}
 		var m Matcher
 		m.Reset(c.text)
-		if _, err := m.FullMatch(re); err != c.want {
+		if _, err := m.FullMatch(re); !errors.Is(err, c.want) {
 			t.Errorf("%.40q: %v after %d steps, want %v", c.expression, err, m.steps, c.want)
 		}
 	}
