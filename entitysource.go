@@ -2,6 +2,7 @@ package feast
 
 import (
 	"context"
+	"errors"
 	"math"
 	"strconv"
 	"sync/atomic"
@@ -54,7 +55,7 @@ func ArrowFrame(rb arrow.RecordBatch) Frame { return arrowFrame{rb} }
 
 type arrowFrame struct{ rb arrow.RecordBatch }
 
-func (f arrowFrame) appendColumns(dst []frameColumn) ([]frameColumn, error) {
+func (f arrowFrame) appendColumns(_ context.Context, dst []frameColumn) ([]frameColumn, error) {
 	if f.rb == nil {
 		return dst, feasterr.Invalid("feast.ArrowFrame of a nil record batch")
 	}
@@ -100,7 +101,7 @@ func openEntities(ctx context.Context, src EntitySource) (entityRows, error) {
 			return s.RecordReader, nil
 		}}, nil
 	}
-	schema, columns, rows, err := arrowColumns(src.(Frame)) // as all others are
+	schema, columns, rows, err := arrowColumns(ctx, src.(Frame)) // as all others are
 	if err != nil {
 		return entityRows{}, err
 	}
@@ -112,16 +113,16 @@ func openEntities(ctx context.Context, src EntitySource) (entityRows, error) {
 }
 
 // arrowColumns copies a frame into arrays of the garbage collector's memory; those of an [ArrowFrame] it borrows.
-func arrowColumns(f Frame) (*arrow.Schema, []arrow.Array, int64, error) {
+func arrowColumns(ctx context.Context, f Frame) (*arrow.Schema, []arrow.Array, int64, error) {
 	var req request
-	rows, err := req.load(f)
+	rows, err := req.load(ctx, f)
 	if err != nil {
 		return nil, nil, 0, err
 	}
 	fields := make([]arrow.Field, 0, len(req.frame))
 	columns := make([]arrow.Array, 0, len(req.frame))
 	for i := range req.frame {
-		c, err := arrowOf(&req.frame[i])
+		c, err := arrowOf(ctx, &req.frame[i])
 		if err != nil {
 			return nil, nil, 0, err
 		}
@@ -138,37 +139,41 @@ var listTypes = map[columnKind]types.Type{
 }
 
 // arrowOf makes an array of a frame's column. Nulls are allowed: a key without a value matches nothing.
-func arrowOf(c *frameColumn) (arrow.Array, error) {
+func arrowOf(ctx context.Context, c *frameColumn) (arrow.Array, error) {
 	typ := naturalType(c)
 	switch {
 	case c.kind == colArrow:
 		return c.array(), nil // all of it, since frames are given whole
 	case c.kind == colTime:
-		return timesOf(c.name, slice[time.Time](c))
+		times := slice[time.Time](c)
+		return timesOf(ctx, c, func(i int) (time.Time, bool, error) { return times[i], true, nil })
 	case c.kind == colAny && typ == types.UnixTimestamp:
-		return timesOf(c.name, slice[any](c))
+		values := slice[any](c)
+		return timesOf(ctx, c, func(i int) (time.Time, bool, error) {
+			t, ok := values[i].(time.Time)
+			if !ok && values[i] != nil {
+				return t, false, errors.New("is no time.Time, and others of the column are")
+			}
+			return t, ok, nil
+		})
 	case listTypes[c.kind] != types.Invalid:
 		typ = listTypes[c.kind]
 	case typ == types.Invalid && c.kind != colAny:
 		return nil, &feasterr.RequestError{Column: c.name, Row: -1, Msg: "is a " + c.String() + ", for which Feast has no type"}
 	}
-	col := types.NewColumn(c.name, typ, c.n)
-	var err error
-	switch {
-	case typ == types.Invalid: // nothing but nulls
-	case c.kind == colAny || c.kind == colOther:
-		err = fillEcho(col, c)
-	default:
-		err = fill(col, c, c.kind == colBytes || typ.Elem() != types.Invalid)
-	}
-	if err != nil {
-		return nil, err
-	}
 	dt, err := arrowconv.DataType(typ, "")
 	if err != nil {
 		return nil, err
 	}
-	return arrowconv.Array(col, dt, memory.DefaultAllocator)
+	return inParts(ctx, c, typ, dt, func(dst *types.Column, part *frameColumn) error {
+		switch {
+		case typ == types.Invalid: // nothing but nulls
+			return nil
+		case c.kind == colAny || c.kind == colOther:
+			return fillEcho(dst, part)
+		}
+		return fill(dst, part, c.kind == colBytes || typ.Elem() != types.Invalid)
+	})
 }
 
 // arrowTime returns a value of a column of kind colArrow, which is no timestamp, as parseTime takes it.
@@ -188,15 +193,18 @@ func (c *frameColumn) arrowTime(i int) any {
 	return a.DataType()
 }
 
-// timesOf makes an array of times, to the nanosecond where one needs it, else to the microsecond.
-func timesOf[T any](name string, values []T) (arrow.Array, error) {
-	times := make([]time.Time, len(values))
-	valid := make([]bool, len(values))
+// timesOf makes an array of a column's times, to the nanosecond where one needs it, else to the microsecond. at returns the
+// time of a row, if it has any.
+func timesOf(ctx context.Context, c *frameColumn, at func(row int) (time.Time, bool, error)) (arrow.Array, error) {
+	times, valid := make([]time.Time, c.n), make([]bool, c.n)
 	unit := arrow.Microsecond
-	for i, v := range values {
-		t, ok := any(v).(time.Time)
-		if !ok && any(v) != nil {
-			return nil, &feasterr.RequestError{Column: name, Row: i, Msg: "is no time.Time, and others of the column are"}
+	for i := range times {
+		if err := ended(ctx, i); err != nil {
+			return nil, err
+		}
+		t, ok, err := at(i)
+		if err != nil {
+			return nil, &feasterr.RequestError{Column: c.name, Row: i, Err: err}
 		}
 		times[i], valid[i] = t, ok
 		if t.Nanosecond()%1000 != 0 {
@@ -207,6 +215,9 @@ func timesOf[T any](name string, values []T) (arrow.Array, error) {
 	defer b.Release()
 	b.Reserve(len(times))
 	for i, t := range times {
+		if err := ended(ctx, i); err != nil {
+			return nil, err
+		}
 		const furthest = math.MaxInt64 / 1_000_000_000
 		switch s := t.Unix(); {
 		case !valid[i]:
@@ -216,14 +227,14 @@ func timesOf[T any](name string, values []T) (arrow.Array, error) {
 		case unit == arrow.Nanosecond && s > -furthest && s < furthest:
 			b.Append(arrow.Timestamp(t.UnixNano()))
 		default:
-			return nil, &feasterr.RequestError{Column: name, Row: i, Msg: "a time of the year " + t.UTC().Format("2006") + " is beyond what timestamps with nanoseconds can express: round the column's times to microseconds"}
+			return nil, &feasterr.RequestError{Column: c.name, Row: i, Msg: "a time of the year " + t.UTC().Format("2006") + " is beyond what timestamps with nanoseconds can express: round the column's times to microseconds"}
 		}
 	}
 	return b.NewArray(), nil
 }
 
 // asTimes makes an array of times of one of dates or ISO 8601 text. first is the row number of the array's first.
-func asTimes(name string, a arrow.Array, first int64) (arrow.Array, error) {
+func asTimes(ctx context.Context, name string, a arrow.Array, first int64) (arrow.Array, error) {
 	if isDate(a.DataType()) {
 		days := types.NewColumn(name, types.UnixTimestamp, a.Len())
 		if err := new(arrowconv.Importer).Import(days, 0, a); err != nil {
@@ -236,6 +247,9 @@ func asTimes(name string, a arrow.Array, first int64) (arrow.Array, error) {
 	defer b.Release()
 	b.Reserve(a.Len())
 	for i := range a.Len() {
+		if err := ended(ctx, i); err != nil {
+			return nil, err
+		}
 		if a.IsNull(i) {
 			b.AppendNull()
 			continue

@@ -214,6 +214,11 @@ func (fs *FeatureStore) refreshed(e registry.RefreshEvent) {
 		fs.opts.logger.Warn("the registry could not be refreshed, the previous state serves", "error", e.Err)
 	}
 	if fs.opts.hooks.RegistryRefresh != nil {
+		defer func() { // the goroutine may be the registry's
+			if p := recover(); p != nil {
+				_ = fs.panicked(context.Background(), "the hook RegistryRefresh", p)
+			}
+		}()
 		fs.opts.hooks.RegistryRefresh(telemetry.RegistryRefresh{Took: e.Duration, Err: e.Err})
 	}
 }

@@ -1,6 +1,7 @@
 package feast
 
 import (
+	"context"
 	"encoding"
 	"fmt"
 	"reflect"
@@ -31,8 +32,19 @@ import (
 // [types.Column.SetNative] for what feature values may be.
 type Frame interface {
 	EntitySource
-	// appendColumns appends the frame's columns to dst. They alias the frame.
-	appendColumns(dst []frameColumn) ([]frameColumn, error)
+	// appendColumns appends the frame's columns to dst. They alias the frame. What has to look at every row looks at ctx too.
+	appendColumns(ctx context.Context, dst []frameColumn) ([]frameColumn, error)
+}
+
+// lookRows is how many rows are converted between two looks at the context.
+const lookRows = 16 << 10
+
+// ended returns the error of ctx, at which it looks once in lookRows rows, at row 0 first.
+func ended(ctx context.Context, row int) error {
+	if row%lookRows != 0 {
+		return nil
+	}
+	return ctx.Err()
 }
 
 // Columns is a frame of columns: slices of equal length, typed or []any; see [Frame] for what fits what. Elements are
@@ -87,7 +99,7 @@ func (b *Batch) set(c frameColumn) {
 	b.cols = append(b.cols, c)
 }
 
-func (b *Batch) appendColumns(dst []frameColumn) ([]frameColumn, error) {
+func (b *Batch) appendColumns(_ context.Context, dst []frameColumn) ([]frameColumn, error) {
 	if b == nil {
 		return dst, nil
 	}
@@ -229,7 +241,7 @@ func (c *frameColumn) part(from, n int) frameColumn {
 	return p
 }
 
-func (c Columns) appendColumns(dst []frameColumn) ([]frameColumn, error) {
+func (c Columns) appendColumns(_ context.Context, dst []frameColumn) ([]frameColumn, error) {
 	from := len(dst)
 	for name, v := range c {
 		col, ok := columnOf(name, v)
@@ -287,7 +299,7 @@ func columnFrom[T any](name string, kind columnKind, v []T) frameColumn {
 	return frameColumn{name: name, kind: kind, n: len(v), data: unsafe.Pointer(unsafe.SliceData(v))}
 }
 
-func (r Rows) appendColumns(dst []frameColumn) ([]frameColumn, error) {
+func (r Rows) appendColumns(ctx context.Context, dst []frameColumn) ([]frameColumn, error) {
 	if len(r) == 0 {
 		return dst, nil
 	}
@@ -297,6 +309,9 @@ func (r Rows) appendColumns(dst []frameColumn) ([]frameColumn, error) {
 	}
 	slices.Sort(names)
 	for i, row := range r {
+		if err := ended(ctx, i); err != nil {
+			return dst, err
+		}
 		for _, name := range names {
 			if _, ok := row[name]; !ok {
 				return dst, &feasterr.RequestError{Column: name, Row: i, Msg: "the row has no such key, and row 0 has: all rows must have the same keys"}
@@ -313,6 +328,9 @@ func (r Rows) appendColumns(dst []frameColumn) ([]frameColumn, error) {
 	for _, name := range names {
 		values := make([]any, len(r))
 		for i, row := range r {
+			if err := ended(ctx, i); err != nil {
+				return dst, err
+			}
 			values[i] = row[name]
 		}
 		dst = append(dst, columnFrom(name, colAny, values))
@@ -477,13 +495,16 @@ func isValue(t reflect.Type) bool {
 	return true
 }
 
-func (s structFrame[T]) appendColumns(dst []frameColumn) ([]frameColumn, error) {
+func (s structFrame[T]) appendColumns(ctx context.Context, dst []frameColumn) ([]frameColumn, error) {
 	p := planOf(reflect.TypeFor[T]())
 	if p.err != nil {
 		return dst, p.err
 	}
 	rows := make([]unsafe.Pointer, len(s))
 	for i := range s {
+		if err := ended(ctx, i); err != nil {
+			return dst, err
+		}
 		if rows[i] = unsafe.Pointer(&s[i]); !p.pointer {
 			continue
 		}
@@ -492,67 +513,80 @@ func (s structFrame[T]) appendColumns(dst []frameColumn) ([]frameColumn, error) 
 		}
 	}
 	for i := range p.fields {
-		dst = append(dst, p.fields[i].column(rows))
+		c, err := p.fields[i].column(ctx, rows)
+		if err != nil {
+			return dst, err
+		}
+		dst = append(dst, c)
 	}
 	return dst, nil
 }
 
 // column gathers a field of all structs.
-func (f *structField) column(rows []unsafe.Pointer) frameColumn {
+func (f *structField) column(ctx context.Context, rows []unsafe.Pointer) (frameColumn, error) {
 	switch f.kind {
 	case colInt:
-		return gather[int](f, rows)
+		return gather[int](ctx, f, rows)
 	case colInt32:
-		return gather[int32](f, rows)
+		return gather[int32](ctx, f, rows)
 	case colInt64:
-		return gather[int64](f, rows)
+		return gather[int64](ctx, f, rows)
 	case colString:
-		return gather[string](f, rows)
+		return gather[string](ctx, f, rows)
 	case colFloat32:
-		return gather[float32](f, rows)
+		return gather[float32](ctx, f, rows)
 	case colFloat64:
-		return gather[float64](f, rows)
+		return gather[float64](ctx, f, rows)
 	case colBool:
-		return gather[bool](f, rows)
+		return gather[bool](ctx, f, rows)
 	case colTime:
-		return gather[time.Time](f, rows)
+		return gather[time.Time](ctx, f, rows)
 	case colBytes:
-		return gather[[]byte](f, rows)
+		return gather[[]byte](ctx, f, rows)
 	case colInt32s:
-		return gather[[]int32](f, rows)
+		return gather[[]int32](ctx, f, rows)
 	case colInt64s:
-		return gather[[]int64](f, rows)
+		return gather[[]int64](ctx, f, rows)
 	case colFloat32s:
-		return gather[[]float32](f, rows)
+		return gather[[]float32](ctx, f, rows)
 	case colFloat64s:
-		return gather[[]float64](f, rows)
+		return gather[[]float64](ctx, f, rows)
 	case colBools:
-		return gather[[]bool](f, rows)
+		return gather[[]bool](ctx, f, rows)
 	case colStrings:
-		return gather[[]string](f, rows)
+		return gather[[]string](ctx, f, rows)
 	case colByteses:
-		return gather[[][]byte](f, rows)
+		return gather[[][]byte](ctx, f, rows)
 	}
 	if f.typ.Kind() == reflect.Interface {
 		values := make([]any, len(rows))
 		for i, p := range rows {
+			if err := ended(ctx, i); err != nil {
+				return frameColumn{}, err
+			}
 			values[i] = valueAt(f.typ, unsafe.Add(p, f.offset))
 		}
-		return columnFrom(f.name, colAny, values)
+		return columnFrom(f.name, colAny, values), nil
 	}
 	values := reflect.MakeSlice(reflect.SliceOf(f.typ), len(rows), len(rows))
 	for i, p := range rows {
+		if err := ended(ctx, i); err != nil {
+			return frameColumn{}, err
+		}
 		values.Index(i).Set(reflect.NewAt(f.typ, unsafe.Add(p, f.offset)).Elem())
 	}
-	return frameColumn{name: f.name, kind: f.kind, n: len(rows), data: values.UnsafePointer(), elem: f.typ}
+	return frameColumn{name: f.name, kind: f.kind, n: len(rows), data: values.UnsafePointer(), elem: f.typ}, nil
 }
 
-func gather[T any](f *structField, rows []unsafe.Pointer) frameColumn {
+func gather[T any](ctx context.Context, f *structField, rows []unsafe.Pointer) (frameColumn, error) {
 	values := make([]T, len(rows))
 	for i, p := range rows {
+		if err := ended(ctx, i); err != nil {
+			return frameColumn{}, err
+		}
 		values[i] = *(*T)(unsafe.Add(p, f.offset))
 	}
-	return columnFrom(f.name, f.kind, values)
+	return columnFrom(f.name, f.kind, values), nil
 }
 
 // Append adds the columns of a frame after those of b, replacing columns of the same name. They alias the frame.
@@ -560,7 +594,7 @@ func (b *Batch) Append(f Frame) error {
 	if f == nil {
 		return nil
 	}
-	cols, err := f.appendColumns(nil)
+	cols, err := f.appendColumns(context.Background(), nil)
 	if err != nil {
 		return err
 	}

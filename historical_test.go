@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -466,6 +467,19 @@ func TestHistoricalFailures(t *testing.T) {
 			t.Errorf("a store that fails: %v", err)
 		}
 	}
+	for _, features := range [][]string{{"stats:trips"}, {"stats:trips", "pushed_stats:rides"}} { // the view is named that was read
+		job, err := fs.GetHistoricalFeatures(ctx, feast.HistoricalRequest{Features: features})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = job.RecordBatch(ctx)
+		if want := `view "stats": history: read: out of order`; !errors.Is(err, h.err) || err.Error() != want {
+			t.Errorf("%q without entity rows: %v, want %s", features, err, want)
+		}
+		if _, err := job.RecordBatch(ended); !errors.Is(err, context.Canceled) {
+			t.Errorf("after the context has ended: %v", err)
+		}
+	}
 	dir := t.TempDir()
 	if err := job.WriteParquet(ctx, filepath.Join(dir, "out.parquet")); !errors.Is(err, h.err) {
 		t.Errorf("writing Parquet of a store that fails: %v", err)
@@ -478,6 +492,46 @@ func TestHistoricalFailures(t *testing.T) {
 	}
 	if _, err := job.RecordBatch(ctx); !errors.Is(err, feast.ErrClosed) {
 		t.Errorf("reading after Close: %v", err)
+	}
+}
+
+// A path that cannot be written to is found out before the offline store is asked for anything.
+func TestWriteParquetPaths(t *testing.T) {
+	fs, h := training(t)
+	job, err := fs.GetHistoricalFeatures(ctx, feast.HistoricalRequest{Features: []string{"stats:trips"}, Entities: feast.ArrowFrame(labels(t))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	long := filepath.Join(dir, strings.Repeat("x", 300))
+	for _, c := range []struct {
+		path string
+		is   error
+		says string
+	}{
+		{"", feast.ErrInvalid, `path "" names no file to write`},
+		{dir + "/", feast.ErrInvalid, `path "` + dir + `/" names no file to write`},
+		{dir, feast.ErrInvalid, dir + " is a directory: name a file in it to write to"},
+		{dir + "/no/out.parquet", feast.ErrNotFound, `file: write ` + dir + `/no/out.parquet: directory "` + dir + `/no" does not exist`},
+		{dir + "/file/out.parquet", feast.ErrInvalid, dir + "/file is no directory, in which out.parquet could be written"},
+		{long, syscall.ENAMETOOLONG, "file: write " + long + ": "},
+	} {
+		err := job.WriteParquet(ctx, c.path)
+		if !errors.Is(err, c.is) || !strings.HasPrefix(err.Error(), c.says) {
+			t.Errorf("%s: %v, want %s", c.path, err, c.says)
+		}
+	}
+	if len(h.joins) > 0 {
+		t.Errorf("the offline store was asked for %d joins", len(h.joins))
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("%v is left, %v", left, err)
+	}
+	if err := job.WriteParquet(ctx, filepath.Join(dir, "file")); err != nil || len(h.joins) != 1 {
+		t.Errorf("%v, %d joins", err, len(h.joins))
 	}
 }
 

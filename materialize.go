@@ -28,8 +28,8 @@ type MaterializeRequest struct {
 	// Start and End bound the event times of rows, both included. [FeatureStore.MaterializeIncremental] finds Start itself,
 	// for each view.
 	Start, End time.Time
-	// Views are names of feature views, stream feature views and on-demand feature views with write_to_online_store. Empty:
-	// all that are served online and not disabled, in this order of kinds.
+	// Views are names, none of them twice, of feature views, stream feature views and on-demand feature views with
+	// write_to_online_store. Empty: all that are served online and not disabled, in this order of kinds.
 	Views []string
 	// Version, as "v2", materializes a version of the history of the one view named in Views, by the definition that it had
 	// then, into the table that queries for view@v2 read. It needs enable_online_feature_view_versioning and a store that keeps
@@ -43,13 +43,14 @@ type MaterializeRequest struct {
 	Strict bool
 	// Refuse makes it an [ErrConflict] when another run materializes a view. Else a run of the same FeatureStore is waited
 	// for. One of another process shows as a state of the view, which a run that was killed leaves behind too; it is
-	// not waited for: both go on, and newer rows win.
+	// not waited for: both go on, and newer rows win. Whether it still runs cannot be told, so that a view is available
+	// again when the first of them ends, also when that one fails.
 	Refuse bool
-	// Concurrency is how many batches of a view are converted and written at the same time; 0: as many as there are
-	// processors, 4 at least.
+	// Concurrency is how many batches of a view are converted and written at the same time, 1024 at most; 0: as many as
+	// there are processors, 4 at least.
 	Concurrency int
 	// Progress, when set, is told of each batch that was written, and of each view that is done. It is called by one
-	// goroutine at a time, which waits for it.
+	// goroutine at a time, which waits for it. When it panics, the run ends with an error that wraps what it panicked with.
 	Progress func(MaterializeProgress)
 }
 
@@ -73,7 +74,7 @@ type MaterializeResult struct {
 // MaterializedView counts the rows of a view.
 type MaterializedView struct {
 	Name       string
-	Start, End time.Time // the window, as noted in the registry
+	Start, End time.Time // the window, as noted in the registry; one that ends before it starts is empty, and not noted
 	Read       int       // rows of the source: the newest of each key in the window, and all with a null in the key
 	NullKeys   int       // left out because a join key is null
 	Older      int       // left out because a newer row is stored (on Redis: or one of the same time)
@@ -88,8 +89,9 @@ type MaterializedView struct {
 // Names, the linked stores and all views are checked before anything is written. While a view is materialized its state in
 // the registry says so, unless it never was before: then, as in Feast, it does not serve, except with
 // serve_features_while_materializing. When it is complete the window is noted in the registry. When it fails its state is
-// as before, no window is noted, and rows that were written stay: running it again completes it, also after the program was
-// killed. Views before it in the result stay done, those after it are not begun.
+// as before, that before a killed run when one left the view being materialized; no window is noted, and rows that were
+// written stay: running it again completes it, also after the program was killed. Views before it in the result stay done,
+// those after it are not begun.
 //
 // On-demand feature views with write_to_online_store are computed by their Go functions ([WithTransformation]) of the features
 // of their source views, for each key as of the newest time in the window that any of them has a row of. The source views
@@ -111,7 +113,8 @@ func (fs *FeatureStore) Materialize(ctx context.Context, r MaterializeRequest) (
 
 // MaterializeIncremental is [FeatureStore.Materialize] from where each view was materialized to until r.End: from the latest
 // end that is noted, included. A view that was never materialized begins its ttl ago, or, without a ttl, 52 weeks ago. An
-// on-demand view begins the longest ttl of its source views before r.End, or 52 weeks.
+// on-demand view begins the longest ttl of its source views before r.End, or 52 weeks. A view that would begin after r.End
+// has nothing to do: it is in the result, without rows, and nothing is noted of it.
 func (fs *FeatureStore) MaterializeIncremental(ctx context.Context, r MaterializeRequest) (MaterializeResult, error) {
 	switch {
 	case r.End.IsZero():
@@ -121,6 +124,9 @@ func (fs *FeatureStore) MaterializeIncremental(ctx context.Context, r Materializ
 	}
 	return fs.materialize(ctx, r, fs.nextStart)
 }
+
+// mostWriters bounds MaterializeRequest.Concurrency: each has a goroutine and the memory of a batch.
+const mostWriters = 1024
 
 // firstWindow is how far back an incremental materialization of a view without a ttl begins.
 const firstWindow = 52 * 7 * 24 * time.Hour
@@ -147,8 +153,8 @@ func (fs *FeatureStore) materialize(ctx context.Context, r MaterializeRequest, s
 	if err := fs.writable(ctx); err != nil {
 		return res, err
 	}
-	if r.Concurrency < 0 {
-		return res, feasterr.Invalid("Concurrency is %d", r.Concurrency)
+	if r.Concurrency < 0 || r.Concurrency > mostWriters {
+		return res, feasterr.Invalid("Concurrency is %d: give 1 to %d, or 0", r.Concurrency, mostWriters)
 	}
 	if r.Concurrency == 0 {
 		r.Concurrency = max(4, runtime.GOMAXPROCS(0))
@@ -195,6 +201,9 @@ func (fs *FeatureStore) materialize(ctx context.Context, r MaterializeRequest, s
 			return res, fmt.Errorf("feature view %q was not materialized: %w", v.Info().Name, err)
 		}
 		res.Views = append(res.Views, done)
+		if err := m.report(ctx, done, true); err != nil {
+			return res, fmt.Errorf("feature view %q was materialized: %w", v.Info().Name, err)
+		}
 		if _, err := fs.registry.Refresh(ctx); err != nil {
 			return res, fmt.Errorf("feature view %q was materialized, but the registry cannot be read back: %w", v.Info().Name, err)
 		}
@@ -269,6 +278,23 @@ func (m *materialization) view(ctx context.Context, name string) (done Materiali
 	}
 	defer leave()
 	began := time.Now()
+	defer func() { m.tell(ctx, name, began, done, err) }()
+	snap, err := m.fs.registry.Refresh(ctx) // the latest windows
+	if err != nil {
+		return done, err
+	}
+	v, err := snap.ViewAt(name, m.req.Version)
+	if err != nil {
+		return done, err
+	}
+	start := m.start(v)
+	if start.After(m.req.End) {
+		return MaterializedView{Name: name, Start: start.UTC(), End: m.req.End.UTC(), Took: time.Since(began)}, nil
+	}
+	p, err := plan.ResolveMaterialization(snap, v, m.pinned(), m.fs.planOptions(m.online.Info()))
+	if err != nil {
+		return done, err
+	}
 	w := registry.Writer{Backend: m.fs.backend, Project: m.fs.cfg.Project, Now: m.fs.opts.now}
 	was := registry.StateUnspecified
 	if !m.pinned() {
@@ -276,7 +302,6 @@ func (m *materialization) view(ctx context.Context, name string) (done Materiali
 			return done, err
 		}
 	}
-	defer func() { m.tell(ctx, name, began, done, err) }()
 	defer func() {
 		if err == nil || was == registry.StateUnspecified {
 			return
@@ -291,31 +316,19 @@ func (m *materialization) view(ctx context.Context, name string) (done Materiali
 			err = fmt.Errorf("%w; and its state %s could not be restored: %w", err, was, rerr)
 		}
 	}()
-	snap, err := m.fs.registry.Refresh(ctx) // the latest windows, and the state
-	if err != nil {
+	if _, err := m.fs.registry.Refresh(ctx); err != nil { // to show the state
 		return done, err
 	}
-	v, err := snap.ViewAt(name, m.req.Version)
-	if err != nil {
-		return done, err
-	}
-	p, err := plan.ResolveMaterialization(snap, v, m.pinned(), m.fs.planOptions(m.online.Info()))
-	if err != nil {
-		return done, err
-	}
-	s := m.sink(p.Write, name, m.start(v))
+	s := m.sink(p.Write, name, start)
 	err = m.engine.Run(ctx, &compute.Task{
 		Plan: p.Scan(s.counts.Start, s.counts.End), Store: m.offline, Rows: s.rows, BatchRows: m.batchRows(p.Write), Writers: m.req.Concurrency,
 	})
 	if err == nil {
 		if err = w.ApplyMaterialization(ctx, name, s.counts.Start, s.counts.End); err != nil {
-			err = fmt.Errorf("its rows were written, and then the registry failed: %w; run it again", err)
+			err = fmt.Errorf("%d of its rows were written, and then its window could not be noted in the registry: %w", s.counts.Written, err)
 		}
 	}
 	s.counts.Took = time.Since(began)
-	if err == nil {
-		s.report(true)
-	}
 	return s.counts, err
 }
 
@@ -327,6 +340,21 @@ func (m *materialization) tell(ctx context.Context, name string, began time.Time
 			Older: done.Older, Written: done.Written, Start: began, Took: time.Since(began), Err: err,
 		})
 	}
+}
+
+// report tells the caller how far the current view is. Its error is a panic of the caller's function, which may be called
+// by a goroutine that is not the caller's.
+func (m *materialization) report(ctx context.Context, counts MaterializedView, done bool) (err error) {
+	if m.req.Progress == nil {
+		return nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the function Progress panicked: %w", m.fs.panicked(ctx, "the function Progress of a materialization", p, "view", counts.Name))
+		}
+	}()
+	m.req.Progress(MaterializeProgress{MaterializedView: counts, Done: done, Index: m.index, Views: m.views})
+	return nil
 }
 
 // sink stores rows of a view.
@@ -361,7 +389,7 @@ func (m *materialization) batchRows(p *plan.Write) int {
 func (s *sink) rows(ctx context.Context, rb arrow.RecordBatch) error {
 	w := writers.Get().(*writer)
 	defer w.release()
-	l, err := s.load(w, rb)
+	l, err := s.load(ctx, w, rb)
 	if err != nil {
 		return err
 	}
@@ -375,7 +403,7 @@ func (s *sink) rows(ctx context.Context, rb arrow.RecordBatch) error {
 			return err
 		}
 		defer rb.Release()
-		if l, err = s.load(w, rb); err != nil {
+		if l, err = s.load(ctx, w, rb); err != nil {
 			return err
 		}
 		nulls = read - w.rows
@@ -398,15 +426,7 @@ func (s *sink) rows(ctx context.Context, rb arrow.RecordBatch) error {
 	s.counts.NullKeys += nulls
 	s.counts.Written += stored.Written
 	s.counts.Older += stored.Older
-	s.report(false)
-	return nil
-}
-
-// report tells the caller how far the view is.
-func (s *sink) report(done bool) {
-	if s.req.Progress != nil {
-		s.req.Progress(MaterializeProgress{MaterializedView: s.counts, Done: done, Index: s.index, Views: s.views})
-	}
+	return s.report(ctx, s.counts, false)
 }
 
 func (s *sink) keyNames() string {
@@ -441,8 +461,8 @@ func (s *sink) convert(ctx context.Context, w *writer, l *plan.WriteLayout) erro
 }
 
 // load shows the writer rows.
-func (s *sink) load(w *writer, rb arrow.RecordBatch) (*plan.WriteLayout, error) {
-	if err := w.load(ArrowFrame(rb)); err != nil {
+func (s *sink) load(ctx context.Context, w *writer, rb arrow.RecordBatch) (*plan.WriteLayout, error) {
+	if err := w.load(ctx, ArrowFrame(rb)); err != nil {
 		return nil, err
 	}
 	return s.target.bind(w.names)

@@ -2,8 +2,10 @@ package feast_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -98,17 +100,36 @@ func (m *materializer) open(t testing.TB, opts ...feast.Option) *feast.FeatureSt
 	return fs
 }
 
-// rows adds rows to the file of a view: driver, trips, hours after t0.
+// rows adds rows to the file of a view: driver, trips, hours after t0. Unlike WriteToOfflineStore it takes a null for a driver.
 func (m *materializer) rows(t testing.TB, view string, rows ...[3]any) {
 	t.Helper()
-	frame := feast.Columns{}
-	var ids, trips, times, created []any
+	var ids, trips, times []any
 	for _, r := range rows {
-		when := at(r[2].(int))
-		ids, trips, times, created = append(ids, r[0]), append(trips, r[1]), append(times, when), append(created, when)
+		ids, trips, times = append(ids, r[0]), append(trips, r[1]), append(times, at(r[2].(int)).UnixMicro())
 	}
-	frame["driver_id"], frame["trips"], frame["ts"], frame["created"] = ids, trips, times, created
-	if n, err := m.WriteToOfflineStore(t.Context(), view, frame); err != nil || n != len(rows) {
+	list := func(values []any) string {
+		text, err := json.Marshal(values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	rb := recordOf(t, "driver_id", arrowInt64, list(ids), "trips", arrowInt64, list(trips), "ts", arrowUTC, list(times), "created", arrowUTC, list(times))
+	r, err := array.NewRecordReader(rb.Schema(), []arrow.RecordBatch{rb})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Release()
+	snap, err := m.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := snap.FeatureView(view)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := v.Source.Options.(feast.FileOptions).Path
+	if n, err := file.New(m.dir).Append(t.Context(), &offline.Source{Name: view, Path: path}, r); err != nil || n != int64(len(rows)) {
 		t.Fatalf("%d rows: %v", n, err)
 	}
 }
@@ -220,7 +241,9 @@ func TestMaterializeErrors(t *testing.T) {
 		materializeView("a"), materializeView("off", func(v *feast.FeatureView) { v.Online = false }),
 		materializeView("disabled", func(v *feast.FeatureView) { v.Disabled = true }),
 		materializeView("python", func(v *feast.FeatureView) { v.Transformation = &feast.Transformation{Name: "f", Body: []byte("x")} }),
-		materializeView("missing"), materializeView("created", func(v *feast.FeatureView) { v.State = registry.StateCreated }),
+		materializeView("missing"), materializeView("timeless", func(v *feast.FeatureView) {
+			v.Source.TimestampField, v.Source.Options = "when", feast.FileOptions{Path: "a.parquet"}
+		}), materializeView("created", func(v *feast.FeatureView) { v.State = registry.StateCreated }),
 	})
 	m.rows(t, "a", [3]any{1, 10, 0}, [3]any{nil, 11, 0})
 	m.rows(t, "created", [3]any{1, 10, 0})
@@ -231,8 +254,8 @@ func TestMaterializeErrors(t *testing.T) {
 	}
 	strict := only("a")
 	strict.Strict = true
-	negative := only("a")
-	negative.Concurrency = -1
+	negative, many := only("a"), only("a")
+	negative.Concurrency, many.Concurrency = -1, 1025
 	for name, c := range map[string]struct {
 		r           feast.MaterializeRequest
 		incremental bool
@@ -243,12 +266,15 @@ func TestMaterializeErrors(t *testing.T) {
 		"no end":         {feast.MaterializeRequest{}, true, feast.ErrInvalid, "End is needed"},
 		"a start":        {window(0, 1), true, feast.ErrInvalid, "Start is found for each view"},
 		"backwards":      {window(2, 1), false, feast.ErrInvalid, "is after End"},
-		"concurrency":    {negative, false, feast.ErrInvalid, "Concurrency is -1"},
+		"concurrency":    {negative, false, feast.ErrInvalid, "Concurrency is -1: give 1 to 1024, or 0"},
+		"too much":       {many, false, feast.ErrInvalid, "Concurrency is 1025: give 1 to 1024, or 0"},
+		"twice":          {only("a", "missing", "a"), false, feast.ErrInvalid, `feature view "a" is named twice`},
 		"unknown":        {only("a", "nope"), false, feast.ErrNotFound, `"nope" does not exist in project "demo"`},
 		"all problems":   {only("off", "disabled"), false, feast.ErrInvalid, "feature view \"off\" is not served online: set Online and apply it\nfeature view \"disabled\" is disabled"},
 		"python":         {only("python"), false, feast.ErrUnsupported, "materialize it with Feast"},
 		"strict":         {strict, false, feast.ErrInvalid, "1 rows have a null in join key driver_id"},
 		"no file":        {only("missing"), false, feast.ErrNotFound, `feature view "missing" was not materialized`},
+		"no times":       {only("timeless"), false, feast.ErrNotFound, `feature view "timeless" was not materialized: file: read: timestamp field "when" does not exist in `},
 		"state":          {only("created"), false, feast.ErrInvalid, "is in state CREATED, from which it cannot be materialized"},
 		"before the bad": {only("nope", "a"), false, feast.ErrNotFound, "nope"},
 	} {
@@ -293,6 +319,101 @@ func TestMaterializeIncrementally(t *testing.T) {
 	}
 }
 
+// A view that would begin after the end has nothing to do, and those after it are materialized.
+func TestMaterializeNothing(t *testing.T) {
+	views := []*feast.FeatureView{
+		materializeView("fresh", func(v *feast.FeatureView) { v.TTL = time.Hour }), materializeView("ahead"), materializeView("behind"),
+	}
+	m := newMaterializer(t, views, feast.WithClock(func() time.Time { return at(1000) }))
+	for _, v := range views {
+		m.rows(t, v.Name, [3]any{1, 10, 0}, [3]any{1, 11, 7})
+	}
+	ahead := window(0, 9)
+	ahead.Views = []string{"ahead"}
+	if _, err := m.Materialize(t.Context(), ahead); err != nil {
+		t.Fatal(err)
+	}
+	var progress []string
+	for range 2 {
+		r := feast.MaterializeRequest{End: at(8), Views: []string{"fresh", "ahead", "behind"}, Progress: func(p feast.MaterializeProgress) {
+			progress = append(progress, fmt.Sprint(p.Name, p.Index, p.Read, p.Done))
+		}}
+		res, err := m.MaterializeIncremental(t.Context(), r)
+		if err != nil || len(res.Views) != 3 {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		for i, start := range []int{999, 9} {
+			v := res.Views[i]
+			if v.Took = 0; v != (feast.MaterializedView{Name: views[i].Name, Start: at(start), End: at(8)}) {
+				t.Errorf("%+v", v)
+			}
+		}
+		for view, want := range map[string]string{"fresh": "STATE_UNSPECIFIED", "ahead": "AVAILABLE_ONLINE 0-9"} {
+			if s := m.state(t, view); s != want {
+				t.Errorf("%s: %s, want %s", view, s, want)
+			}
+		}
+	}
+	if s := m.state(t, "behind"); s != fmt.Sprintf("AVAILABLE_ONLINE %d-8 8-8", 1000-52*7*24) {
+		t.Error(s)
+	}
+	if want := []string{"fresh0 0 true", "ahead1 0 true", "behind2 1 false", "behind2 1 true", "fresh0 0 true", "ahead1 0 true", "behind2 0 true"}; !slices.Equal(progress, want) {
+		t.Errorf("%q", progress)
+	}
+	if m.value(t, "fresh", 1) != nil || m.value(t, "ahead", 1) != int64(11) || m.value(t, "behind", 1) != int64(11) {
+		t.Error(m.value(t, "fresh", 1), m.value(t, "ahead", 1), m.value(t, "behind", 1))
+	}
+}
+
+// A window that cannot be noted is said to be so, of a view whose rows are there.
+func TestMaterializeNotNoted(t *testing.T) {
+	m := newMaterializer(t, []*feast.FeatureView{materializeView("a")})
+	m.rows(t, "a", [3]any{1, 10, 0})
+	m.online.before = func(ctx context.Context, _ *online.WriteBatch) error {
+		_, err := m.open(t).ApplyAll(ctx, feast.ApplyRequest{Delete: []feast.Object{&feast.FeatureView{Name: "a"}}})
+		return err
+	}
+	_, err := m.Materialize(t.Context(), window(0, 1))
+	if want := `feature view "a" was not materialized: 1 of its rows were written, and then its window could not be noted in the registry: `; !errors.Is(err, feast.ErrNotFound) || !strings.HasPrefix(err.Error(), want) {
+		t.Error(err)
+	}
+}
+
+// A panic of Progress ends the run as an error, on whatever goroutine it was called.
+func TestMaterializeProgressPanics(t *testing.T) {
+	m := newMaterializer(t, []*feast.FeatureView{materializeView("a"), materializeView("b")}, feast.WithLogger(slog.New(slog.DiscardHandler)))
+	m.rows(t, "a", [3]any{1, 10, 0}, [3]any{2, 20, 0}, [3]any{3, 30, 0})
+	r := window(0, 1)
+	r.Views = []string{"a", "b"}
+	boom := errors.New("boom")
+	for _, c := range []struct {
+		done        bool
+		says, state string
+		views       int
+	}{
+		{false, `feature view "a" was not materialized: the function Progress panicked: boom`, "STATE_UNSPECIFIED", 0},
+		{true, `feature view "a" was materialized: the function Progress panicked: boom`, "AVAILABLE_ONLINE 0-1", 1},
+	} {
+		r.Progress = func(p feast.MaterializeProgress) {
+			if p.Done == c.done {
+				panic(boom)
+			}
+		}
+		res, err := m.Materialize(t.Context(), r)
+		if !errors.Is(err, boom) || err.Error() != c.says || len(res.Views) != c.views {
+			t.Errorf("%+v, %v, want %s", res, err, c.says)
+		}
+		if s := m.state(t, "a"); s != c.state {
+			t.Errorf("%s, want %s", s, c.state)
+		}
+	}
+	r.Progress = nil
+	r.Views = []string{"a"}
+	if res, err := m.Materialize(t.Context(), r); err != nil || res.Views[0].Read != 3 {
+		t.Errorf("%+v, %v", res, err)
+	}
+}
+
 // unversioned is a store that keeps one version of a view.
 type unversioned struct{ online.Store }
 
@@ -310,7 +431,7 @@ func TestMaterializeVersion(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { fs.Close() })
-		return &materializer{FeatureStore: fs}
+		return &materializer{FeatureStore: fs, dir: dir}
 	}
 	m := open(true, store)
 	v := materializeView("v", func(v *feast.FeatureView) { v.TTL = 95 * time.Hour })
@@ -460,7 +581,19 @@ func TestMaterializeAfterKill(t *testing.T) {
 	if _, err := m.Materialize(t.Context(), window(0, 1)); !errors.Is(err, down) {
 		t.Error(err)
 	}
-	if s := m.state(t, "a"); s != "GENERATED 0-0" { // as Feast remembers it
+	// docs/compatibility.md, materializing: Feast leaves it GENERATED, which does not serve.
+	if s := m.state(t, "a"); s != "AVAILABLE_ONLINE 0-0" || m.value(t, "a", 1) != int64(10) {
+		t.Error(s)
+	}
+	if _, err := w.StartMaterialization(t.Context(), "a", true); err != nil {
+		t.Fatal(err)
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	m.online.before = func(context.Context, *online.WriteBatch) error { cancel(); return cancelled.Err() }
+	if _, err := m.Materialize(cancelled, window(0, 1)); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if s := m.state(t, "a"); s != "AVAILABLE_ONLINE 0-0" {
 		t.Error(s)
 	}
 	m.online.before = nil
@@ -747,6 +880,8 @@ func TestPushOffline(t *testing.T) {
 		change map[string]any
 		says   string
 	}{
+		"a null key":     {map[string]any{"driver_id": []any{nil}}, `column "driver_id", row 0: an entity key cannot be null`},
+		"a nil key":      {map[string]any{"driver_id": []*int64{nil}}, `column "driver_id", row 0: an entity key cannot be null`},
 		"a null time":    {map[string]any{"ts": []any{nil}}, `column "ts", row 0: an event time cannot be null`},
 		"no time":        {map[string]any{"ts": []string{"noon"}}, `column "ts", row 0: "noon" is no ISO 8601 time`},
 		"another type":   {map[string]any{"trips": []any{"many"}}, `column "trips", row 0`},

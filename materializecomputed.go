@@ -45,9 +45,6 @@ func (m *materialization) computed(ctx context.Context, name string) (done Mater
 	s := m.sink(p.Write, name, start)
 	err = s.join(ctx, p)
 	s.counts.Took = time.Since(began)
-	if err == nil {
-		s.report(true)
-	}
 	return s.counts, err
 }
 
@@ -79,7 +76,7 @@ func (s *sink) join(ctx context.Context, p *plan.ComputedMaterialization) error 
 func (s *sink) joined(ctx context.Context, p *plan.ComputedMaterialization) (array.RecordReader, error) {
 	job := &RetrievalJob{fs: s.fs, store: s.offline, plan: p.Join}
 	if len(p.Join.Views) == 1 { // these are its newest rows
-		return job.run(ctx, func() (offline.Job, error) {
+		return job.run(ctx, p.Join.Views[0].Name, func() (offline.Job, error) {
 			return s.offline.Latest(ctx, p.Join.Scan(0, true, s.counts.Start, s.counts.End))
 		})
 	}
@@ -100,19 +97,19 @@ func (s *sink) joined(ctx context.Context, p *plan.ComputedMaterialization) (arr
 func (s *sink) keysOf(ctx context.Context, job *RetrievalJob, p *plan.ComputedMaterialization) (arrow.RecordBatch, error) {
 	keys := &spine{keys: p.Keys, newest: map[string]int64{}}
 	for i, v := range p.Join.Views {
-		r, err := job.run(ctx, func() (offline.Job, error) {
+		r, err := job.run(ctx, v.Name, func() (offline.Job, error) {
 			return s.offline.Latest(ctx, p.Join.Scan(i, false, s.counts.Start, s.counts.End))
 		})
 		if err != nil {
 			return nil, err
 		}
-		err = keys.addAll(r, v.Name)
+		err = keys.addAll(ctx, r, v.Name)
 		r.Release()
 		if err != nil {
 			return nil, err
 		}
 	}
-	return keys.batch()
+	return keys.batch(ctx)
 }
 
 // inputsOf returns the keys of joined rows and the inputs of the function, by the function's names. The caller releases it.

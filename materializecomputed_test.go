@@ -135,7 +135,7 @@ func TestMaterializeComputedErrors(t *testing.T) {
 	other.Sources = other.Sources[:2]
 	mustApply(t, m.FeatureStore, other)
 	// b has no file
-	if _, err := m.Materialize(t.Context(), r); !errors.Is(err, feast.ErrNotFound) || !strings.HasPrefix(err.Error(), `feature view "both" was not materialized: file: read: `) {
+	if _, err := m.Materialize(t.Context(), r); !errors.Is(err, feast.ErrNotFound) || !strings.HasPrefix(err.Error(), `feature view "both" was not materialized: view "b": file: read: `) {
 		t.Error(err)
 	}
 	r.Views, r.Strict = []string{"one"}, true

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -22,8 +23,8 @@ import (
 // WriteToOfflineStore adds rows to the batch source of a view, of any kind but on-demand, all or none, and returns their
 // number. The rows have the source's columns, by the source's names and in any order: all of them and no other. Values are
 // stored in the source's types and have to fit them exactly; []any, and what comes from JSON, is coerced by Feast's rules.
-// Times may be ISO 8601 text or nanoseconds since 1970, as for [FeatureStore.WriteToOnlineStore]. Of rows that tie, those
-// that were written last win.
+// Join keys and event times may not be null. Times may be ISO 8601 text or nanoseconds since 1970, as for
+// [FeatureStore.WriteToOnlineStore]. Of rows that tie, those that were written last win.
 //
 // A source that does not exist yet is made where the store can, with the columns of the view.
 func (fs *FeatureStore) WriteToOfflineStore(ctx context.Context, view string, rows Frame) (int, error) {
@@ -72,13 +73,14 @@ func (fs *FeatureStore) prepareAppend(ctx context.Context, views []*plan.Append,
 		return nil, feasterr.Invalid("no rows: the frame is nil")
 	}
 	a := &appends{store: store, views: views, rows: map[string]arrow.RecordBatch{}, failed: map[string]error{}}
-	frame, names, n, err := loadFrame(rows, nil, nil)
+	frame, names, n, err := loadFrame(ctx, rows, nil, nil)
 	if err != nil || n == 0 { // as in Feast, no rows need no columns
 		return a, err
 	}
 	var errs []error
-	for _, v := range views {
-		if a.rows[v.Source.Name] != nil {
+	for i, v := range views {
+		if rb := a.rows[v.Source.Name]; rb != nil { // of a view before, which may have other keys
+			errs = append(errs, nulls(v, rb, views[:i]))
 			continue
 		}
 		schema, err := sourceSchema(ctx, store, v)
@@ -87,13 +89,14 @@ func (fs *FeatureStore) prepareAppend(ctx context.Context, views []*plan.Append,
 		}
 		var rb arrow.RecordBatch
 		if err == nil {
-			rb, err = sourceRows(v, schema, frame, names)
+			rb, err = sourceRows(ctx, schema, frame, names)
 		}
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		a.rows[v.Source.Name] = rb
+		errs = append(errs, nulls(v, rb, nil))
 	}
 	if err := errors.Join(errs...); err != nil {
 		a.release()
@@ -175,7 +178,7 @@ func sameColumns(a *plan.Append, schema *arrow.Schema, names []string) error {
 }
 
 // sourceRows makes a record batch of a frame, with the columns of a source in its order.
-func sourceRows(a *plan.Append, schema *arrow.Schema, frame []frameColumn, names []string) (arrow.RecordBatch, error) {
+func sourceRows(ctx context.Context, schema *arrow.Schema, frame []frameColumn, names []string) (arrow.RecordBatch, error) {
 	columns := make([]arrow.Array, 0, len(frame))
 	fields := slices.Clone(schema.Fields())
 	defer func() {
@@ -185,7 +188,7 @@ func sourceRows(a *plan.Append, schema *arrow.Schema, frame []frameColumn, names
 	}()
 	for i := range fields {
 		c := &frame[slices.Index(names, fields[i].Name)]
-		array, err := sourceColumn(c, fields[i].Type, fields[i].Name == a.Event)
+		array, err := sourceColumn(ctx, c, fields[i].Type)
 		if err != nil {
 			return nil, err
 		}
@@ -196,18 +199,12 @@ func sourceRows(a *plan.Append, schema *arrow.Schema, frame []frameColumn, names
 }
 
 // sourceColumn makes an array of a frame's column. The store casts it where it is of another type than its own.
-func sourceColumn(c *frameColumn, dt arrow.DataType, event bool) (arrow.Array, error) {
+func sourceColumn(ctx context.Context, c *frameColumn, dt arrow.DataType) (arrow.Array, error) {
 	switch {
 	case dt.ID() == arrow.TIMESTAMP && !(c.kind == colArrow && c.array().DataType().ID() == arrow.TIMESTAMP):
-		return anyTimes(c, event)
+		return anyTimes(ctx, c)
 	case c.kind != colAny && c.kind != colOther:
-		a, err := arrowOf(c)
-		if err == nil && event && a.NullN() > 0 {
-			row := firstNull(a)
-			a.Release()
-			return nil, noTime(c, row)
-		}
-		return a, err
+		return arrowOf(ctx, c)
 	}
 	typ := arrowconv.TypeOf(dt)
 	if typ == types.Invalid {
@@ -216,39 +213,99 @@ func sourceColumn(c *frameColumn, dt arrow.DataType, event bool) (arrow.Array, e
 	if dt.ID() == arrow.LARGE_STRING {
 		dt = arrow.BinaryTypes.String
 	}
-	col := types.NewColumn(c.name, typ, c.n)
-	if err := fill(col, c, true); err != nil {
-		return nil, err
+	return inParts(ctx, c, typ, dt, func(dst *types.Column, part *frameColumn) error { return fill(dst, part, true) })
+}
+
+// inParts makes an array of a column part by part, so that it can end when ctx does. fill converts a part.
+func inParts(ctx context.Context, c *frameColumn, typ types.Type, dt arrow.DataType, fill func(dst *types.Column, part *frameColumn) error) (arrow.Array, error) {
+	parts := make([]arrow.Array, 0, 1+c.n/lookRows)
+	defer func() {
+		for _, p := range parts {
+			p.Release()
+		}
+	}()
+	for from := 0; from < c.n || from == 0; from += lookRows {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		part := c.part(from, min(lookRows, c.n-from))
+		col := types.NewColumn(c.name, typ, part.n)
+		if err := fill(col, &part); err != nil {
+			return nil, inFrame(err, from)
+		}
+		a, err := arrowconv.Array(col, dt, memory.DefaultAllocator)
+		if err != nil {
+			return nil, inFrame(err, from)
+		}
+		parts = append(parts, a)
 	}
-	return arrowconv.Array(col, dt, memory.DefaultAllocator)
+	if len(parts) == 1 {
+		parts[0].Retain()
+		return parts[0], nil
+	}
+	return array.Concatenate(parts, memory.DefaultAllocator)
 }
 
 // anyTimes makes timestamps of times in any of their forms.
-func anyTimes(c *frameColumn, event bool) (arrow.Array, error) {
+func anyTimes(ctx context.Context, c *frameColumn) (arrow.Array, error) {
 	value := c.value
-	if c.kind == colArrow {
+	switch c.kind {
+	case colTime:
+		times := slice[time.Time](c)
+		return timesOf(ctx, c, func(i int) (time.Time, bool, error) { return times[i], !times[i].IsZero(), nil })
+	case colArrow:
 		value = c.arrowTime
 	}
-	times := make([]any, c.n)
-	for i := range times {
+	return timesOf(ctx, c, func(i int) (time.Time, bool, error) {
 		t, ok, err := parseTime(value(i))
-		switch {
-		case err != nil:
-			return nil, &feasterr.RequestError{Column: c.name, Row: i, Err: err}
-		case ok:
-			times[i] = t.Time()
-		case event:
-			return nil, noTime(c, i)
-		}
-	}
-	return timesOf(c.name, times)
+		return t.Time(), ok, err
+	})
 }
 
-func firstNull(a arrow.Array) int {
-	for i := range a.Len() {
-		if a.IsNull(i) {
-			return i
+// nulls reports the keys and the event time of a view in which the rows have a null, but for those that views before have, too.
+func nulls(v *plan.Append, rb arrow.RecordBatch, before []*plan.Append) error {
+	var errs []error
+	report := func(name string, known func(*plan.Append) bool, refuse func(column string, row int) error) {
+		at := rb.Schema().FieldIndices(name)
+		if len(at) == 0 || slices.ContainsFunc(before, func(b *plan.Append) bool { return b.Source.Name == v.Source.Name && known(b) }) {
+			return
+		}
+		row, err := firstNull(name, rb.Column(at[0]))
+		if row >= 0 {
+			err = refuse(name, row)
+		}
+		errs = append(errs, err)
+	}
+	for _, key := range v.Keys {
+		report(key, func(b *plan.Append) bool { return slices.Contains(b.Keys, key) }, noKey)
+	}
+	report(v.Event, func(b *plan.Append) bool { return b.Event == v.Event }, noTime)
+	return errors.Join(errs...)
+}
+
+// firstNull is the first row with a null, or what counts as one, as a NaN does; -1 when there is none.
+func firstNull(name string, a arrow.Array) (int, error) {
+	typ := arrowconv.TypeOf(a.DataType())
+	switch {
+	case a.Len() == 0:
+		return -1, nil
+	case a.DataType().ID() == arrow.NULL:
+		return 0, nil
+	case !mayBeNull(a):
+		return -1, nil
+	}
+	has := a.IsValid
+	if a.NullN() == 0 && typ != types.Invalid {
+		c := types.NewColumn(name, typ, a.Len())
+		if err := new(arrowconv.Importer).Import(c, 0, a); err != nil {
+			return -1, err
+		}
+		has = c.HasValue
+	}
+	for row := range a.Len() {
+		if !has(row) {
+			return row, nil
 		}
 	}
-	return -1
+	return -1, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -134,6 +135,17 @@ func TestHooks(t *testing.T) {
 	}
 	if s := store.Stats(); s.Registry.Refreshes != 1 || s.Plans != 1 {
 		t.Errorf("stats are %+v", s)
+	}
+}
+
+// A hook that the registry's goroutine may call does not end the program.
+func TestHookPanics(t *testing.T) {
+	called := 0
+	store := open(t, copyRepo(t, "serving/repo"), feast.WithLogger(slog.New(slog.DiscardHandler)), feast.WithHooks(telemetry.Hooks{
+		RegistryRefresh: func(telemetry.RegistryRefresh) { called++; panic("boom") },
+	}))
+	if err := store.Refresh(ctx); err != nil || called != 1 {
+		t.Errorf("%v, called %d times", err, called)
 	}
 }
 

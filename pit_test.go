@@ -505,8 +505,9 @@ func TestRetrievalBadInput(t *testing.T) {
 		{"text for a number", nil, feast.HistoricalRequest{Features: trips, Entities: feast.Columns{"driver_id": []string{"1"}, "event_timestamp": []time.Time{t0}}}, []string{"driver_id", "utf8", "int64"}},
 		{"missing columns", func(c *pitCase) { declare("absent")(c); declare("gone")(c) }, feast.HistoricalRequest{Features: []string{"dv:absent", "dv:trips", "dv:gone"}, Entities: rows}, []string{`"absent"`, `"gone"`}},
 		{"no file", func(c *pitCase) { c.Sources[0].File = "nothing.parquet" }, feast.HistoricalRequest{Features: trips, Entities: rows}, []string{"nothing.parquet"}},
-		{"no file, without entity rows", func(c *pitCase) { c.Sources[0].File = "nothing.parquet" }, feast.HistoricalRequest{Features: trips}, []string{"nothing.parquet"}},
-		{"no column of times", func(c *pitCase) { c.Sources[0].TimestampField = "when" }, feast.HistoricalRequest{Features: trips, Entities: rows}, []string{`"when"`}},
+		{"no file, without entity rows", func(c *pitCase) { c.Sources[0].File = "nothing.parquet" }, feast.HistoricalRequest{Features: trips}, []string{`view "dv": file: read: Parquet file "`, `nothing.parquet" does not exist`}},
+		{"no column of times", func(c *pitCase) { c.Sources[0].TimestampField = "when" }, feast.HistoricalRequest{Features: trips, Entities: rows}, []string{`view "dv": timestamp field "when" does not exist in `}},
+		{"no column of times, without entity rows", func(c *pitCase) { c.Sources[0].TimestampField = "when" }, feast.HistoricalRequest{Features: trips}, []string{`view "dv": file: read: timestamp field "when" does not exist in `}},
 		{"times of another type", func(c *pitCase) { c.Sources[0].TimestampField = "name" }, feast.HistoricalRequest{Features: trips, Entities: rows}, []string{`"name"`}},
 	} {
 		t.Run(b.name, func(t *testing.T) {

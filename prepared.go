@@ -269,7 +269,7 @@ func isPartial(err error) bool {
 // fill reads into out and returns the number of entity rows.
 func (fs *FeatureStore) fill(ctx context.Context, c *compiled, q OnlineQuery, entities Frame, out *OnlineResponse, all bool) (rows int, err error) {
 	req := out.req
-	if rows, err = req.load(entities); err != nil {
+	if rows, err = req.load(ctx, entities); err != nil {
 		return 0, err
 	}
 	layout := c.layout.Load()

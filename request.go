@@ -46,18 +46,18 @@ type request struct {
 type repeat struct{ dst, src int }
 
 // load reads the frame's columns and returns the number of rows.
-func (q *request) load(f Frame) (rows int, err error) {
+func (q *request) load(ctx context.Context, f Frame) (rows int, err error) {
 	if f == nil {
 		return 0, feasterr.Invalid("no entity rows: set Entities")
 	}
-	q.frame, q.names, rows, err = loadFrame(f, q.frame, q.names)
+	q.frame, q.names, rows, err = loadFrame(ctx, f, q.frame, q.names)
 	return rows, err
 }
 
 // loadFrame reads a frame's columns and their names into memory to reuse, and returns the number of rows.
-func loadFrame(f Frame, frame []frameColumn, names []string) (_ []frameColumn, _ []string, rows int, err error) {
+func loadFrame(ctx context.Context, f Frame, frame []frameColumn, names []string) (_ []frameColumn, _ []string, rows int, err error) {
 	names = names[:0]
-	if frame, err = f.appendColumns(frame[:0]); err != nil {
+	if frame, err = f.appendColumns(ctx, frame[:0]); err != nil {
 		return frame, names, 0, err
 	}
 	for i := range frame {
@@ -281,6 +281,10 @@ func rowError(dst *types.Column, row int, err error) error {
 	return &feasterr.RequestError{Column: dst.Name(), Row: row, Err: err}
 }
 
+func noKey(column string, row int) error {
+	return &feasterr.RequestError{Column: column, Row: row, Msg: "an entity key cannot be null"}
+}
+
 func fillWhole[T int | int32 | int64](dst *types.Column, src []T) error {
 	if dst.Type() != types.Int32 {
 		for i, v := range src {
@@ -318,7 +322,7 @@ func fillBytes(dst *types.Column, src [][]byte, nulls bool) error {
 			dst.Clear(i, types.NullValue)
 			continue
 		case v == nil:
-			return &feasterr.RequestError{Column: dst.Name(), Row: i, Msg: "an entity key cannot be null"}
+			return noKey(dst.Name(), i)
 		}
 		set := dst.SetBytes
 		if takesJSON(dst.Type()) {
@@ -387,7 +391,7 @@ func fillArrow(dst *types.Column, src *frameColumn, nulls bool) error {
 	}
 	for row := range src.n {
 		if !dst.HasValue(row) {
-			return &feasterr.RequestError{Column: dst.Name(), Row: row, Msg: "an entity key cannot be null"}
+			return noKey(dst.Name(), row)
 		}
 	}
 	return nil

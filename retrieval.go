@@ -2,6 +2,8 @@ package feast
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"sync"
@@ -135,10 +137,14 @@ func concatenate(schema *arrow.Schema, batches []arrow.RecordBatch) (arrow.Recor
 }
 
 // WriteParquet writes the data to a Parquet file, which is there as a whole or not at all; a file of that name is replaced.
-// It needs the import of github.com/feastgo/feast/offline/file.
+// A path that cannot be written to is an error before anything is read. It needs the import of
+// github.com/feastgo/feast/offline/file.
 func (j *RetrievalJob) WriteParquet(ctx context.Context, path string) error {
 	codec, err := offline.Parquet()
 	if err != nil {
+		return err
+	}
+	if err := codec.Check(path); err != nil { // before anything is read for it
 		return err
 	}
 	r, err := j.open(ctx)
@@ -152,9 +158,13 @@ func (j *RetrievalJob) WriteParquet(ctx context.Context, path string) error {
 	return err
 }
 
-// failed names the store in an error of its.
-func (j *RetrievalJob) failed(err error) error {
-	return feasterr.InStore(j.store.Info().Name, "read", err)
+// failed names the store in an error of its, and the view that was read; of a join, which is of several, the store names it.
+func (j *RetrievalJob) failed(view string, err error) error {
+	err = feasterr.InStore(j.store.Info().Name, "read", err)
+	if view == "" || err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("view %q: %w", view, err)
 }
 
 // open starts reading.
@@ -174,7 +184,7 @@ func (j *RetrievalJob) read(ctx context.Context) (array.RecordReader, error) {
 	join := &offline.JoinPlan{Views: j.plan.Views, FilterByCreated: j.filter, AnyOrder: j.anyOrder}
 	switch {
 	case j.rows.sql != "":
-		return j.run(ctx, func() (offline.Job, error) {
+		return j.run(ctx, "", func() (offline.Job, error) {
 			return j.store.Historical(ctx, join, offline.EntityRows{SQL: j.rows.sql, Event: plan.EventTimestamp})
 		})
 	case j.rows.schema != nil:
@@ -182,7 +192,7 @@ func (j *RetrievalJob) read(ctx context.Context) (array.RecordReader, error) {
 		if err != nil {
 			return nil, err
 		}
-		return j.join(ctx, join, j.watch(rows), j.rows.schema.Field(j.event).Name)
+		return j.join(ctx, join, j.watch(ctx, rows), j.rows.schema.Field(j.event).Name)
 	case len(j.plan.Views) == 1:
 		r, err := j.scan(ctx, 0, true)
 		if err != nil {
@@ -199,7 +209,7 @@ func (j *RetrievalJob) read(ctx context.Context) (array.RecordReader, error) {
 
 // join runs a join with entity rows, which it releases.
 func (j *RetrievalJob) join(ctx context.Context, p *offline.JoinPlan, rows array.RecordReader, event string) (array.RecordReader, error) {
-	return j.run(ctx, func() (offline.Job, error) {
+	return j.run(ctx, "", func() (offline.Job, error) {
 		job, err := j.store.Historical(ctx, p, offline.EntityRows{Rows: rows, Event: event})
 		if err != nil {
 			rows.Release()
@@ -210,33 +220,33 @@ func (j *RetrievalJob) join(ctx context.Context, p *offline.JoinPlan, rows array
 
 // scan reads the rows of a view between the dates of the job.
 func (j *RetrievalJob) scan(ctx context.Context, view int, features bool) (array.RecordReader, error) {
-	return j.run(ctx, func() (offline.Job, error) {
+	return j.run(ctx, j.plan.Views[view].Name, func() (offline.Job, error) {
 		return j.store.All(ctx, j.plan.Scan(view, features, j.meta.MinEventTimestamp, j.meta.MaxEventTimestamp))
 	})
 }
 
-// run starts a job of the store. Releasing the reader closes it.
-func (j *RetrievalJob) run(ctx context.Context, start func() (offline.Job, error)) (array.RecordReader, error) {
+// run starts a job of the store, which reads the view of that name if there is one. Releasing the reader closes it.
+func (j *RetrievalJob) run(ctx context.Context, view string, start func() (offline.Job, error)) (array.RecordReader, error) {
 	job, err := start()
 	if err != nil {
-		return nil, j.failed(err)
+		return nil, j.failed(view, err)
 	}
 	r, err := job.Read(ctx)
 	if err != nil {
 		_ = job.Close() // after an error that says more
-		return nil, j.failed(err)
+		return nil, j.failed(view, err)
 	}
 	m := newMapped(r, r.Schema(), func(b arrow.RecordBatch) (arrow.RecordBatch, error) {
 		b.Retain()
 		return b, nil
 	})
-	m.failed = j.failed
+	m.failed = func(err error) error { return j.failed(view, err) }
 	m.release = func() { _ = job.Close() } // has nothing to say after everything was read
 	return m, nil
 }
 
 // watch makes times of text or dates in the column of times, and notes their range.
-func (j *RetrievalJob) watch(rows array.RecordReader) array.RecordReader {
+func (j *RetrievalJob) watch(ctx context.Context, rows array.RecordReader) array.RecordReader {
 	schema, first := rows.Schema(), int64(0)
 	event := schema.Field(j.event)
 	convert := isArrowText(event.Type) || isDate(event.Type)
@@ -250,7 +260,7 @@ func (j *RetrievalJob) watch(rows array.RecordReader) array.RecordReader {
 		times := b.Column(j.event)
 		if convert {
 			var err error
-			if times, err = asTimes(event.Name, times, first); err != nil {
+			if times, err = asTimes(ctx, event.Name, times, first); err != nil {
 				return nil, err
 			}
 			defer times.Release()

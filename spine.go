@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -30,7 +31,7 @@ func (j *RetrievalJob) spine(ctx context.Context) (array.RecordReader, error) {
 			return nil, err
 		}
 	}
-	batch, err := s.batch()
+	batch, err := s.batch(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -44,12 +45,12 @@ func (j *RetrievalJob) addKeys(ctx context.Context, s *spine, view int) error {
 		return err
 	}
 	defer r.Release()
-	return s.addAll(r, j.plan.Views[view].Name)
+	return s.addAll(ctx, r, j.plan.Views[view].Name)
 }
 
-func (s *spine) addAll(r array.RecordReader, view string) error {
+func (s *spine) addAll(ctx context.Context, r array.RecordReader, view string) error {
 	for r.Next() {
-		if err := s.add(r.RecordBatch(), view); err != nil {
+		if err := s.add(ctx, r.RecordBatch(), view); err != nil {
 			return err
 		}
 	}
@@ -81,7 +82,7 @@ func keyType(dt arrow.DataType) types.Type {
 }
 
 // add takes the keys and times of a view's rows.
-func (s *spine) add(b arrow.RecordBatch, view string) error {
+func (s *spine) add(ctx context.Context, b arrow.RecordBatch, view string) error {
 	column := func(name string) (arrow.Array, error) {
 		if at := b.Schema().FieldIndices(name); len(at) == 1 {
 			return b.Column(at[0]), nil
@@ -119,6 +120,9 @@ func (s *spine) add(b arrow.RecordBatch, view string) error {
 		s.types = []types.Type{} // of views without keys
 	}
 	for row, t := range stamps.Values() {
+		if err := ended(ctx, row); err != nil {
+			return err
+		}
 		s.buf = appendOrdered(s.buf[:0], int64(t))
 		for _, appendKey := range appendKeys {
 			s.buf = appendKey(s.buf, row)
@@ -187,12 +191,15 @@ func appendOrdered(dst []byte, n int64) []byte {
 }
 
 // batch makes entity rows of what was added. The caller releases it.
-func (s *spine) batch() (arrow.RecordBatch, error) {
+func (s *spine) batch(ctx context.Context) (arrow.RecordBatch, error) {
 	if s.newest != nil {
-		return s.batchOf(len(s.newest), maps.All(s.newest))
+		return s.batchOf(ctx, len(s.newest), maps.All(s.newest))
 	}
-	rows := slices.Sorted(maps.Keys(s.seen))
-	return s.batchOf(len(rows), func(yield func(string, int64) bool) {
+	rows, err := s.sorted(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.batchOf(ctx, len(rows), func(yield func(string, int64) bool) {
 		for _, row := range rows {
 			if t, keys := cutOrdered(row); !yield(keys, t) {
 				return
@@ -201,7 +208,31 @@ func (s *spine) batch() (arrow.RecordBatch, error) {
 	})
 }
 
-func (s *spine) batchOf(n int, rows iter.Seq2[string, int64]) (arrow.RecordBatch, error) {
+// sorted returns what was added in order.
+func (s *spine) sorted(ctx context.Context) ([]string, error) {
+	rows := make([]string, 0, len(s.seen))
+	for row := range s.seen {
+		if err := ended(ctx, len(rows)); err != nil {
+			return nil, err
+		}
+		rows = append(rows, row)
+	}
+	var err error
+	compared := 0
+	slices.SortFunc(rows, func(a, b string) int {
+		if err == nil {
+			err = ended(ctx, compared)
+			compared++
+		}
+		if err != nil {
+			return 0 // what is equal is in order: sorting ends
+		}
+		return strings.Compare(a, b)
+	})
+	return rows, err
+}
+
+func (s *spine) batchOf(ctx context.Context, n int, rows iter.Seq2[string, int64]) (arrow.RecordBatch, error) {
 	fields := []arrow.Field{{Name: plan.EventTimestamp, Type: arrowconv.Timestamp, Nullable: true}}
 	for i, name := range s.keys {
 		var dt arrow.DataType = arrow.Null
@@ -216,7 +247,12 @@ func (s *spine) batchOf(n int, rows iter.Seq2[string, int64]) (arrow.RecordBatch
 	b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema(fields, nil))
 	defer b.Release()
 	b.Reserve(n)
+	row := 0
 	for rest, t := range rows {
+		if err := ended(ctx, row); err != nil {
+			return nil, err
+		}
+		row++
 		b.Field(0).(*array.TimestampBuilder).Append(arrow.Timestamp(t))
 		for i := range s.keys {
 			rest = appendKeyTo(b.Field(i+1), rest)

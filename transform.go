@@ -86,11 +86,7 @@ func (fs *FeatureStore) transform(ctx context.Context, c *plan.Computed, in *typ
 	out.Reset(c.Outputs, in.Rows())
 	defer func() {
 		if p := recover(); p != nil {
-			cause, ok := p.(error)
-			if !ok {
-				cause = fmt.Errorf("%v", p)
-			}
-			fs.opts.logger.ErrorContext(ctx, "the function of an on-demand feature view panicked", "view", c.View, "panic", p, "stack", string(debug.Stack()))
+			cause := fs.panicked(ctx, "the function of an on-demand feature view", p, "view", c.View)
 			err = &feasterr.TransformError{View: c.View, Row: -1, Err: fmt.Errorf("the function panicked: %w", cause)}
 		}
 	}()
@@ -102,6 +98,15 @@ func (fs *FeatureStore) transform(ctx context.Context, c *plan.Computed, in *typ
 	}
 	out.Finish()
 	return nil
+}
+
+// panicked makes an error of what a function of the user panicked with, and logs where it did. attrs say more.
+func (fs *FeatureStore) panicked(ctx context.Context, what string, p any, attrs ...any) error {
+	fs.opts.logger.ErrorContext(ctx, what+" panicked", append(attrs, "panic", p, "stack", string(debug.Stack()))...)
+	if err, ok := p.(error); ok {
+		return err
+	}
+	return fmt.Errorf("%v", p)
 }
 
 // computed is the memory of on-demand views in a response.

@@ -219,7 +219,7 @@ func (fs *FeatureStore) DeleteFromOnlineStore(ctx context.Context, view string, 
 	}
 	w := writers.Get().(*writer)
 	defer w.release()
-	if err := w.load(entities); err != nil || w.rows == 0 {
+	if err := w.load(ctx, entities); err != nil || w.rows == 0 {
 		return err
 	}
 	p := targets[0].plan
@@ -229,6 +229,9 @@ func (fs *FeatureStore) DeleteFromOnlineStore(ctx context.Context, view string, 
 	}
 	for _, write := range []bool{false, true} { // first see that all keys are right
 		for from := 0; from < w.rows; from += writeRows {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			if err := w.encode(p, l, from, min(writeRows, w.rows-from)); err != nil {
 				return err
 			}
@@ -389,7 +392,7 @@ func (fs *FeatureStore) write(ctx context.Context, targets []*target, rows Frame
 	w := writers.Get().(*writer)
 	defer w.release()
 	results, errs := make([]WriteResult, len(targets)), make([]error, len(targets))
-	if err := w.load(rows); err != nil || w.rows == 0 { // as in Feast, no rows need no columns
+	if err := w.load(ctx, rows); err != nil || w.rows == 0 { // as in Feast, no rows need no columns
 		return results, errs, err
 	}
 	w.fs, w.batch.Overwrite, w.now = fs, o.Overwrite, types.TimestampOf(fs.opts.now())
@@ -490,11 +493,11 @@ func (w *writer) release() {
 }
 
 // load reads the frame's columns.
-func (w *writer) load(f Frame) (err error) {
+func (w *writer) load(ctx context.Context, f Frame) (err error) {
 	if f == nil {
 		return feasterr.Invalid("no rows: the frame is nil")
 	}
-	w.frame, w.names, w.rows, err = loadFrame(f, w.frame, w.names)
+	w.frame, w.names, w.rows, err = loadFrame(ctx, f, w.frame, w.names)
 	return err
 }
 
@@ -706,7 +709,7 @@ func fillTimes(dst []types.Timestamp, src *frameColumn, nulls bool) error {
 	case colTime:
 		for i, t := range slice[time.Time](src) {
 			if t.IsZero() && !nulls {
-				return noTime(src, i)
+				return noTime(src.name, i)
 			}
 			dst[i] = timeOf(t)
 			if !dst[i].Valid() {
@@ -738,7 +741,7 @@ func fillTimes(dst []types.Timestamp, src *frameColumn, nulls bool) error {
 			return &feasterr.RequestError{Column: src.name, Row: i, Err: err}
 		}
 		if !ok && !nulls {
-			return noTime(src, i)
+			return noTime(src.name, i)
 		}
 		if !t.Valid() {
 			return outsideYears(src, i, value(i))
@@ -761,7 +764,7 @@ func fillStamps(dst []types.Timestamp, src *frameColumn, stamps *array.Timestamp
 		case nulls:
 			dst[i] = types.Timestamp{}
 		default:
-			return noTime(src, i)
+			return noTime(src.name, i)
 		}
 	}
 	return nil
@@ -778,8 +781,8 @@ func outsideYears(src *frameColumn, row int, v any) error {
 	return &feasterr.RequestError{Column: src.name, Row: row, Msg: fmt.Sprintf("%v is outside the years 1 to 9999, which times can be of", v)}
 }
 
-func noTime(src *frameColumn, row int) error {
-	return &feasterr.RequestError{Column: src.name, Row: row, Msg: "an event time cannot be null"}
+func noTime(column string, row int) error {
+	return &feasterr.RequestError{Column: column, Row: row, Msg: "an event time cannot be null"}
 }
 
 func timeOf(t time.Time) types.Timestamp {

@@ -16,6 +16,8 @@ type ParquetCodec struct {
 	// Open reads a file, a directory of files or a pattern, in source order. Columns are all of them, or those named. ctx
 	// has to last until the reader is released.
 	Open func(ctx context.Context, path string, columns ...string) (array.RecordReader, error)
+	// Check reports why Create could not write a file of that name. It leaves nothing behind.
+	Check func(path string) error
 	// Create writes rows to a new file, which is there as a whole or not at all, and returns their number. A file of that
 	// name is replaced. It does not release rows.
 	Create func(ctx context.Context, path string, rows array.RecordReader) (int64, error)

@@ -14,8 +14,8 @@ import (
 // to go back to, by [Writer.RestoreState], when the run fails.
 //
 // A view that is being materialized may have been left so by a run that was killed: it is taken over, and its earlier state
-// is said to be [StateGenerated], as in Feast. With exclusive, it is a feasterr.ErrConflict. One in [StateCreated] is a
-// feasterr.ErrInvalid, as in Feast.
+// is [StateAvailableOnline] when a window is noted of it, else [StateGenerated]. With exclusive, it is a
+// feasterr.ErrConflict. One in [StateCreated] is a feasterr.ErrInvalid, as in Feast.
 func (w *Writer) StartMaterialization(ctx context.Context, view string, exclusive bool) (was ViewState, err error) {
 	err = w.updateView(ctx, view, func(d *draft, keep bookkeeping) (bool, error) {
 		switch was = *keep.state; was {
@@ -25,7 +25,9 @@ func (w *Writer) StartMaterialization(ctx context.Context, view string, exclusiv
 			if exclusive {
 				return false, fmt.Errorf("%w: feature view %q is being materialized by somebody else, or was when that was killed", feasterr.ErrConflict, view)
 			}
-			was = StateGenerated
+			if was = StateGenerated; len(*keep.intervals) > 0 {
+				was = StateAvailableOnline
+			}
 			return false, nil
 		case StateGenerated, StateAvailableOnline:
 			*keep.state, *keep.lastUpdated = StateMaterializing, d.now

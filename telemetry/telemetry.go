@@ -16,7 +16,7 @@ type Hooks struct {
 	// are refused before anything is written have none.
 	OnlineWrite func(ctx context.Context, e OnlineWrite)
 	// RegistryRefresh follows every load of the registry, in the background or not, that found something new or
-	// failed.
+	// failed. Its panics are logged.
 	RegistryRefresh func(e RegistryRefresh)
 	// Apply follows every Apply and ApplyAll, dry runs apart.
 	Apply func(ctx context.Context, e Apply)

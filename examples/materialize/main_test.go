@@ -9,7 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
 	"github.com/feastgo/feast"
+	"github.com/feastgo/feast/offline"
 )
 
 // repo is a repository with a view of which one row has no key.
@@ -34,11 +39,38 @@ func repo(t *testing.T) string {
 		t.Fatal(err)
 	}
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	rows := feast.Columns{"driver_id": []any{1, 1, nil, 2}, "trips": []int64{1, 2, 3, 4}, "ts": []time.Time{at, at.Add(time.Hour), at, at}}
-	if _, err := fs.WriteToOfflineStore(t.Context(), "stats", rows); err != nil {
+	writeParquet(t, filepath.Join(dir, "stats.parquet"), at, at.Add(time.Hour), at, at)
+	return dir
+}
+
+// writeParquet writes the file of the view, as somebody else might: WriteToOfflineStore takes no row without a key.
+func writeParquet(t *testing.T, path string, times ...time.Time) {
+	t.Helper()
+	schema := arrow.NewSchema([]arrow.Field{
+		{Name: "driver_id", Type: arrow.PrimitiveTypes.Int64, Nullable: true}, {Name: "trips", Type: arrow.PrimitiveTypes.Int64, Nullable: true},
+		{Name: "ts", Type: &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}, Nullable: true},
+	}, nil)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer b.Release()
+	b.Field(0).(*array.Int64Builder).AppendValues([]int64{1, 1, 0, 2}, []bool{true, true, false, true})
+	b.Field(1).(*array.Int64Builder).AppendValues([]int64{1, 2, 3, 4}, nil)
+	for _, at := range times {
+		b.Field(2).(*array.TimestampBuilder).AppendTime(at)
+	}
+	rb := b.NewRecordBatch()
+	defer rb.Release()
+	rows, err := array.NewRecordReader(schema, []arrow.RecordBatch{rb})
+	if err != nil {
 		t.Fatal(err)
 	}
-	return dir
+	defer rows.Release()
+	codec, err := offline.Parquet()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := codec.Create(t.Context(), path, rows); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestRun(t *testing.T) {

@@ -15,6 +15,8 @@ type Append struct {
 	Source *offline.Source
 	// Event and Created are the source's names of the times; Created is empty when there are none.
 	Event, Created string
+	// Keys are the source's names of the join keys, in which rows have no nulls.
+	Keys []string
 	// Fields are the columns that the view knows, by the source's names: keys, times, features. The source may have more. A
 	// type that no view declares is [types.Invalid].
 	Fields []types.Field
@@ -44,6 +46,7 @@ func ResolveAppend(snap *registry.Snapshot, v registry.View) (*Append, error) {
 	}
 	for _, k := range set.Keys {
 		if k.Request != "" { // not the dummy key
+			a.Keys = append(a.Keys, physical(k.Stored))
 			add(k.Stored, k.Type)
 		}
 	}

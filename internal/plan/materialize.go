@@ -91,10 +91,13 @@ func Materializable(snap *registry.Snapshot, names []string, version string, o O
 		return views, skipped, nil
 	}
 	var errs []error
-	for _, name := range names {
+	for i, name := range names {
 		v, err := snap.ViewAt(name, version)
 		if err == nil {
 			err = materializable(v, functions)
+		}
+		if err == nil && slices.Contains(names[:i], name) {
+			err = feasterr.Invalid("feature view %q is named twice", name)
 		}
 		if err == nil && version != "" && v.Info().Kind == registry.KindOnDemandFeatureView {
 			err = feasterr.Unsupported("version %s of on-demand feature view %q: its Go function computes what the view is now; leave the version out", version, name)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -204,6 +205,7 @@ func TestFilesOfOneSource(t *testing.T) {
 		t.Errorf("%s, %v", rows, err)
 	}
 	write(t, filepath.Join(dir, "d.parquet"), table("k i64, e us, v text", row(1, noon, "x")))
+	p.Keys = nil
 	_, err = tryAll(t, file.New(dir), p)
 	for _, w := range []string{"d.parquet", "a.parquet", `"v"`, "utf8", "int64"} {
 		if !errors.Is(err, feasterr.ErrInvalid) || !strings.Contains(err.Error(), w) {
@@ -213,6 +215,72 @@ func TestFilesOfOneSource(t *testing.T) {
 	write(t, filepath.Join(dir, "d.parquet"), table("k i64, e us", row(1, noon)))
 	if _, err = tryAll(t, file.New(dir), p); !errors.Is(err, feasterr.ErrNotFound) || !strings.Contains(err.Error(), "d.parquet") {
 		t.Errorf("a column missing in one file: %v", err)
+	}
+}
+
+// Files may have join keys of integers of several widths: the same number is the same key, as it is in a join.
+func TestKeysOfSeveralWidths(t *testing.T) {
+	dir := t.TempDir()
+	at := func(hours int) time.Time { return noon.Add(time.Duration(hours) * time.Hour) }
+	for name, rows := range map[string]arrow.RecordBatch{
+		"a": table("k i64, e us, v i64", row(1, at(0), 10), row(5_000_000_000, at(0), 11), row(math.MinInt64, at(0), 12)),
+		"b": table("k i32, e us, v i64", row(1, at(1), 20), row(nil, at(1), 21), row(-7, at(1), 22)),
+		"c": table("k u32, e us, v i64", row(4_294_967_295, at(2), 30), row(1, at(0), 31)),
+		"d": table("k i8, e us, v i64", row(-7, at(0), 40)),
+		"e": table("k u16, e us, v i64", row(65_535, at(0), 50)),
+		"f": nullKeys(at(0)),
+	} {
+		write(t, filepath.Join(dir, name+".parquet"), rows)
+	}
+	p := scanPlan(dir)
+	all, err := tryAll(t, file.New(dir), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	job, err := file.New(dir).Latest(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest, err := offlinetest.ReadJob(t.Context(), t, job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	job, err = file.New(dir).All(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer job.Close()
+	r, err := job.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Release()
+	if dt := r.Schema().Field(0).Type; dt.ID() != arrow.INT64 {
+		t.Errorf("keys are %s", dt)
+	}
+	cells := func(rows []string) string {
+		var out []string
+		for _, r := range rows {
+			out = append(out, strings.Join(strings.Split(r, ",")[:2], ","))
+		}
+		slices.Sort(out)
+		return strings.Join(out, " ")
+	}
+	if got, want := cells(all), "[-7,22 [-7,40 [-9223372036854775808,12 [1,10 [1,20 [1,31 [4294967295,30 [5000000000,11 [65535,50 [null,21 [null,60"; got != want {
+		t.Errorf("all rows\n%s, want\n%s", got, want)
+	}
+	if got, want := cells(newest), "[-7,22 [-9223372036854775808,12 [1,20 [4294967295,30 [5000000000,11 [65535,50 [null,21 [null,60"; got != want {
+		t.Errorf("newest rows\n%s, want\n%s", got, want)
+	}
+	for _, k := range []string{"u64", "text", "f64"} { // of which not every value is an int64
+		value := any(1)
+		if k == "text" {
+			value = "1"
+		}
+		write(t, filepath.Join(dir, "g.parquet"), table("k "+k+", e us, v i64", row(value, at(0), 70)))
+		if _, err := tryAll(t, file.New(dir), p); !errors.Is(err, feasterr.ErrInvalid) || !strings.Contains(err.Error(), "the files of a source need one schema") {
+			t.Errorf("keys of %s: %v", k, err)
+		}
 	}
 }
 
@@ -496,4 +564,12 @@ func TestFullDisk(t *testing.T) {
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
+}
+
+// nullKeys is a table whose column of keys has no type.
+func nullKeys(at time.Time) arrow.RecordBatch {
+	rb := table("k i64, e us, v i64", row(nil, at, 60))
+	fields, columns := rb.Schema().Fields(), slices.Clone(rb.Columns())
+	fields[0].Type, columns[0] = arrow.Null, array.NewNull(1)
+	return array.NewRecordBatch(arrow.NewSchema(fields, nil), columns, 1)
 }

@@ -4,7 +4,8 @@
 //
 // A source is a file, a directory with all Parquet files in it and below, or a pattern (* ? [] and ** for any number of
 // directories). Directories named column=value are columns of text. Names that begin with a dot or an underscore are no
-// data. Links are followed. Source order, which decides ties, is path, bytewise, then row.
+// data. Links are followed. The files of a source have one schema, but for the units of times and the widths of integers that
+// are join keys. Source order, which decides ties, is path, bytewise, then row.
 //
 // The join holds the entity rows and the result in memory and streams the source, in any order, on all processors: see
 // join.go. Row groups and pages that statistics rule out are not read. Compression LZ4_RAW is refused: it cannot be read
@@ -40,7 +41,7 @@ func init() {
 			return New(env.RepoDir), nil
 		},
 	})
-	offline.RegisterParquet(offline.ParquetCodec{Open: openCodec, Create: create, Schema: schemaOf})
+	offline.RegisterParquet(offline.ParquetCodec{Open: openCodec, Check: checkPath, Create: create, Schema: schemaOf})
 }
 
 // Store is an offline store of Parquet files.

@@ -310,6 +310,36 @@ func (t *table) column(name string, any bool) (*column, error) {
 	return c, nil
 }
 
+// keyColumn finds a column of join keys. Where files have integers of several widths, which a join compares by value, it is
+// of 64 bits, which hold all but those of uint64.
+func (t *table) keyColumn(name string) (*column, error) {
+	c, err := t.column(name, false)
+	if err == nil || !t.wholeNumbers(name) {
+		return c, err
+	}
+	if c, err = t.column(name, true); err == nil {
+		c.leaf = plain(formFixed, 8, arrow.PrimitiveTypes.Int64)
+		c.typ, c.own = c.leaf.typ, c.leaf.own
+	}
+	return c, err
+}
+
+// wholeNumbers reports whether a column is of integers that fit into an int64 in all files.
+func (t *table) wholeNumbers(name string) bool {
+	for _, f := range t.files {
+		s := f.column(name)
+		if s == nil || s.err != nil || !s.flat() {
+			return false
+		}
+		switch s.own.ID() {
+		case arrow.NULL, arrow.INT8, arrow.INT16, arrow.INT32, arrow.INT64, arrow.UINT8, arrow.UINT16, arrow.UINT32:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
 // columns finds several columns and reports all that are missing or of the wrong type.
 func (t *table) columns(names []string) ([]*column, error) {
 	out := make([]*column, len(names))

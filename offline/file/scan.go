@@ -42,8 +42,7 @@ func (s *Store) openScan(ctx context.Context, p *offline.ScanPlan) (*scan, error
 func (s *scan) resolve() error {
 	var errs []error
 	var fields []arrow.Field
-	add := func(c offline.Column) *column {
-		found, err := s.table.column(c.Source, false)
+	add := func(c offline.Column, found *column, err error) *column {
 		if err != nil {
 			errs = append(errs, err)
 			return nil
@@ -53,14 +52,16 @@ func (s *scan) resolve() error {
 		return found
 	}
 	for _, c := range s.plan.Keys {
-		k := add(c)
+		found, err := s.table.keyColumn(c.Source)
+		k := add(c, found, err)
 		if k != nil && (!k.flat || classOf(k.typ) == noClass && k.typ.ID() != arrow.NULL) {
 			errs = append(errs, feasterr.Unsupported("view %q: column %q is %s, which cannot be a join key", s.plan.Name, c.Source, typeName(k.own)))
 		}
 		s.keys = append(s.keys, k)
 	}
 	for _, c := range s.plan.Features {
-		add(c)
+		found, err := s.table.column(c.Source, false)
+		add(c, found, err)
 	}
 	var err error
 	times := func(role string, c offline.Column) (*column, int64) {

@@ -279,8 +279,11 @@ func (f *filler) keep(b []byte) string {
 	return unsafe.String(unsafe.SliceData(f.arena[n:]), len(b))
 }
 
-// fillOther reads from a file whose times are of another unit than those of the vector.
+// fillOther reads from a file whose times are of another unit than those of the vector, or its integers narrower.
 func (g *rowGroup) fillOther(ctx context.Context, c *column, leaf leafType, w wanted, dst *vector, at int) error {
+	if dst.leaf.own.ID() == arrow.INT64 && leaf.form == formFixed && leaf.width == 4 && !leaf.clock.isTime() {
+		return g.fillNarrow(ctx, c, leaf, w, dst, at)
+	}
 	if leaf.clock.unit == 0 || dst.leaf.clock.unit == 0 || dst.leaf.width != 8 {
 		return feasterr.Invalid("column %q is not of one type in all files", c.name)
 	}
@@ -295,6 +298,29 @@ func (g *rowGroup) fillOther(ctx context.Context, c *column, leaf leafType, w wa
 			continue
 		}
 		out[i] = t
+	}
+	return nil
+}
+
+// fillNarrow reads integers of 32 bits at most into a vector of 64, see [table.keyColumn].
+func (g *rowGroup) fillNarrow(ctx context.Context, c *column, leaf leafType, w wanted, dst *vector, at int) error {
+	narrow := newVector(&column{typ: leaf.typ, flat: true, leaf: leaf}, w.len())
+	if err := g.fill(ctx, c, w, narrow, 0); err != nil {
+		return err
+	}
+	out := valuesOf[int64](dst.data)[at : at+w.len()]
+	copy(dst.valid[at:], narrow.valid)
+	if narrow.nulls.Load() {
+		dst.nulls.Store(true)
+	}
+	if leaf.own.ID() == arrow.UINT32 {
+		for i, v := range valuesOf[uint32](narrow.data)[:len(out)] {
+			out[i] = int64(v)
+		}
+		return nil
+	}
+	for i, v := range valuesOf[int32](narrow.data)[:len(out)] {
+		out[i] = int64(v)
 	}
 	return nil
 }

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -30,13 +32,42 @@ var (
 	}
 )
 
-// create implements the Create of [offline.ParquetCodec].
-func create(ctx context.Context, path string, rows array.RecordReader) (int64, error) {
+// fileNamed reports a path that names no file.
+func fileNamed(path string) error {
 	if path == "" || os.IsPathSeparator(path[len(path)-1]) {
-		return 0, feasterr.Invalid("path %q names no file to write", path)
+		return feasterr.Invalid("path %q names no file to write", path)
 	}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return 0, feasterr.Invalid("%s is a directory: name a file in it to write to", path)
+		return feasterr.Invalid("%s is a directory: name a file in it to write to", path)
+	}
+	return nil
+}
+
+// checkPath implements the Check of [offline.ParquetCodec]. Only making a file shows that one can be made.
+func checkPath(path string) error {
+	if err := fileNamed(path); err != nil {
+		return err
+	}
+	dir, base := filepath.Split(resolved(path))
+	if info, err := os.Stat(filepath.Clean(dir)); errors.Is(err, fs.ErrNotExist) {
+		return writing(path, &feasterr.NotFoundError{Kind: "directory", Name: filepath.Clean(dir)})
+	} else if err == nil && !info.IsDir() {
+		return feasterr.Invalid("%s is no directory, in which %s could be written", filepath.Clean(dir), base)
+	}
+	f, err := createTemp(dir, base)
+	if err != nil {
+		return writing(path, err)
+	}
+	if err := errors.Join(f.Close(), os.Remove(f.Name())); err != nil {
+		return writing(path, err)
+	}
+	return nil
+}
+
+// create implements the Create of [offline.ParquetCodec].
+func create(ctx context.Context, path string, rows array.RecordReader) (int64, error) {
+	if err := fileNamed(path); err != nil {
+		return 0, err
 	}
 	return createBy(ctx, path, rows, replace)
 }
