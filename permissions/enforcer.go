@@ -248,7 +248,7 @@ func (e *Enforcer) open(u User, r *Resource, named bool, c *covering) bool {
 
 // Explain decides as Check does, and says why.
 func (e *Enforcer) Explain(u User, r Resource, actions ...Action) Decision {
-	d := Decision{User: u, Resource: r, Actions: actions, defined: len(e.list) > 0}
+	d := Decision{User: u, Resource: r, Actions: slices.Clone(actions), defined: len(e.list) > 0}
 	if !d.defined {
 		if u.Name != "" {
 			d.Outcome = Allowed
