@@ -159,6 +159,18 @@ func (e *Enforcer) Check(u User, r Resource, actions ...Action) error {
 	return e.Explain(u, r, actions...).Error()
 }
 
+// CheckApply is the check of an object that is to be applied: who creates it needs Create; who changes it needs Describe
+// and Update, of one permission, for the object as it is and as it is to be. existing is nil when there is none of the name.
+func (e *Enforcer) CheckApply(u User, existing *Resource, r Resource) error {
+	if existing == nil {
+		return e.Check(u, r, Create)
+	}
+	if err := e.Check(u, *existing, Describe, Update); err != nil {
+		return err
+	}
+	return e.Check(u, r, Describe, Update)
+}
+
 // Filter returns the indexes of the resources that the user may do the actions with, in their order: what a listing
 // shows. With [FeastCompatible] the error may be a [*DeniedError] that fails the whole listing, as in Feast: for a
 // resource that is refused by permissions of which the last has no name patterns, or that none covers while no

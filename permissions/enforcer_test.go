@@ -203,20 +203,137 @@ func TestOwnPolicy(t *testing.T) {
 	}
 }
 
+// message is the JSON form of the message of a permission, as far as recordings need it.
+type message struct {
+	Name         string
+	Types        []string
+	NamePatterns []string
+	Actions      []string
+	Policy       struct {
+		Role  *RoleBased  `json:"roleBasedPolicy"`
+		Group *GroupBased `json:"groupBasedPolicy"`
+	}
+}
+
+func (m message) permission(t *testing.T) *Permission {
+	p := &Permission{Name: m.Name, NamePatterns: m.NamePatterns}
+	for _, n := range m.Types {
+		p.Types = append(p.Types, named(t, AllResourceTypes(), strings.ReplaceAll(titled(n), "_", "")))
+	}
+	for _, n := range m.Actions {
+		p.Actions = append(p.Actions, named(t, AllActions(), n))
+	}
+	if m.Policy.Role != nil {
+		p.Policy = m.Policy.Role
+	} else {
+		p.Policy = m.Policy.Group
+	}
+	return p
+}
+
+// What Feast's security manager answers to a user, where it asks permissions at all.
+func TestSecurityManager(t *testing.T) {
+	type outcome struct{ Result, Message string }
+	var recorded struct {
+		Sets  map[string][]struct{ Spec message } `json:"permission_sets"`
+		Cases []struct {
+			Note        string
+			Manager     bool `json:"security_manager"`
+			Permissions string
+			User        *struct {
+				Username string
+				Roles    []string
+			}
+			Necessary      bool    `json:"is_auth_necessary"`
+			DescribeA      outcome `json:"assert_describe_a"`
+			DescribeB      outcome `json:"assert_describe_b"`
+			ReadA          outcome `json:"assert_read_online_a"`
+			ListAB         listing `json:"permitted_describe_ab"`
+			ListNone       listing `json:"permitted_describe_empty_list"`
+			ListDelete     listing `json:"permitted_delete_ab"`
+			UpdateExisting outcome `json:"update_existing_a"`
+			UpdateMissing  outcome `json:"update_missing_a"`
+		}
+	}
+	data, err := os.ReadFile("testdata/security_manager.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &recorded); err != nil {
+		t.Fatal(err)
+	}
+	a, b := Resource{Kind: Entity, Name: "a"}, Resource{Kind: Entity, Name: "b"}
+	asked := 0
+	for _, c := range recorded.Cases {
+		if !c.Necessary {
+			continue
+		}
+		asked++
+		var list []*Permission
+		for _, m := range recorded.Sets[c.Permissions] {
+			list = append(list, m.Spec.permission(t))
+		}
+		var u User
+		if c.User != nil {
+			u = User{Name: c.User.Username, Roles: c.User.Roles}
+		}
+		e := NewEnforcer(list, FeastCompatible())
+		for what, check := range map[string]struct {
+			got  error
+			want outcome
+		}{
+			"describe a":      {e.Check(u, a, Describe), c.DescribeA},
+			"describe b":      {e.Check(u, b, Describe), c.DescribeB},
+			"read a":          {e.Check(u, a, ReadOnline), c.ReadA},
+			"update existing": {e.CheckApply(u, &a, a), c.UpdateExisting},
+			"update missing":  {e.CheckApply(u, nil, a), c.UpdateMissing},
+		} {
+			checkError(t, c.Note+": "+what, check.got, check.want.Result, check.want.Message)
+		}
+		for what, l := range map[string]struct {
+			resources []Resource
+			action    Action
+			want      listing
+		}{
+			"describe a, b": {[]Resource{a, b}, Describe, c.ListAB}, "delete a, b": {[]Resource{a, b}, Delete, c.ListDelete},
+			"describe nothing": {nil, Describe, c.ListNone},
+		} {
+			got, err := e.Filter(u, l.resources, l.action)
+			checkError(t, c.Note+": "+what, err, l.want.Result, l.want.Message)
+			shown := []string{}
+			for _, i := range got {
+				shown = append(shown, l.resources[i].Name)
+			}
+			if err == nil && !slices.Equal(shown, l.want.Value) {
+				t.Errorf("%s: %s: %q, want %q", c.Note, what, shown, l.want.Value)
+			}
+		}
+	}
+	if asked != 12 {
+		t.Errorf("%d cases", asked)
+	}
+
+	// The object as it is and as it is to be are both looked at.
+	e := NewEnforcer([]*Permission{perm("p", func(p *Permission) {
+		p.Actions, p.RequiredTags = CRUDActions(), map[string]string{"team": "a"}
+	})})
+	own, foreign := view, view
+	foreign.Tags = map[string]string{"team": "b"}
+	if e.CheckApply(ann, &own, own) != nil || e.CheckApply(ann, &own, foreign) == nil || e.CheckApply(ann, &foreign, own) == nil {
+		t.Error("an object can be taken over or given away")
+	}
+}
+
+type listing struct {
+	Result, Message string
+	Value           []string
+}
+
 // What Feast's permissions check and list-roles --verbose print, for the recorded repository.
 func TestReport(t *testing.T) {
 	var recorded struct {
-		Permissions []struct {
-			Name         string
-			Types        []string
-			NamePatterns []string
-			Actions      []string
-			Policy       struct {
-				Role  *struct{ Roles []string }  `json:"roleBasedPolicy"`
-				Group *struct{ Groups []string } `json:"groupBasedPolicy"`
-			}
-		}
-		Outputs map[string]string
+		Permissions []message
+		Outputs     map[string]string
 	}
 	data, err := os.ReadFile("testdata/cli_outputs.json")
 	if err != nil {
@@ -226,20 +343,8 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	var list []*Permission
-	for _, r := range recorded.Permissions {
-		p := &Permission{Name: r.Name, NamePatterns: r.NamePatterns}
-		for _, n := range r.Types {
-			p.Types = append(p.Types, named(t, AllResourceTypes(), strings.ReplaceAll(titled(n), "_", "")))
-		}
-		for _, n := range r.Actions {
-			p.Actions = append(p.Actions, named(t, AllActions(), n))
-		}
-		if p.Policy = Policy(GroupBased{}); r.Policy.Role != nil {
-			p.Policy = RoleBased{r.Policy.Role.Roles}
-		} else {
-			p.Policy = GroupBased{r.Policy.Group.Groups}
-		}
-		list = append(list, p)
+	for _, m := range recorded.Permissions {
+		list = append(list, m.permission(t))
 	}
 
 	// The table has a line for each action; those without a name continue the one above.
