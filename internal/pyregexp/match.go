@@ -10,8 +10,13 @@ import (
 // ErrTooCostly says that matching takes more steps than a [Matcher] may spend.
 var ErrTooCostly = errors.New("matching takes too long")
 
-// maxSteps is how many steps a matcher spends on one text, whatever the number of expressions: some ten milliseconds.
-const maxSteps = 1 << 20
+// A matcher spends at most maxSteps on one text, some milliseconds, whatever the number of expressions. Besides, each
+// expression has a share of its own, in which it looks at every place for every character twice, but not more than
+// maxShare: so that many that are cheap do not sum up to an error.
+const (
+	maxSteps = 1 << 20
+	maxShare = 1 << 14
+)
 
 // maxStates bounds what is remembered while one expression is matched, 4 bytes each.
 const maxStates = 1 << 20
@@ -20,7 +25,7 @@ const maxStates = 1 << 20
 // zero value is ready.
 type Matcher struct {
 	text  []rune
-	steps int
+	steps int // that are left
 	valid bool
 
 	re    *Regexp
@@ -35,9 +40,15 @@ type Matcher struct {
 // frame is what to try next, or, with pc < 0, what to put back: slot -pc-1 of slots, or of saved if it is beyond them.
 type frame struct{ pc, at int }
 
+// maxKept is how many entries of memory are kept for the next text: 1 MB of frames.
+const maxKept = 1 << 16
+
 // Reset sets the text.
 func (m *Matcher) Reset(text string) {
-	m.text, m.steps, m.valid = m.text[:0], 0, true
+	if cap(m.stack) > maxKept || len(m.seen) > maxKept {
+		m.stack, m.seen = nil, nil
+	}
+	m.text, m.steps, m.valid = m.text[:0], maxSteps, true
 	for i := 0; i < len(text); i++ {
 		if text[i] >= utf8.RuneSelf {
 			m.valid = utf8.ValidString(text)
@@ -71,7 +82,10 @@ func (m *Matcher) FullMatch(re *Regexp) (bool, error) {
 			m.saved = append(m.saved, -1)
 		}
 	}
+	left, share := m.steps, min(2*len(re.prog)*(len(m.text)+1), maxShare)
+	m.steps += share
 	end, err := m.from(len(re.prefix), len(re.prefix), true)
+	m.steps = min(left, m.steps) // a share is not kept for others
 	return end >= 0, err
 }
 
@@ -85,7 +99,7 @@ func (m *Matcher) from(pc, at int, whole bool) (int, error) {
 	m.run++
 	run, bottom, prog, text := m.run, len(m.stack), m.re.prog, m.text
 	for {
-		if m.steps++; m.steps > maxSteps {
+		if m.steps--; m.steps < 0 {
 			return -1, ErrTooCostly
 		}
 		i := &prog[pc]
@@ -209,7 +223,7 @@ func (m *Matcher) again(i *inst, at int) (int, bool) {
 	if to < 0 || to-from > len(m.text)-at {
 		return at, false
 	}
-	m.steps += to - from
+	m.steps -= to - from
 	for _, r := range m.text[from:to] {
 		if i.fold.lower(r) != i.fold.lower(m.text[at]) {
 			return at, false

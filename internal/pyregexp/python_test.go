@@ -195,7 +195,7 @@ func TestCosts(t *testing.T) {
 		var m Matcher
 		m.Reset(c.text)
 		if _, err := m.FullMatch(re); !errors.Is(err, c.want) {
-			t.Errorf("%.40q: %v after %d steps, want %v", c.expression, err, m.steps, c.want)
+			t.Errorf("%.40q: %v with %d steps left, want %v", c.expression, err, m.steps, c.want)
 		}
 	}
 	for _, expression := range []string{
@@ -209,6 +209,39 @@ func TestCosts(t *testing.T) {
 	}
 	if _, err := Compile("(?:(?:){4294967294}){4294967294}"); err != nil {
 		t.Error(err)
+	}
+}
+
+// Many expressions that are cheap are matched to the end, and one that is not takes what is left of all steps.
+func TestShares(t *testing.T) {
+	cheap, err := Compile(`.*(?:_a|_b|_c).*\d+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	costly, err := Compile(`(x?)(?:a|aa)+\1b`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m Matcher
+	m.Reset(strings.Repeat("a", 200))
+	for range 10_000 {
+		if ok, err := m.FullMatch(cheap); ok || err != nil {
+			t.Fatalf("%t, %v", ok, err)
+		}
+	}
+	if m.steps != maxSteps {
+		t.Errorf("%d of %d steps are left", m.steps, maxSteps)
+	}
+	for range 2 {
+		if _, err := m.FullMatch(costly); !errors.Is(err, ErrTooCostly) {
+			t.Error(err)
+		}
+	}
+	if m.Reset("aab"); m.steps != maxSteps {
+		t.Error("a text takes steps from the next")
+	}
+	if ok, err := m.FullMatch(costly); !ok || err != nil {
+		t.Errorf("%t, %v", ok, err)
 	}
 }
 
