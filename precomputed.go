@@ -57,8 +57,8 @@ func (v *vectors) small() bool {
 // keepVectors is how many bytes of vectors a request may have read and still be kept for another.
 const keepVectors = 8 << 20
 
-// readPrecomputed fills dst from precomputed vectors. Each entity whose vector is absent, older than one of its rows or not as
-// the service has it now is read from the rows, so that the answer is that of the rows in any case.
+// readPrecomputed fills dst from precomputed vectors. Each entity that has rows and whose vector is absent, older than one of
+// them or not as the service has it now is read from the rows, so that the answer is that of the rows in any case.
 func (q *request) readPrecomputed(ctx context.Context, c *compiled, dst *online.Result) error {
 	if q.vectors == nil {
 		q.vectors = new(vectors)
@@ -120,12 +120,25 @@ func (v *vectors) read(ctx context.Context, r online.Reader, p *plan.Precomputed
 	for i, key := range keys {
 		data := stored.Bytes(i)
 		size += len(data)
+		if len(data) == 0 && !v.stored(p, i) {
+			continue
+		}
 		if len(data) == 0 || !v.decode(p, data, i, dst, key.Row) {
 			rest = append(rest, key)
 		}
 	}
 	v.most, v.rest[0] = max(v.most, size), rest
 	return nil
+}
+
+// stored reports whether an entity has a row of any view. What has neither a vector nor a row need not be read again.
+func (v *vectors) stored(p *plan.Precomputed, row int) bool {
+	for i := range p.Views {
+		if v.result.Found(p.Views[i].Times, row) {
+			return true
+		}
+	}
+	return false
 }
 
 // decode sets the cells of row to of dst from a vector, or none when it is not to be used. from is its row in the result of the

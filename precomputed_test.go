@@ -260,9 +260,10 @@ func TestGoldenPrecomputed(t *testing.T) {
 		"fresh_full_names": "2 vectors, 0 rows", "column_subset": "2 vectors, 0 rows", "alias": "2 vectors, 0 rows",
 		"multi_view_far_future": "2 vectors, 0 rows", "composite": "3 vectors, 0 rows", "join_key_map": "2 vectors, 0 rows",
 		"composite_reversed_columns": "2 vectors, 0 rows",
-		// Vectors that there are none of, and a row of the epoch, which its vector does not tell from none.
-		"one_entity_without_vector": "2 vectors, 1 rows", "only_missing_entity": "1 vectors, 1 rows",
-		"composite_missing_pair": "1 vectors, 1 rows", "never_precomputed": "1 vectors, 1 rows", "multi_view": "6 vectors, 1 rows",
+		// Neither vectors nor rows.
+		"one_entity_without_vector": "2 vectors, 0 rows",
+		// A row without a vector, and one of the epoch, which its vector does not tell from none.
+		"never_precomputed": "1 vectors, 1 rows", "multi_view": "6 vectors, 1 rows",
 		// Services that have no right vectors, and one without the flag.
 		"composite_then_driver": "0 vectors, 2 rows", "two_entities": "0 vectors, 2 rows", "origin_dest": "0 vectors, 2 rows",
 		"driver_then_global": "0 vectors, 2 rows", "global_then_driver": "0 vectors, 2 rows", "flag_off": "0 vectors, 3 rows",

@@ -126,6 +126,16 @@ func TestBadRecords(t *testing.T) {
 	if got := len(e.Permissions()); got != 2 {
 		t.Errorf("%d permissions", got)
 	}
+	if again := s.with(s.kinds[KindPermission].list[0].Record); again.Enforcer() == e {
+		t.Error("a permission that was looked up changes nothing")
+	}
+	if again := s.with(s.kinds[KindFeatureView].list[0].Record); again.Enforcer() != e {
+		t.Error("permissions are compiled again for a view")
+	}
+	hidden := newSnapshot("p", &State{Hidden: []Kind{KindPermission}}, "1", nil)
+	if err := hidden.Enforcer().Check(permissions.User{Name: "ann"}, permissions.Resource{Name: "v"}); !errors.Is(err, feasterr.ErrDenied) {
+		t.Errorf("permissions that may not be listed: %v", err)
+	}
 	// It is one that admits nobody, also where it is the only one, and where nothing is unmatched otherwise.
 	data = protowire.AppendBytes(protowire.AppendTag(nil, 16, protowire.BytesType), []byte{0xff})
 	s = newSnapshot("p", must(ParseState(data)), "1", nil)

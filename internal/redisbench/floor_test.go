@@ -16,9 +16,13 @@ import (
 )
 
 // fieldName is the field of a feature.
-func fieldName(f int) string {
-	hash := murmur3.StringSum32(viewName(f/viewFeatures) + ":" + featureName(f))
-	return string(binary.LittleEndian.AppendUint32(nil, hash))
+func fieldName(f int) string { return hashOf(viewName(f/viewFeatures) + ":" + featureName(f)) }
+
+// vectorField is the field of a service's vectors.
+func vectorField(service string) string { return hashOf("__precomputed__" + service + ":vector") }
+
+func hashOf(name string) string {
+	return string(binary.LittleEndian.AppendUint32(nil, murmur3.StringSum32(name)))
 }
 
 // hashFields are the fields that an answer of n features needs: those of the features, then the times of their views.

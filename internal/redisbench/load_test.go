@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,30 +29,15 @@ type caller struct {
 // callers are the ways to read 50 features of one entity: this library, and go-redis with its pool and with automatic
 // pipelining, in which nothing is decoded.
 func callers(b *testing.B, r *repo) []caller {
-	ctx := b.Context()
-	q, err := r.fs.PrepareOnline(ctx, feast.OnlineQuery{Features: refs(50)})
-	if err != nil {
-		b.Fatal(err)
-	}
 	client := redis.NewClient(&redis.Options{Addr: r.addr})
 	b.Cleanup(func() { _ = client.Close() })
 	fields := hashFields(50)
+	ways := ourCallers(b, r, 0)
 	pipelined, err := client.AutoPipeline()
 	if err != nil {
 		b.Fatal(err)
 	}
-	return []caller{
-		{"GetInto", func() func(int64) error {
-			var batch feast.Batch
-			var out feast.OnlineResponse
-			ids := make([]int64, 1)
-			return func(id int64) error {
-				ids[0] = id
-				batch.Reset()
-				feast.SetColumn(&batch, "entity", ids)
-				return q.GetInto(context.Background(), &batch, &out)
-			}
-		}},
+	return append(ways, []caller{
 		{"go-redis, HMGET, not decoded", func() func(int64) error {
 			return func(id int64) error {
 				return client.HMGet(context.Background(), string(appendHashKey(nil, id)), fields...).Err()
@@ -62,7 +48,65 @@ func callers(b *testing.B, r *repo) []caller {
 				return pipelined.HMGet(context.Background(), string(appendHashKey(nil, id)), fields...).Err()
 			}
 		}},
+	}...)
+}
+
+// ourCallers are the ways of this library, to a server that is as far away as it takes a reply to come.
+func ourCallers(b *testing.B, r *repo, away time.Duration) []caller {
+	var out []caller
+	for _, n := range []int{0, 1, 4} {
+		client := redis.NewClient(&redis.Options{Addr: r.addr, PoolSize: 256, Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := new(net.Dialer).DialContext(ctx, network, addr)
+			if err != nil || away == 0 {
+				return c, err
+			}
+			return &farConn{Conn: c, away: away}, nil
+		}})
+		b.Cleanup(func() { _ = client.Close() })
+		store, err := feastredis.New(client, feastredis.Options{SharedConns: n})
+		if err != nil {
+			b.Fatal(err)
+		}
+		q, err := r.open(b, feast.WithOnlineStore(store)).PrepareOnline(b.Context(), feast.OnlineQuery{Features: refs(50)})
+		if err != nil {
+			b.Fatal(err)
+		}
+		name := "GetInto"
+		if n > 0 {
+			name += fmt.Sprint(", shared_connections: ", n)
+		}
+		out = append(out, caller{name, func() func(int64) error {
+			var batch feast.Batch
+			var out feast.OnlineResponse
+			ids := make([]int64, 1)
+			return func(id int64) error {
+				ids[0] = id
+				batch.Reset()
+				feast.SetColumn(&batch, "entity", ids)
+				return q.GetInto(context.Background(), &batch, &out)
+			}
+		}})
 	}
+	return out
+}
+
+// farConn is a connection to a server that is far away: replies come no sooner than so long after what was sent last.
+type farConn struct {
+	net.Conn
+	away time.Duration
+	due  time.Time
+}
+
+func (c *farConn) Write(p []byte) (int, error) {
+	c.due = time.Now().Add(c.away)
+	return c.Conn.Write(p)
+}
+
+func (c *farConn) Read(p []byte) (int, error) {
+	if d := time.Until(c.due); d > 0 {
+		time.Sleep(d)
+	}
+	return c.Conn.Read(p)
 }
 
 // entity is one to ask for, 30 of 100 of which are not there.
@@ -74,13 +118,31 @@ func entity(random *rand.Rand) int64 {
 	return id
 }
 
-// BenchmarkLoad prints what many goroutines get: as many requests as they can make, then the times of requests that come
-// at a fixed rate.
+// BenchmarkLoad prints what many goroutines get: as many requests as they can make, also where replies take a while to come,
+// then the times of requests that come at a fixed rate.
 func BenchmarkLoad(b *testing.B) {
 	r := newRepo(b, false, 512)
 	all := callers(b, r)
-	fmt.Printf("\n1 x 50 int64, closed loop\n\n| goroutines | way | requests/s | cpu us/request | p50 us | p99 us |\n| --- | --- | --- | --- | --- | --- |\n")
-	for _, goroutines := range []int{1, 8, 64} {
+	b.Run("closed", func(b *testing.B) { closedLoops(b, "closed loop", all) })
+	b.Run("far", func(b *testing.B) { closedLoops(b, "closed loop, 0.5 ms away", ourCallers(b, r, 500*time.Microsecond)) })
+	b.Run("open", func(b *testing.B) { openLoops(b, all) })
+}
+
+// openLoops prints how long requests take that come at a fixed rate.
+func openLoops(b *testing.B, all []caller) {
+	fmt.Printf("\n1 x 50 int64, open loop: times from when a request was due\n\n| requests/s | way | p50 us | p99 us | p999 us |\n| --- | --- | --- | --- | --- |\n")
+	for _, rate := range []int{1000, 5000, 15_000} {
+		for _, c := range all {
+			times := openLoop(b, c, rate, 3*time.Second)
+			fmt.Printf("| %d | %s | %.0f | %.0f | %.0f |\n", rate, c.name, quantile(times, 0.5), quantile(times, 0.99), quantile(times, 0.999))
+		}
+	}
+}
+
+// closedLoops prints what callers get that make as many requests as they can, by turns.
+func closedLoops(b *testing.B, name string, all []caller) {
+	fmt.Printf("\n1 x 50 int64, %s\n\n| goroutines | way | requests/s | cpu us/request | p50 us | p99 us |\n| --- | --- | --- | --- | --- | --- |\n", name)
+	for _, goroutines := range []int{1, 8, 64, 256} {
 		rates, cpus, p50s, p99s := make([][]float64, len(all)), make([][]float64, len(all)), make([][]float64, len(all)), make([][]float64, len(all))
 		for range 7 {
 			for k, c := range all {
@@ -93,13 +155,6 @@ func BenchmarkLoad(b *testing.B) {
 		}
 		for k, c := range all {
 			fmt.Printf("| %d | %s | %.0f | %.1f | %.0f | %.0f |\n", goroutines, c.name, median(rates[k]), median(cpus[k]), median(p50s[k]), median(p99s[k]))
-		}
-	}
-	fmt.Printf("\n1 x 50 int64, open loop: times from when a request was due\n\n| requests/s | way | p50 us | p99 us | p999 us |\n| --- | --- | --- | --- | --- |\n")
-	for _, rate := range []int{1000, 5000, 15_000} {
-		for _, c := range all {
-			times := openLoop(b, c, rate, 3*time.Second)
-			fmt.Printf("| %d | %s | %.0f | %.0f | %.0f |\n", rate, c.name, quantile(times, 0.5), quantile(times, 0.99), quantile(times, 0.999))
 		}
 	}
 }

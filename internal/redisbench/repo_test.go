@@ -22,6 +22,7 @@ import (
 	"github.com/feastgo/feast"
 	_ "github.com/feastgo/feast/drivers/embedded"
 	"github.com/feastgo/feast/online"
+	"github.com/feastgo/feast/online/cache"
 	feastredis "github.com/feastgo/feast/online/redis"
 )
 
@@ -56,6 +57,7 @@ type repo struct {
 	fs    *feast.FeatureStore
 
 	through *feast.FeatureStore // the same, reading through go-redis
+	near    *feast.FeatureStore // the same, with a near cache that has room for all and does not age
 }
 
 func newRepo(b *testing.B, mixed bool, listpack int) *repo {
@@ -84,6 +86,11 @@ func newRepo(b *testing.B, mixed bool, listpack int) *repo {
 	}
 	r.fill(b)
 	r.through = r.open(b, feast.WithOnlineStore(r.store(b, feastredis.Options{NoDirectReads: true})))
+	cached, err := cache.New(r.store(b, feastredis.Options{}), cache.Options{MaxAge: time.Hour, MaxBytes: 1 << 30})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r.near = r.open(b, feast.WithOnlineStore(cached))
 	return r
 }
 

@@ -147,7 +147,7 @@ func TestReplicas(t *testing.T) {
 	for _, o := range []redis.ClusterOptions{{ReadOnly: true}, {RouteByLatency: true}, {RouteRandomly: true}} {
 		o.Addrs = []string{"127.0.0.1:1"}
 		client := redis.NewClusterClient(&o)
-		if newDirect(client) != nil {
+		if newDirect(client, 0) != nil {
 			t.Errorf("%+v has connections of its own", o)
 		}
 		_ = client.Close()

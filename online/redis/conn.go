@@ -167,14 +167,15 @@ type pool struct {
 	timeout time.Duration // how long for replies; 0: no limit
 	maxIdle time.Duration // 0: no limit
 	maxAge  time.Duration // 0: no limit
+	shared  *shared       // nil: each read has a connection of its own
 
 	mu     sync.Mutex
 	idle   []*conn // the last one was used last
 	closed bool
 }
 
-// newPool returns connections as a client with these options, which are complete, would make.
-func newPool(opt *redis.Options) *pool {
+// newPool returns connections as a client with these options, which are complete, would make. Some of them may be shared.
+func newPool(opt *redis.Options, sharedConns int) *pool {
 	size := opt.PoolSize
 	if opt.MaxActiveConns > 0 {
 		size = min(size, opt.MaxActiveConns)
@@ -194,6 +195,9 @@ func newPool(opt *redis.Options) *pool {
 	}
 	if opt.Addr == "FailoverClient" { // what go-redis calls a client with Sentinel
 		most(maxAgeFailover)
+	}
+	if sharedConns > 0 {
+		p.shared = newShared(p, min(sharedConns, size))
 	}
 	return p
 }

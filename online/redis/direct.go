@@ -17,9 +17,10 @@ import (
 
 const (
 	// chunkBytes and chunkCommands bound what is sent before replies are read. Two such chunks are on their way at a time,
-	// so that a server or proxy that stops taking commands until its replies are read is not waited for in vain.
+	// so that a server or proxy that stops taking commands until its replies are read is not waited for in vain, and so that
+	// replies are decoded while the server makes others.
 	chunkBytes    = 256 << 10
-	chunkCommands = 1000
+	chunkCommands = 128
 	// maxAgeRotating is how long a connection is used when its credentials may change, maxAgeFailover when Redis Sentinel
 	// says which server is the master: that is asked for each new connection.
 	maxAgeRotating = 10 * time.Minute
@@ -31,20 +32,22 @@ type direct struct {
 	one     *pool                // to the only server
 	cluster *redis.ClusterClient // or to the masters of a cluster
 
+	sharedConns int // of each master
+
 	mu    sync.Mutex
 	pools map[*redis.Client]*pool // of the cluster
 }
 
 // newDirect returns the connections for a client's servers, nil where its options want what only go-redis does.
-func newDirect(client redis.UniversalClient) *direct {
+func newDirect(client redis.UniversalClient, sharedConns int) *direct {
 	switch c := client.(type) {
 	case *redis.Client:
 		if c.Options().Limiter == nil {
-			return &direct{one: newPool(c.Options())}
+			return &direct{one: newPool(c.Options(), sharedConns)}
 		}
 	case *redis.ClusterClient:
 		if o := c.Options(); !o.ReadOnly && !o.RouteByLatency && !o.RouteRandomly {
-			return &direct{cluster: c, pools: map[*redis.Client]*pool{}}
+			return &direct{cluster: c, sharedConns: sharedConns, pools: map[*redis.Client]*pool{}}
 		}
 	}
 	return nil
@@ -145,7 +148,7 @@ func (d *direct) poolOf(client *redis.Client) *pool {
 		for _, other := range d.pools {
 			other.prune(time.Now().Add(-time.Minute))
 		}
-		p = newPool(client.Options())
+		p = newPool(client.Options(), d.sharedConns)
 		d.pools[client] = p
 	}
 	return p
@@ -167,6 +170,14 @@ type place struct{ group, key int }
 
 // exchange reads keys over a connection. With an error it returns what is not answered.
 func (p *pool) exchange(ctx context.Context, r *reader, keys *online.Keys, dst *online.Result, s *scratch) (*online.Keys, error) {
+	if p.shared != nil {
+		return p.shared.exchange(ctx, r, keys, dst, s)
+	}
+	return p.alone(ctx, r, keys, dst, s)
+}
+
+// alone is exchange over a connection that nobody else uses meanwhile.
+func (p *pool) alone(ctx context.Context, r *reader, keys *online.Keys, dst *online.Result, s *scratch) (*online.Keys, error) {
 	c, err := p.get(ctx)
 	if err != nil {
 		return keys, err
@@ -179,8 +190,8 @@ func (p *pool) exchange(ctx context.Context, r *reader, keys *online.Keys, dst *
 	}
 	var sent, read place
 	for waiting := 0; ; {
-		n := r.encode(c, &sent, keys, s)
-		if n > 0 {
+		var n int
+		if c.out, n = r.encode(c.out[:0], &sent, keys, s); n > 0 {
 			if err = c.arm(ctx, p.timeout); err == nil {
 				_, err = c.Write(c.out)
 			}
@@ -205,9 +216,8 @@ func (p *pool) exchange(ctx context.Context, r *reader, keys *online.Keys, dst *
 	return nil, nil
 }
 
-// encode puts commands for the keys that follow into c.out, as many as make a chunk, and returns for how many keys.
-func (r *reader) encode(c *conn, at *place, keys *online.Keys, s *scratch) (n int) {
-	out := c.out[:0]
+// encode appends commands for the keys that follow, as many as make a chunk, and returns for how many keys.
+func (r *reader) encode(out []byte, at *place, keys *online.Keys, s *scratch) (_ []byte, n int) {
 	for ; at.group < len(r.groups); *at = (place{at.group + 1, 0}) {
 		g := &r.groups[at.group]
 		if len(g.tables) == 0 {
@@ -216,8 +226,7 @@ func (r *reader) encode(c *conn, at *place, keys *online.Keys, s *scratch) (n in
 		project := g.tables[0].Project
 		for group := keys.Group(at.group); at.key < len(group); at.key++ {
 			if len(out) >= chunkBytes || n == chunkCommands {
-				c.out = out
-				return n
+				return out, n
 			}
 			key := group[at.key].Bytes
 			if s.whole(at.group, at.key) {
@@ -232,8 +241,7 @@ func (r *reader) encode(c *conn, at *place, keys *online.Keys, s *scratch) (n in
 			n++
 		}
 	}
-	c.out = out
-	return n
+	return out, n
 }
 
 // appendKey appends the name of a hash.

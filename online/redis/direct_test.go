@@ -322,13 +322,13 @@ func TestFresh(t *testing.T) {
 		{redis.Options{ConnMaxLifetime: time.Minute, CredentialsProvider: func() (string, string) { return "", "" }}, time.Minute},
 	} {
 		client := redis.NewClient(&d.opt)
-		if got := newDirect(client).one.maxAge; got != d.want {
+		if got := newDirect(client, 0).one.maxAge; got != d.want {
 			t.Errorf("lifetime %v, want %v", got, d.want)
 		}
 		_ = client.Close()
 	}
 	failover := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "m", SentinelAddrs: []string{"127.0.0.1:1"}})
-	if got := newDirect(failover).one.maxAge; got != maxAgeFailover {
+	if got := newDirect(failover, 0).one.maxAge; got != maxAgeFailover {
 		t.Errorf("with Sentinel: lifetime %v, want %v", got, maxAgeFailover)
 	}
 	_ = failover.Close()

@@ -169,16 +169,17 @@ func isTimeout(err error) bool {
 // TestFaults: whatever happens between client and server, a call gets the right answer by another attempt, or an error of
 // the right kind, and the next call goes well.
 func TestFaults(t *testing.T) {
-	t.Run("Direct", func(t *testing.T) { faults(t, true) })
-	t.Run("Client", func(t *testing.T) { faults(t, false) })
+	t.Run("Direct", func(t *testing.T) { faults(t, true, 0) })
+	t.Run("Shared", func(t *testing.T) { faults(t, true, 1) })
+	t.Run("Client", func(t *testing.T) { faults(t, false, 0) })
 }
 
-func faults(t *testing.T, directReads bool) {
+func faults(t *testing.T, directReads bool, sharedConns int) {
 	p := newProxy(t, testserver.Redis(t))
 	direct := openStore(t, 3, nil)
 	table, key := drivers(t, direct)
 	s := openStore(t, 3, map[string]any{
-		"connection_string": p.addr + ",socket_timeout=5", "read_command": "hmget", "direct_reads": directReads,
+		"connection_string": p.addr + ",socket_timeout=5", "read_command": "hmget", "direct_reads": directReads, "shared_connections": sharedConns,
 	})
 	plan := online.NewReadPlan([]*online.Table{onlinetest.Pick(table)})
 	reader, err := s.Prepare(plan)

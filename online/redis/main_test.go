@@ -54,6 +54,7 @@ var ways = []struct {
 	{"Client", map[string]any{"direct_reads": false}},
 	{"ClientHash", map[string]any{"direct_reads": false, "read_command": "hgetall"}},
 	{"Fields", map[string]any{"read_command": "hmget"}},
+	{"Shared", map[string]any{"shared_connections": 1}},
 	{"Hash", map[string]any{"read_command": "hgetall"}},
 }
 
@@ -69,11 +70,15 @@ var topologies = map[string]func(t testing.TB) config.Section{
 
 // clusterSection is a section with some keys that are false.
 func clusterSection(t testing.TB, params string, off ...string) config.Section {
-	keys := map[string]any{"redis_type": cluster, "connection_string": testserver.RedisCluster(t) + params}
+	keys := clusterKeys(t, params)
 	for _, k := range off {
 		keys[k] = false
 	}
 	return config.NewSection("redis", keys)
+}
+
+func clusterKeys(t testing.TB, params string) map[string]any {
+	return map[string]any{"redis_type": cluster, "connection_string": testserver.RedisCluster(t) + params}
 }
 
 func sentinelSection(t testing.TB, params string) config.Section {
@@ -83,6 +88,10 @@ func sentinelSection(t testing.TB, params string) config.Section {
 }
 
 func tlsSection(t testing.TB, mutual bool) config.Section {
+	return config.NewSection("redis", tlsKeys(t, mutual))
+}
+
+func tlsKeys(t testing.TB, mutual bool) map[string]any {
 	port, certs := testserver.RedisTLS(t, mutual)
 	dir := t.TempDir()
 	if err := certs.Write(dir); err != nil {
@@ -92,7 +101,7 @@ func tlsSection(t testing.TB, mutual bool) config.Section {
 	if mutual {
 		text += ",ssl_certfile=" + dir + "/client.pem"
 	}
-	return config.NewSection("redis", map[string]any{"connection_string": text})
+	return map[string]any{"connection_string": text}
 }
 
 func TestConformance(t *testing.T) {

@@ -62,6 +62,7 @@ type settings struct {
 	// Keys that Feast does not have.
 	ReadCommand string `yaml:"read_command" enum:"auto|hmget|hgetall"`
 	DirectReads bool   `yaml:"direct_reads"`
+	SharedConns int    `yaml:"shared_connections" min:"0"`
 }
 
 func open(cfg config.Section, env online.Env) (online.Store, error) {
@@ -90,6 +91,7 @@ func open(cfg config.Section, env online.Env) (online.Store, error) {
 		ReadCommand: ReadCommand(set.ReadCommand),
 
 		NoDirectReads: !set.DirectReads,
+		SharedConns:   set.SharedConns,
 	})
 	if err != nil {
 		_ = client.Close() // they have no connections yet
@@ -128,6 +130,11 @@ type Options struct {
 	// not the client itself: hooks of the client do not see them, and there may be as many as its pool holds besides those
 	// of its pool. Clients with a Limiter are always gone through.
 	NoDirectReads bool
+	// SharedConns is how many connections to each server are shared by reads of few entities that come at the same time, which
+	// is known as automatic pipelining. 0: each read has one for itself. A read that finds none free waits for the answer to
+	// those before it and is then sent together with all that wait, so that under many requests both sides do less for each.
+	// It has no effect on reads through the client.
+	SharedConns int
 }
 
 // Store keeps rows in Redis servers.
@@ -165,6 +172,9 @@ func New(client redis.UniversalClient, opts Options) (*Store, error) {
 	if opts.KeyTTL < 0 || opts.KeyTTL%time.Second != 0 {
 		return nil, feasterr.Invalid("redis: KeyTTL must be whole seconds, is %v", opts.KeyTTL)
 	}
+	if opts.SharedConns < 0 {
+		return nil, feasterr.Invalid("redis: SharedConns must not be negative, is %d", opts.SharedConns)
+	}
 	if err := opts.ReadCommand.check(); err != nil {
 		return nil, err
 	}
@@ -186,7 +196,7 @@ func New(client redis.UniversalClient, opts Options) (*Store, error) {
 		s.at = "the cluster at " + strings.Join(c.Options().Addrs, ", ")
 	}
 	if !opts.NoDirectReads {
-		s.direct = newDirect(s.reads)
+		s.direct = newDirect(s.reads, opts.SharedConns)
 	}
 	return s, nil
 }

@@ -28,7 +28,7 @@ func TestGoldenConfig(t *testing.T) {
 	want := map[string]string{
 		"online_unknown_key": "feature_store.yaml:5: online_store.bogus: is not a known key; known are redis_type, client, " +
 			"sentinel_master, connection_string, key_ttl_seconds, full_scan_for_deletion, skip_dedup, " +
-			"read_command, direct_reads",
+			"read_command, direct_reads, shared_connections",
 		"online_redis_bad_enum": `feature_store.yaml:5: online_store.redis_type: must be "redis", "redis_cluster" or ` +
 			`"redis_sentinel", is "weird"`,
 	}
@@ -59,9 +59,9 @@ func TestOpen(t *testing.T) {
 			keys: map[string]any{
 				"redis_type": "redis", "client": "glide", "sentinel_master": "m", "connection_string": "h:1",
 				"key_ttl_seconds": 60, "full_scan_for_deletion": false, "skip_dedup": true,
-				"read_command": "hgetall", "direct_reads": false,
+				"read_command": "hgetall", "direct_reads": false, "shared_connections": 3,
 			},
-			opts: Options{KeyVersion: 3, KeyTTL: time.Minute, SkipDedup: true, KeepDropped: true, ReadCommand: ReadHash, NoDirectReads: true},
+			opts: Options{KeyVersion: 3, KeyTTL: time.Minute, SkipDedup: true, KeepDropped: true, ReadCommand: ReadHash, NoDirectReads: true, SharedConns: 3},
 		},
 		{keys: map[string]any{"key_ttl_seconds": nil}, opts: Options{KeyVersion: 3, ReadCommand: ReadAuto}},
 		{keys: map[string]any{"key_ttl_seconds": 0}, opts: Options{KeyVersion: 3, ReadCommand: ReadAuto}},

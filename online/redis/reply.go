@@ -31,6 +31,8 @@ type replies struct {
 	src      io.Reader // nil: everything is in the buffer
 	buf      []byte
 	pos, end int // of what has come and is not scanned yet
+	marked   bool
+	start    int // of what may be scanned again, while marked
 }
 
 // reset makes r scan what is in memory.
@@ -41,9 +43,13 @@ func (r *replies) more() error {
 	if r.src == nil {
 		return io.ErrUnexpectedEOF
 	}
-	if r.pos > 0 && (r.end == len(r.buf) || r.end-r.pos < moveable) {
-		r.end = copy(r.buf, r.buf[r.pos:r.end])
-		r.pos = 0
+	from := r.pos
+	if r.marked {
+		from = r.start
+	}
+	if from > 0 && (r.end == len(r.buf) || r.end-from < moveable) {
+		r.end = copy(r.buf, r.buf[from:r.end])
+		r.pos, r.start = r.pos-from, 0
 	}
 	if r.end == len(r.buf) {
 		grown := make([]byte, max(readSize, 2*len(r.buf)))
@@ -63,6 +69,13 @@ func (r *replies) more() error {
 	}
 	return err
 }
+
+// mark keeps what follows, so that rewind can go back to here, until unmark.
+func (r *replies) mark() { r.marked, r.start = true, r.pos }
+
+func (r *replies) rewind() { r.pos = r.start }
+
+func (r *replies) unmark() { r.marked = false }
 
 // shrink gives back a buffer that one large reply has made large. Nothing may be left in it.
 func (r *replies) shrink() {
@@ -263,4 +276,36 @@ func (r *replies) skipLine() error {
 			return nil
 		}
 	}
+}
+
+// skip scans a reply to whatever command.
+func (r *replies) skip() error {
+	for left := 1; left > 0; left-- {
+		kind, n, err := r.header()
+		switch {
+		case kind == '-' && errors.Is(err, errUnusual):
+			err = r.skipLine()
+		case err != nil:
+		case kind == '*':
+			left += max(n, 0)
+		case kind == '%':
+			left += 2 * max(n, 0)
+		case kind == '$' && n > maxBulk:
+			err = errGarbage
+		case kind == '$' && n >= 0:
+			for r.end-r.pos < n+2 && err == nil {
+				err = r.more()
+			}
+			if err == nil {
+				if r.buf[r.pos+n] != '\r' || r.buf[r.pos+n+1] != '\n' {
+					err = errGarbage
+				}
+				r.pos += n + 2
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

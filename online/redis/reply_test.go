@@ -102,6 +102,81 @@ func TestPromises(t *testing.T) {
 	}
 }
 
+// TestSkip skips whole replies of every kind, and goes back to where it began when one is not complete.
+func TestSkip(t *testing.T) {
+	for _, c := range []struct {
+		reply string
+		err   error
+	}{
+		{reply: "$3\r\nabc\r\n"},
+		{reply: "$-1\r\n"},
+		{reply: "_\r\n"},
+		{reply: ":7\r\n"},
+		{reply: "*-1\r\n"},
+		{reply: "*0\r\n"},
+		{reply: "-WRONGTYPE no hash\r\n"},
+		{reply: "*3\r\n$1\r\na\r\n*2\r\n:1\r\n$-1\r\n%1\r\n$1\r\nb\r\n-ERR\r\n"},
+		{reply: hashReply(true, 3, "a", "b", "c", "d")},
+		{reply: "*2\r\n$1\r\na\r\n", err: io.ErrUnexpectedEOF},
+		{reply: "$9\r\nabc\r\n", err: io.ErrUnexpectedEOF},
+		{reply: "$3\r\nabcde", err: errGarbage},
+		{reply: "$536870913\r\n", err: errGarbage},
+		{reply: "*1\r\n?\r\n", err: errGarbage},
+		{reply: ">1\r\n$1\r\na\r\n", err: errUnusual},
+	} {
+		after := ":5\r\n"
+		if c.err != nil {
+			after = ""
+		}
+		for name, src := range map[string]io.Reader{
+			"at once": strings.NewReader(c.reply + after), "in pieces": iotest.OneByteReader(strings.NewReader(c.reply + after)),
+		} {
+			r := replies{src: src}
+			r.mark()
+			if err := r.skip(); !errors.Is(err, c.err) {
+				t.Errorf("%q, %s: %v, want %v", c.reply, name, err, c.err)
+			}
+			at := r.pos
+			r.rewind()
+			if all := c.reply + after; !strings.HasPrefix(all, string(r.buf[r.pos:r.end])) || r.pos > at {
+				t.Errorf("%q, %s: back at %q", c.reply, name, r.buf[r.pos:r.end])
+			}
+			if c.err != nil {
+				continue
+			}
+			if err := r.skip(); err != nil {
+				t.Errorf("%q, %s, again: %v", c.reply, name, err)
+			}
+			if _, n, err := r.header(); err != nil || n != 5 {
+				t.Errorf("%q, %s: then %d, %v", c.reply, name, n, err)
+			}
+		}
+	}
+}
+
+// TestMark keeps what is scanned while more comes than the buffer holds, and only then.
+func TestMark(t *testing.T) {
+	text := fmt.Sprintf("$%d\r\n%s\r\n", 3*readSize, strings.Repeat("x", 3*readSize))
+	r := replies{src: iotest.HalfReader(strings.NewReader(":1\r\n" + text + ":2\r\n"))}
+	if _, n, err := r.header(); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	r.mark()
+	for range 2 {
+		if got, ok, err := r.text(); err != nil || !ok || len(got) != 3*readSize {
+			t.Fatalf("a text of %d bytes, %t, %v", len(got), ok, err)
+		}
+		r.rewind()
+	}
+	if _, _, err := r.text(); err != nil {
+		t.Error(err)
+	}
+	r.unmark()
+	if _, n, err := r.header(); n != 2 || err != nil {
+		t.Error(n, err)
+	}
+}
+
 // hashTable is a table of this test.
 func hashTable() *online.Table {
 	return &online.Table{
@@ -261,6 +336,9 @@ func FuzzReplies(f *testing.F) {
 			}
 			if len(r.buf) > max(readSize, 4*len(reply)) {
 				t.Errorf("a buffer of %d bytes for %d", len(r.buf), len(reply))
+			}
+			if whole := (replies{buf: reply, end: len(reply)}); err == nil && r.src == nil && (whole.skip() != nil || whole.pos != r.pos) {
+				t.Errorf("%d bytes are the reply, %d are skipped", r.pos, whole.pos)
 			}
 			if err == nil && r.pos == r.end {
 				_ = g.answered(&replies{buf: reply, end: len(reply)}, s)
