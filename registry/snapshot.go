@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,7 +29,8 @@ type Snapshot struct {
 	kinds       [numKinds]index
 	versions    map[string][]*entry // by view, ascending
 	bad         []BadRecord
-	projects    []string // of the whole registry, for near names
+	projects    []string  // of the whole registry, for near names
+	enforcers   *sync.Map // permissions.Option -> *permissions.Enforcer
 	hidden      [numKinds]bool
 }
 
@@ -91,7 +93,7 @@ func newVersionValue(v *ViewVersion) *versionValue {
 // newSnapshot indexes the records of project. Entries of prev whose records are the same are taken over, and with them
 // the objects that were decoded.
 func newSnapshot(project string, state *State, token Token, prev *Snapshot) *Snapshot {
-	s := &Snapshot{project: project, token: token, lastUpdated: state.LastUpdated, versions: map[string][]*entry{}}
+	s := &Snapshot{project: project, token: token, lastUpdated: state.LastUpdated, versions: map[string][]*entry{}, enforcers: new(sync.Map)}
 	var counts [numKinds]int
 	for i := range state.Records {
 		if r := &state.Records[i]; s.holds(r.ID) {
@@ -136,6 +138,9 @@ func newSnapshot(project string, state *State, token Token, prev *Snapshot) *Sna
 // with returns the snapshot with a record more, or another one in its place.
 func (s *Snapshot) with(r Record) *Snapshot {
 	c := *s
+	if r.Kind == KindPermission {
+		c.enforcers = new(sync.Map)
+	}
 	ix := &c.kinds[r.Kind]
 	e := s.entry(r)
 	if e == nil {
@@ -328,11 +333,11 @@ func (s *Snapshot) Permission(name string) (*permissions.Permission, error) {
 	return get[permissions.Permission](s, KindPermission, name)
 }
 
-// Permissions returns all permissions. Unlike other lists it fails when one of them cannot be read, since a decision
-// made on the others could let in whom that one keeps out.
+// Permissions returns all permissions. Unlike other lists it fails when one of them cannot be read: without it, a
+// project could seem to have none, which lets everybody in. [Snapshot.Enforcer] decides all the same.
 func (s *Snapshot) Permissions() ([]*permissions.Permission, error) {
 	if s.hidden[KindPermission] {
-		return nil, fmt.Errorf("%w: this identity may not list the permissions of project %q", feasterr.ErrDenied, s.project)
+		return nil, s.hiddenPermissions()
 	}
 	for _, b := range s.bad {
 		if b.ID.Kind == KindPermission {
@@ -348,6 +353,47 @@ func (s *Snapshot) Permissions() ([]*permissions.Permission, error) {
 		list = append(list, v.(*permissions.Permission))
 	}
 	return list, nil
+}
+
+func (s *Snapshot) hiddenPermissions() error {
+	return fmt.Errorf("%w: this identity may not list the permissions of project %q", feasterr.ErrDenied, s.project)
+}
+
+// Enforcer returns what decides by the permissions of the project. It is made once for each combination of options. A
+// permission that cannot be read covers everything and admits nobody ([permissions.Unreadable]), so that the others
+// decide as before; so do permissions that a remote registry does not list to this identity. One that lists some of
+// them, or tells that there are none, is believed: who enforces should be let see all.
+func (s *Snapshot) Enforcer(options ...permissions.Option) *permissions.Enforcer {
+	var rules permissions.Option
+	for _, o := range options {
+		rules |= o
+	}
+	if e, ok := s.enforcers.Load(rules); ok {
+		return e.(*permissions.Enforcer)
+	}
+	var list []*permissions.Permission
+	unreadable := func(name string, err error) {
+		list = append(list, &permissions.Permission{
+			Name: name, Project: s.project, Actions: permissions.AllActions(), Policy: permissions.Unreadable{Err: err},
+		})
+	}
+	for _, e := range s.kinds[KindPermission].list {
+		if v, err := e.value(); err != nil {
+			unreadable(e.Name, err)
+		} else {
+			list = append(list, v.(*permissions.Permission))
+		}
+	}
+	for _, b := range s.bad {
+		if b.ID.Kind == KindPermission {
+			unreadable(b.ID.Name, b.Err)
+		}
+	}
+	if s.hidden[KindPermission] {
+		unreadable("", s.hiddenPermissions())
+	}
+	e, _ := s.enforcers.LoadOrStore(rules, permissions.NewEnforcer(list, rules))
+	return e.(*permissions.Enforcer)
 }
 
 // Objects returns all objects, [DummyEntity] included, in the order of kinds and then names: what definitions are

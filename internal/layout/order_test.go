@@ -45,7 +45,8 @@ var rules = map[string]rule{
 		own: []string{"internal/protos/..."}, modules: []string{"google.golang.org/protobuf", "google.golang.org/grpc"},
 	},
 
-	"permissions": {own: []string{"feasterr", "internal/sealed"}},
+	"internal/pyregexp": {},
+	"permissions":       {own: []string{"feasterr", "internal/sealed", "internal/pyregexp"}},
 
 	"registry": {
 		own: []string{
