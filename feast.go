@@ -67,6 +67,7 @@ type options struct {
 	backend      registry.Backend
 	onlineStore  online.Store
 	offlineStore offline.Store
+	token        config.TokenSource
 	hooks        telemetry.Hooks
 	logger       *slog.Logger
 	now          func() time.Time
@@ -102,6 +103,11 @@ func WithOfflineStore(s offline.Store) Option {
 // WithRegistry uses b instead of opening what feature_store.yaml describes. The feature store closes it.
 func WithRegistry(b registry.Backend) Option {
 	return func(o *options) { o.given("WithRegistry", b); o.backend = b }
+}
+
+// WithTokenSource has t give the tokens that servers are called with: a registry server, so far.
+func WithTokenSource(t config.TokenSource) Option {
+	return func(o *options) { o.given("WithTokenSource", t); o.token = t }
 }
 
 // WithHooks calls the functions of h at the events they describe.
@@ -186,7 +192,7 @@ func New(ctx context.Context, cfg *config.RepoConfig, opts ...Option) (*FeatureS
 	backend := fs.opts.backend
 	if backend == nil {
 		var err error
-		if backend, err = registry.Open(ctx, cfg, registry.Env{}); err != nil {
+		if backend, err = registry.Open(ctx, cfg, registry.Env{Token: fs.opts.token}); err != nil {
 			return nil, errors.Join(err, fs.unlinkedOnline(), fs.closeStores())
 		}
 	}
@@ -248,6 +254,17 @@ func resolve[T any](ctx context.Context, fs *FeatureStore, find func(*registry.S
 		return zero, nil, err
 	}
 	v, err := find(snap)
+	for errors.Is(err, feasterr.ErrNotFound) {
+		found, lerr := fs.registry.Lookup(ctx, snap, err)
+		if lerr != nil {
+			return v, snap, lerr
+		}
+		if found == nil {
+			break
+		}
+		v, err = find(found)
+		snap = found
+	}
 	if errors.Is(err, feasterr.ErrNotFound) {
 		if fresh, ferr := fs.registry.RefreshOnMiss(ctx); ferr == nil && fresh != snap {
 			v, err = find(fresh)

@@ -3,8 +3,8 @@ package permissions
 import "testing"
 
 func TestNames(t *testing.T) {
-	if len(AllActions()) != 8 || len(AllKinds()) != 12 || AllKinds()[0] != Project {
-		t.Error(AllActions(), AllKinds())
+	if len(AllActions()) != 8 || len(AllResourceTypes()) != 12 || AllResourceTypes()[0] != Project {
+		t.Error(AllActions(), AllResourceTypes())
 	}
 	for got, want := range map[string]string{
 		ReadOnline.String(): "READ_ONLINE", Action(77).String(): "Action(77)", Action(-1).String(): "Action(-1)",
@@ -15,10 +15,10 @@ func TestNames(t *testing.T) {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	all := AllKinds()
+	all := AllResourceTypes()
 	all[0] = LabelView
-	if AllKinds()[0] != Project {
-		t.Error("AllKinds hands out its own list")
+	if AllResourceTypes()[0] != Project {
+		t.Error("AllResourceTypes hands out its own list")
 	}
 	p := &Permission{Name: "p", Project: "demo", Tags: map[string]string{"k": "v"}}
 	if r := p.Resource(); r.Kind != PermissionKind || r.Name != "p" || r.Project != "demo" || r.Tags["k"] != "v" {

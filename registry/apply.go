@@ -62,18 +62,15 @@ type ApplyRequest struct {
 
 // Apply brings the registry up to date with definitions, in one transaction, and returns what that changes. An invalid
 // request changes nothing; its error is a feasterr.ErrInvalid that names all problems with all objects.
+//
+// A backend that is a server has no transactions, see [Applier], and shows no history of views. The diff tells nothing of
+// versions then, and what depends on the history is a feasterr.ErrUnsupported: NoPromote, and moving a view to another
+// version than it has.
 func (w *Writer) Apply(ctx context.Context, r ApplyRequest) (*Diff, error) {
 	if r.DryRun {
-		state, _, err := w.Backend.Load(ctx, "")
-		if errors.Is(err, feasterr.ErrNotFound) {
-			state, err = new(State), nil
-		}
+		d, err := w.read(ctx)
 		if err != nil {
 			return nil, err
-		}
-		d := w.draft()
-		for _, rec := range state.Records {
-			d.add(rec)
 		}
 		if err := w.prepare(ctx, d, r); err != nil {
 			return nil, err
@@ -104,6 +101,9 @@ func (w *Writer) prepare(ctx context.Context, d *draft, r ApplyRequest) error {
 
 // update runs fn on a draft of the project, and writes what it changed.
 func (w *Writer) update(ctx context.Context, fn func(*draft) error) error {
+	if a, ok := w.Backend.(Applier); ok {
+		return w.applyByServer(ctx, a, fn)
+	}
 	_, err := w.Backend.Update(ctx, w.Project, func(tx Tx) error {
 		d := w.draft()
 		for kind := KindProject; kind < numKinds; kind++ {
@@ -128,11 +128,13 @@ type draft struct {
 	now      time.Time
 	describe Describe
 	purge    bool
+	served   bool // by a server, which keeps the history of views and does not show it
 
 	records  map[ID]*entry
 	versions map[string][]int // of views, the numbers in their history, in no order
 	stored   map[ID]*entry    // what was read
 	changed  []ID
+	window   *Interval // that the one view which changed was materialized for
 	diff     *Diff
 
 	given    map[ID]Object // objects of the request, sources within views included
@@ -145,8 +147,10 @@ func (w *Writer) draft() *draft {
 	if w.Now != nil {
 		now = w.Now
 	}
+	_, served := w.Backend.(Applier)
 	return &draft{
 		project: w.Project, now: now().UTC().Truncate(time.Microsecond), describe: w.Describe.once(), purge: w.PurgeMetadata,
+		served:  served,
 		records: map[ID]*entry{}, versions: map[string][]int{}, stored: map[ID]*entry{}, diff: new(Diff),
 		given: map[ID]Object{}, todo: map[string]View{},
 	}
@@ -223,6 +227,9 @@ func (d *draft) apply(ctx context.Context, r ApplyRequest) error {
 	d.diff.Base = d.base()
 	if r.Base != "" && r.Base != d.diff.Base {
 		return fmt.Errorf("project %q changed since the plan was made: plan again: %w", d.project, feasterr.ErrConflict)
+	}
+	if d.served && r.NoPromote {
+		return feasterr.Unsupported("a registry server promotes every new version of a view: NoPromote needs the registry itself")
 	}
 	c := &checker{project: d.project}
 	for _, o := range c.checkAll(r.Objects) {

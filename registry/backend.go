@@ -15,7 +15,7 @@ import (
 // those above it. Implementations are safe for concurrent use, honour ctx, and start no goroutine that outlives a
 // call unless Close waits for it.
 type Backend interface {
-	// Load returns all records, of all projects, and a token that stands for this state. When have is still current it
+	// Load returns all records, of all projects or of the one that the backend was opened for, and a token that stands for this state. When have is still current it
 	// answers (nil, have, nil) after the cheapest probe there is; an empty token is never current.
 	//
 	// A record that is garbage goes to State.Bad, and the others load. A registry that does not exist is a
@@ -24,7 +24,8 @@ type Backend interface {
 
 	// Update runs fn in one transaction on the records of project: all its writes land, or none. fn must be free of
 	// other effects, since it runs again on fresh records after a conflict; when retries are used up, the error is a
-	// feasterr.ErrConflict. An error of fn ends the transaction and is returned as it is.
+	// feasterr.ErrConflict. An error of fn ends the transaction and is returned as it is. A backend that is an [Applier]
+	// has no transactions: a feasterr.ErrUnsupported.
 	Update(ctx context.Context, project string, fn func(Tx) error) (Token, error)
 
 	// Teardown removes the registry, of all projects. One that does not exist is no error.
@@ -42,6 +43,12 @@ type Token string
 // [Registry] may ask often in the background.
 type Poller interface {
 	PollInterval() time.Duration
+}
+
+// Whole is implemented by backends whose Load may be limited to one project. LoadAll returns the records of all projects,
+// as they are where updates go; its errors are those of Load.
+type Whole interface {
+	LoadAll(ctx context.Context) (*State, error)
 }
 
 // Tx is a transaction. It is used by one goroutine, and not after the function that was given it has returned.
@@ -77,7 +84,10 @@ var table drivers.Table[Driver]
 // imports says which packages of this module link which drivers.
 var imports = map[string]string{
 	"file":   "file",
+	"gcs":    "gcs",
 	"memory": "memory",
+	"s3":     "s3",
+	"remote": "remote",
 	"sql":    "sql", // and a database, see sqlPackage
 }
 

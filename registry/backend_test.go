@@ -39,8 +39,8 @@ func TestNotLinked(t *testing.T) {
 	cfg := config.Default("demo")
 	for want, set := range map[string]func(*config.Registry){
 		`registry "file" is not linked in: import _ "github.com/feastgo/feast/registry/file"`:        func(r *config.Registry) { r.Path = "data/registry.db" },
-		`this version has no driver for registry type "s3"; linked in: memory`:                       func(r *config.Registry) { r.Path = "s3://bucket/key" },
-		`this version has no driver for registry type "gcs"; linked in: memory`:                      func(r *config.Registry) { r.Path = "gs://bucket/key" },
+		`registry "s3" is not linked in: import _ "github.com/feastgo/feast/registry/s3"`:            func(r *config.Registry) { r.Path = "s3://bucket/key" },
+		`registry "gcs" is not linked in: import _ "github.com/feastgo/feast/registry/gcs"`:          func(r *config.Registry) { r.Path = "gs://bucket/key" },
 		`registry "sql" is not linked in: import _ "github.com/feastgo/feast/registry/sql"`:          func(r *config.Registry) { r.Type = "sql" },
 		`registry "sql" is not linked in: import _ "github.com/feastgo/feast/registry/sql/postgres"`: func(r *config.Registry) { r.Type, r.Path = "sql", "postgresql+psycopg://h/d" },
 		`registry "sql" is not linked in: import _ "github.com/feastgo/feast/registry/sql/mysql"`:    func(r *config.Registry) { r.Type, r.Path = "sql", "mariadb://h/d" },

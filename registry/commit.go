@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/feastgo/feast/feasterr"
 )
@@ -82,7 +83,7 @@ func (c *Commit) UpdateInfra(keep, drop []InfraObject) error {
 
 // snapshot returns a snapshot of entries, whose objects it shares.
 func (d *draft) snapshot(entries map[ID]*entry) *Snapshot {
-	s := &Snapshot{project: d.project, versions: map[string][]*entry{}}
+	s := &Snapshot{project: d.project, versions: map[string][]*entry{}, enforcers: new(sync.Map)}
 	for kind := range s.kinds {
 		s.kinds[kind].byName = map[string]*entry{}
 	}

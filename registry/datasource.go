@@ -44,7 +44,11 @@ type DataSource struct {
 
 // Resource implements [Object].
 func (d *DataSource) Resource() permissions.Resource {
-	return permissions.Resource{Kind: permissions.DataSource, Name: d.Name, Project: d.Project, Tags: d.Tags, Owner: d.Owner}
+	r := permissions.Resource{Kind: permissions.DataSource, Name: d.Name, Project: d.Project, Tags: d.Tags, Owner: d.Owner}
+	if d.Options != nil {
+		r.Class = d.Options.class()
+	}
+	return r
 }
 
 // Origin implements [Object], for this module only.

@@ -57,7 +57,8 @@ func (w *Writer) ApplyMaterialization(ctx context.Context, view string, start, e
 			view, start.Format(time.RFC3339Nano), end.Format(time.RFC3339Nano))
 	}
 	return w.updateView(ctx, view, func(d *draft, keep bookkeeping) (bool, error) {
-		*keep.intervals = append(slices.Clip(*keep.intervals), Interval{start, end})
+		d.window = &Interval{start, end}
+		*keep.intervals = append(slices.Clip(*keep.intervals), *d.window)
 		*keep.state, *keep.lastUpdated = StateAvailableOnline, d.now
 		return true, nil
 	})
@@ -65,7 +66,7 @@ func (w *Writer) ApplyMaterialization(ctx context.Context, view string, start, e
 
 // updateView changes what the registry keeps about a view that can be materialized.
 func (w *Writer) updateView(ctx context.Context, view string, change func(*draft, bookkeeping) (bool, error)) error {
-	return w.update(ctx, func(d *draft) error {
+	apply := func(d *draft) error {
 		stored, err := d.findView(view)
 		if err != nil {
 			return err
@@ -82,5 +83,20 @@ func (w *Writer) updateView(ctx context.Context, view string, change func(*draft
 			return err
 		}
 		return d.write(o)
-	})
+	}
+	server, isServer := w.Backend.(Applier)
+	l, looksUp := w.Backend.(Lookuper)
+	if !isServer || !looksUp {
+		return w.update(ctx, apply)
+	}
+	d := w.draft()
+	r, err := l.Lookup(ctx, ID{Kind: KindFeatureView, Project: w.Project, Name: view})
+	if err != nil {
+		return err
+	}
+	d.add(r)
+	if err := apply(d); err != nil {
+		return err
+	}
+	return d.send(ctx, server)
 }

@@ -234,7 +234,7 @@ func TestModelledObjects(t *testing.T) {
 	})
 	equal(t, "combined policy", must(s.Permission("perm_combined")).Policy,
 		permissions.Policy(permissions.CombinedGroupNamespace{Groups: []string{"g"}, Namespaces: []string{"n"}}))
-	equal(t, "all types", must(s.Permission("perm_ns")).Types, permissions.AllKinds())
+	equal(t, "all types", must(s.Permission("perm_ns")).Types, permissions.AllResourceTypes())
 	equal(t, "all actions", must(s.Permission("perm_ns")).Actions, permissions.AllActions())
 }
 

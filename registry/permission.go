@@ -11,7 +11,7 @@ func movePermission(c *codec, p *permissions.Permission, pb *core.Permission) {
 	spec := sub(c, &pb.Spec)
 	move(c, &p.Name, &spec.Name)
 	move(c, &p.Project, &spec.Project)
-	if all := permissions.AllKinds(); c.write && len(p.Types) == 0 && (c.fresh || len(spec.Types) > 0) {
+	if all := permissions.AllResourceTypes(); c.write && len(p.Types) == 0 && (c.fresh || len(spec.Types) > 0) {
 		numbers(c, &all, &spec.Types)
 	} else {
 		numbers(c, &p.Types, &spec.Types)

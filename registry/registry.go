@@ -2,7 +2,10 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,8 +53,9 @@ func (s Stats) Age() time.Duration {
 const (
 	// missInterval is the shortest time between two refreshes caused by names that the snapshot does not have.
 	missInterval = time.Second
-	// retryInterval is when an expired snapshot is refreshed again after a failure, unless CacheTTL is shorter.
-	retryInterval = 5 * time.Second
+	// An expired snapshot is refreshed again within firstRetry of a failure, and within twice as long after each further one,
+	// up to lastRetry; sooner when CacheTTL is shorter.
+	firstRetry, lastRetry = 5 * time.Second, time.Minute
 )
 
 // Registry keeps a current snapshot of one project of a backend. Loading happens in the background, once for all who
@@ -76,7 +80,9 @@ type Registry struct {
 	running  *flight
 	next     *flight // waits for running
 	lastMiss time.Time
+	missing  map[ID]time.Time // when what was looked up was not there
 	stats    Stats
+	inARow   int         // loads that failed since the last that did not
 	expiry   *time.Timer // of the current snapshot, or of the next try after a failure
 	poll     *time.Timer
 }
@@ -149,6 +155,70 @@ func (r *Registry) RefreshOnMiss(ctx context.Context) (*Snapshot, error) {
 		return c.snap, nil
 	}
 	return before, nil
+}
+
+// missingLimit bounds how many names are remembered that were looked up and not there.
+const missingLimit = 1000
+
+// Lookup returns a newer snapshot than have, with the object which missing, an error of have, says is not there. It is for
+// identities that may not list all objects and may still look them up, see [Lookuper]; one object that is not there is
+// looked up again after a second. The snapshot is nil when nothing was looked up or found. The error is that of the
+// backend.
+func (r *Registry) Lookup(ctx context.Context, have *Snapshot, missing error) (*Snapshot, error) {
+	l, able := r.backend.(Lookuper)
+	name, notFound := errors.AsType[*feasterr.NotFoundError](missing)
+	c := r.current.Load()
+	if !able || !notFound || c == nil || name.In != "" {
+		return nil, nil
+	}
+	kind := Kind(slices.Index(kindNames[:], name.Kind))
+	if kind <= 0 || kind > KindPermission || !c.snap.hides(kind) {
+		return nil, nil
+	}
+	id := ID{Kind: kind, Project: r.project, Name: name.Name}
+	r.mu.Lock()
+	at, known := r.missing[id]
+	r.mu.Unlock()
+	if known && time.Since(at) < missInterval {
+		return nil, nil
+	}
+	rec, err := l.Lookup(ctx, id)
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if errors.Is(err, feasterr.ErrNotFound) {
+		if len(r.missing) >= missingLimit || r.missing == nil {
+			r.missing = map[ID]time.Time{}
+		}
+		r.missing[id] = time.Now()
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if r.closed {
+		return nil, r.closedErr()
+	}
+	c = r.current.Load()
+	if c.snap.entry(rec) != nil {
+		if c.snap == have {
+			return nil, nil // it has the name, and is something else than what was asked for
+		}
+		return c.snap, nil
+	}
+	next := &cached{snap: c.snap.with(rec)}
+	next.expired.Store(c.expired.Load())
+	r.current.Store(next)
+	return next.snap, nil
+}
+
+// hides reports whether objects of a kind may be there although the snapshot does not have them. Views are looked for by
+// name among all their kinds.
+func (s *Snapshot) hides(kind Kind) bool {
+	if slices.Contains(viewKinds[:], kind) {
+		return slices.ContainsFunc(viewKinds[:], func(k Kind) bool { return s.hidden[k] })
+	}
+	return s.hidden[kind]
 }
 
 // Stats returns counters and the age of the snapshot.
@@ -287,10 +357,13 @@ func (r *Registry) load(f *flight) RefreshEvent {
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.stats.LastError = err
+	if r.stats.LastError = err; err == nil {
+		r.inARow = 0
+	}
 	switch {
 	case err != nil:
 		r.stats.Failures++
+		r.inARow++
 	case event.Snapshot != nil:
 		r.stats.Refreshes++
 		r.current.Store(&cached{snap: event.Snapshot})
@@ -309,7 +382,7 @@ func (r *Registry) load(f *flight) RefreshEvent {
 func (r *Registry) schedule(err error) {
 	if ttl := r.opts.CacheTTL; ttl > 0 {
 		if err != nil {
-			ttl = min(ttl, retryInterval)
+			ttl = min(ttl, retryAfter(r.inARow))
 		}
 		if r.expiry == nil {
 			r.expiry = time.AfterFunc(ttl, r.expire)
@@ -324,6 +397,13 @@ func (r *Registry) schedule(err error) {
 			r.poll.Reset(p.PollInterval())
 		}
 	}
+}
+
+// retryAfter returns how long to wait after a number of failures in a row. It is random, so that the many who lost a
+// registry at the same time do not come back at the same time.
+func retryAfter(failures int) time.Duration {
+	longest := min(firstRetry<<min(failures-1, 10), lastRetry)
+	return longest/2 + rand.N(longest/2)
 }
 
 // expire runs when the current snapshot is CacheTTL old.

@@ -232,15 +232,15 @@ func TestFailureKeepsTheSnapshot(t *testing.T) {
 		has(t, r, 0)
 		down := feasterr.Unavailable("down")
 		b.set(1, down)
-		time.Sleep(time.Minute + 2*retryInterval)
+		time.Sleep(time.Minute + firstRetry)
 		synctest.Wait()
 		if !has(t, r, 0) {
 			t.Error("the old snapshot must serve")
 		}
 		stats := r.Stats()
-		equal(t, "failures", stats.Failures, 3)
+		equal(t, "failures", stats.Failures, 2)
 		equal(t, "last error", stats.LastError, down)
-		equal(t, "age", stats.Age(), time.Minute+2*retryInterval)
+		equal(t, "age", stats.Age(), time.Minute+firstRetry)
 		if _, err := r.Refresh(t.Context()); !errors.Is(err, down) {
 			t.Error(err)
 		}
@@ -249,12 +249,76 @@ func TestFailureKeepsTheSnapshot(t *testing.T) {
 			t.Errorf("a miss while the registry is down answers the old snapshot, not %v, %v", s, err)
 		}
 		b.set(1, nil)
-		time.Sleep(retryInterval)
+		time.Sleep(lastRetry)
 		synctest.Wait()
 		if !has(t, r, 1) || r.Stats().LastError != nil {
 			t.Error("not recovered")
 		}
-		equal(t, "events", failed, []error{nil, down, down, down, down, down, nil})
+		equal(t, "events", failed, []error{nil, down, down, down, down, nil})
+	})
+}
+
+// Retries come later and later, and not at the same time in all programs.
+func TestFailuresBackOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var times [2][]time.Time
+		down := &scripted{}
+		for i := range times {
+			r := New(down, "p", Options{CacheTTL: time.Hour, CacheMode: "thread", OnRefresh: func(e RefreshEvent) {
+				if e.Err != nil {
+					times[i] = append(times[i], time.Now())
+				}
+			}})
+			defer closeRegistry(t, r)
+			must(r.Snapshot(t.Context()))
+		}
+		down.set(0, feasterr.Unavailable("down"))
+		time.Sleep(time.Hour + 5*time.Minute)
+		synctest.Wait()
+		longest := []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute, time.Minute}
+		for _, at := range times {
+			if len(at) <= len(longest) {
+				t.Fatalf("%d retries", len(at))
+			}
+			for i, most := range longest {
+				if gap := at[i+1].Sub(at[i]); gap < most/2 || gap > most {
+					t.Errorf("retry %d comes after %s, want at most %s and at least half of it", i, gap, most)
+				}
+			}
+		}
+		if times[0][0] != times[1][0] || times[0][1] == times[1][1] || times[0][2] == times[1][2] {
+			t.Errorf("%v and %v", times[0], times[1])
+		}
+		down.set(0, nil)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		before := len(times[0])
+		down.set(0, feasterr.Unavailable("down again"))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if at := times[0][before:]; len(at) < 2 || at[1].Sub(at[0]) > 5*time.Second {
+			t.Errorf("after a recovery the first retry comes as soon as ever: %v", at)
+		}
+	})
+}
+
+// A corrupt registry is an error, and the old snapshot serves.
+func TestCorruptKeepsTheSnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &scripted{}
+		r := New(b, "p", Options{CacheTTL: time.Minute, CacheMode: "thread"})
+		defer closeRegistry(t, r)
+		has(t, r, 0)
+		_, corrupt := ParseState([]byte("garbage"))
+		b.set(1, corrupt)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if !has(t, r, 0) {
+			t.Error("the old snapshot must serve")
+		}
+		if err := r.Stats().LastError; !errors.Is(err, feasterr.ErrInvalid) {
+			t.Error(err)
+		}
 	})
 }
 

@@ -121,7 +121,12 @@ func (d *draft) completeProjection(p *FeatureViewProjection) error {
 	if err != nil {
 		return err
 	}
-	if p.Version != nil {
+	switch {
+	case p.Version == nil:
+	case d.served && *p.Version != v.Info().CurrentVersion:
+		return feasterr.Unsupported("feature view %q is at v%d, and a registry server does not show what v%d was: a feature service of that "+
+			"version needs the registry itself", p.Name, v.Info().CurrentVersion, *p.Version)
+	case !d.served:
 		if v, err = d.viewVersion(p.Name, *p.Version); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,7 +29,9 @@ type Snapshot struct {
 	kinds       [numKinds]index
 	versions    map[string][]*entry // by view, ascending
 	bad         []BadRecord
-	projects    []string // of the whole registry, for near names
+	projects    []string  // of the whole registry, for near names
+	enforcers   *sync.Map // permissions.Option -> *permissions.Enforcer
+	hidden      [numKinds]bool
 }
 
 // index holds the records of one kind, in the order of the registry.
@@ -90,7 +93,7 @@ func newVersionValue(v *ViewVersion) *versionValue {
 // newSnapshot indexes the records of project. Entries of prev whose records are the same are taken over, and with them
 // the objects that were decoded.
 func newSnapshot(project string, state *State, token Token, prev *Snapshot) *Snapshot {
-	s := &Snapshot{project: project, token: token, lastUpdated: state.LastUpdated, versions: map[string][]*entry{}}
+	s := &Snapshot{project: project, token: token, lastUpdated: state.LastUpdated, versions: map[string][]*entry{}, enforcers: new(sync.Map)}
 	var counts [numKinds]int
 	for i := range state.Records {
 		if r := &state.Records[i]; s.holds(r.ID) {
@@ -126,7 +129,28 @@ func newSnapshot(project string, state *State, token Token, prev *Snapshot) *Sna
 		}
 	}
 	s.projects = slices.Sorted(maps.Keys(projects))
+	for _, kind := range state.Hidden {
+		s.hidden[kind] = true
+	}
 	return s
+}
+
+// with returns the snapshot with a record more, or another one in its place.
+func (s *Snapshot) with(r Record) *Snapshot {
+	c := *s
+	if r.Kind == KindPermission {
+		c.enforcers = new(sync.Map)
+	}
+	ix := &c.kinds[r.Kind]
+	e := s.entry(r)
+	if e == nil {
+		e = &entry{Record: r}
+	}
+	ix.list = slices.DeleteFunc(slices.Clone(ix.list), func(e *entry) bool { return e.ID == r.ID })
+	ix.byName = maps.Clone(ix.byName)
+	delete(ix.byName, r.Name)
+	c.insert(e)
+	return &c
 }
 
 func (s *Snapshot) insert(e *entry) {
@@ -174,6 +198,18 @@ func (s *Snapshot) Token() Token { return s.token }
 
 // LastUpdated returns when the registry was last written, as far as it says; else the zero time.
 func (s *Snapshot) LastUpdated() time.Time { return s.lastUpdated }
+
+// Hidden returns the kinds of objects that this identity may not list. Of these, the snapshot has what was looked up by
+// name, see [Registry.Lookup].
+func (s *Snapshot) Hidden() []Kind {
+	var kinds []Kind
+	for kind, hidden := range s.hidden {
+		if hidden {
+			kinds = append(kinds, Kind(kind))
+		}
+	}
+	return kinds
+}
 
 // Project returns the project. One that the registry knows only by its metadata, as old versions of Feast wrote it,
 // has nothing but a name.
@@ -297,9 +333,12 @@ func (s *Snapshot) Permission(name string) (*permissions.Permission, error) {
 	return get[permissions.Permission](s, KindPermission, name)
 }
 
-// Permissions returns all permissions. Unlike other lists it fails when one of them cannot be read, since a decision
-// made on the others could let in whom that one keeps out.
+// Permissions returns all permissions. Unlike other lists it fails when one of them cannot be read: without it, a
+// project could seem to have none, which lets everybody in. [Snapshot.Enforcer] decides all the same.
 func (s *Snapshot) Permissions() ([]*permissions.Permission, error) {
+	if s.hidden[KindPermission] {
+		return nil, s.hiddenPermissions()
+	}
 	for _, b := range s.bad {
 		if b.ID.Kind == KindPermission {
 			return nil, b.Err
@@ -314,6 +353,47 @@ func (s *Snapshot) Permissions() ([]*permissions.Permission, error) {
 		list = append(list, v.(*permissions.Permission))
 	}
 	return list, nil
+}
+
+func (s *Snapshot) hiddenPermissions() error {
+	return fmt.Errorf("%w: this identity may not list the permissions of project %q", feasterr.ErrDenied, s.project)
+}
+
+// Enforcer returns what decides by the permissions of the project. It is made once for each combination of options. A
+// permission that cannot be read covers everything and admits nobody ([permissions.Unreadable]), so that the others
+// decide as before; so do permissions that a remote registry does not list to this identity. One that lists some of
+// them, or tells that there are none, is believed: who enforces should be let see all.
+func (s *Snapshot) Enforcer(options ...permissions.Option) *permissions.Enforcer {
+	var rules permissions.Option
+	for _, o := range options {
+		rules |= o
+	}
+	if e, ok := s.enforcers.Load(rules); ok {
+		return e.(*permissions.Enforcer)
+	}
+	var list []*permissions.Permission
+	unreadable := func(name string, err error) {
+		list = append(list, &permissions.Permission{
+			Name: name, Project: s.project, Actions: permissions.AllActions(), Policy: permissions.Unreadable{Err: err},
+		})
+	}
+	for _, e := range s.kinds[KindPermission].list {
+		if v, err := e.value(); err != nil {
+			unreadable(e.Name, err)
+		} else {
+			list = append(list, v.(*permissions.Permission))
+		}
+	}
+	for _, b := range s.bad {
+		if b.ID.Kind == KindPermission {
+			unreadable(b.ID.Name, b.Err)
+		}
+	}
+	if s.hidden[KindPermission] {
+		unreadable("", s.hiddenPermissions())
+	}
+	e, _ := s.enforcers.LoadOrStore(rules, permissions.NewEnforcer(list, rules))
+	return e.(*permissions.Enforcer)
 }
 
 // Objects returns all objects, [DummyEntity] included, in the order of kinds and then names: what definitions are

@@ -15,6 +15,7 @@ type State struct {
 	Bad         []BadRecord
 	VersionID   string    // changes with every write of a file registry; empty where there is none
 	LastUpdated time.Time // zero where it is not known
+	Hidden      []Kind    // that this identity may not list; records of them are those it looked up, see [Lookuper]
 	Sealed      bool      // parsed from data that ends as [Rewrite] ends it: it is not cut off between two records
 }
 
@@ -161,6 +162,21 @@ func (s *State) addHistory(value []byte) {
 		id := ID{Kind: KindViewVersion}
 		s.Bad = append(s.Bad, BadRecord{id, value, feasterr.Invalid("the version history cannot be read to its end: %w", err)})
 	}
+}
+
+// ReadRecord returns a serialized message of a kind of objects under its identity, which is read from it without decoding
+// the rest; the project is the one given. The error is a feasterr.ErrInvalid, and the record as much as could be told.
+// The record refers to message, which must not be modified afterwards.
+func ReadRecord(kind Kind, project string, message []byte) (Record, error) {
+	id, err := identity(kind, message)
+	id.Project = project
+	if kind == KindProject {
+		id.Project = id.Name
+	}
+	if err != nil {
+		err = feasterr.Invalid("%s cannot be read: %w", id, err)
+	}
+	return Record{ID: id, Proto: slices.Clip(message)}, err
 }
 
 // identity reads the identity of a record without decoding it. With an error, it is as much as could be told.

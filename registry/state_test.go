@@ -12,6 +12,7 @@ import (
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/protos/feast/core"
+	"github.com/feastgo/feast/permissions"
 )
 
 func TestParseState(t *testing.T) {
@@ -109,9 +110,39 @@ func TestBadRecords(t *testing.T) {
 	if p, err := s.Permissions(); err != nil || len(p) != 1 {
 		t.Error(p, err)
 	}
+	if e := s.Enforcer(); e != s.Enforcer(0) || e == s.Enforcer(permissions.FeastCompatible()) || len(e.Problems()) != 1 { // it has no policy
+		t.Error("an enforcer is not made once for each combination of options")
+	}
 	// Leaving out a permission that cannot be read could let somebody in.
 	data = protowire.AppendBytes(protowire.AppendTag(data, 16, protowire.BytesType), []byte{0xff})
-	if _, err := newSnapshot("p", must(ParseState(data)), "1", nil).Permissions(); !errors.Is(err, feasterr.ErrInvalid) {
+	s = newSnapshot("p", must(ParseState(data)), "1", nil)
+	if _, err := s.Permissions(); !errors.Is(err, feasterr.ErrInvalid) {
 		t.Error(err)
+	}
+	e := s.Enforcer()
+	if problems := e.Problems(); len(problems) != 2 || !errors.Is(problems[1], feasterr.ErrInvalid) {
+		t.Error(problems)
+	}
+	if got := len(e.Permissions()); got != 2 {
+		t.Errorf("%d permissions", got)
+	}
+	if again := s.with(s.kinds[KindPermission].list[0].Record); again.Enforcer() == e {
+		t.Error("a permission that was looked up changes nothing")
+	}
+	if again := s.with(s.kinds[KindFeatureView].list[0].Record); again.Enforcer() != e {
+		t.Error("permissions are compiled again for a view")
+	}
+	hidden := newSnapshot("p", &State{Hidden: []Kind{KindPermission}}, "1", nil)
+	if err := hidden.Enforcer().Check(permissions.User{Name: "ann"}, permissions.Resource{Name: "v"}); !errors.Is(err, feasterr.ErrDenied) {
+		t.Errorf("permissions that may not be listed: %v", err)
+	}
+	// It is one that admits nobody, also where it is the only one, and where nothing is unmatched otherwise.
+	data = protowire.AppendBytes(protowire.AppendTag(nil, 16, protowire.BytesType), []byte{0xff})
+	s = newSnapshot("p", must(ParseState(data)), "1", nil)
+	for _, option := range []permissions.Option{0, permissions.FeastCompatible(), permissions.AllowUnmatched()} {
+		err := s.Enforcer(option).Check(permissions.User{Name: "ann"}, permissions.Resource{Name: "v"}, permissions.ReadOnline)
+		if !errors.Is(err, feasterr.ErrDenied) {
+			t.Errorf("%d: %v", option, err)
+		}
 	}
 }

@@ -159,8 +159,17 @@ func (c *checker) check(o Object) {
 		if len(o.Actions) == 0 {
 			c.fail("has no actions")
 		}
-		if o.Policy == nil {
+		switch o.Policy.(type) {
+		case nil:
 			c.fail("has no policy")
+		case permissions.RoleBased, permissions.GroupBased, permissions.NamespaceBased, permissions.CombinedGroupNamespace:
+		default:
+			c.fail("policy %T cannot be stored: give a RoleBased, GroupBased, NamespaceBased or CombinedGroupNamespace by value", o.Policy)
+		}
+		for _, pattern := range o.NamePatterns {
+			if err := permissions.ValidatePattern(pattern); err != nil && c.made {
+				c.fail("the name pattern %w", err)
+			}
 		}
 	}
 }

@@ -146,6 +146,12 @@ func TestValidation(t *testing.T) {
 		{`validation reference "r": has no profiler`, []registry.Object{&registry.ValidationReference{Name: "r"}}},
 		{`permission "x": has no actions`, []registry.Object{&permissions.Permission{Name: "x", Policy: permissions.RoleBased{}}}},
 		{`permission "x": has no policy`, []registry.Object{&permissions.Permission{Name: "x", Actions: permissions.AllActions()}}},
+		{`permission "x": policy permissions.AllowAll cannot be stored`, []registry.Object{
+			&permissions.Permission{Name: "x", Actions: permissions.AllActions(), Policy: permissions.AllowAll{}},
+		}},
+		{`permission "x": the name pattern "a\\z" is not a regular expression as Python reads them: bad escape \z at character 2`, []registry.Object{
+			&permissions.Permission{Name: "x", Actions: permissions.AllActions(), Policy: permissions.RoleBased{}, NamePatterns: []string{`a\z`}},
+		}},
 		{`data source "s": column "ts" cannot be both`, []registry.Object{&registry.DataSource{
 			Name: "s", TimestampField: "ts", CreatedTimestampColumn: "ts", Options: registry.FileOptions{Path: "x"},
 		}}},

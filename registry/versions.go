@@ -92,6 +92,9 @@ func (d *draft) putView(v View, noPromote bool) error {
 		return nil
 	}
 	keep.update(old, d.now)
+	if d.served {
+		return d.putServed(id, stored, v, fields, pinned && repinned)
+	}
 
 	if pinned || schema {
 		if err := d.recordFirst(stored); err != nil {
@@ -139,6 +142,17 @@ func (d *draft) putView(v View, noPromote bool) error {
 	}
 	d.diff.add(Change{Action: ActionUpdate, ID: id, Fields: fields, Old: stored, New: v})
 	return d.writeView(v, version)
+}
+
+// putServed brings a view up to date that a server keeps, which gives it its version.
+func (d *draft) putServed(id ID, stored, v View, fields []FieldChange, repinned bool) error {
+	if repinned {
+		return feasterr.Unsupported("%s %q cannot be pinned to %s through a registry server, which does not show what versions there are: "+
+			"that needs the registry itself", id.Kind, id.Name, v.Info().Version)
+	}
+	keptBy(v).setVersion(stored.Info().CurrentVersion)
+	d.diff.add(Change{Action: ActionUpdate, ID: id, Fields: fields, Old: stored, New: v})
+	return d.writeView(v, -1)
 }
 
 // goFunction is the source text of the Python function of on-demand views that a definition leaves to Go. Feast cannot load
@@ -205,7 +219,7 @@ func (d *draft) restore(stored View, info ViewInfo, pin int) (View, error) {
 
 // writeView stores a view, and a snapshot of it as the given version unless that is negative.
 func (d *draft) writeView(v View, version int) error {
-	if err := d.write(v); err != nil || version < 0 {
+	if err := d.write(v); err != nil || version < 0 || d.served {
 		return err
 	}
 	return d.record(v, version)

@@ -98,33 +98,84 @@ func (r *repo) records() map[string]string {
 // TestSQLRegistry applies the same definitions by Feast and here, to different databases.
 func TestSQLRegistry(t *testing.T) {
 	onDatabases(t, func(t *testing.T, url func(*testing.T) string) {
-		theirs, ours := newSQLRepo(t, url(t)), newSQLRepo(t, url(t))
-		theirs.define(everythingPython(t, "interop"))
-		theirs.python("apply", nil, nil)
-		theirs.python("apply_datasets", nil, nil)
-		diff, err := theirs.open().Plan(t.Context(), everything(t)...)
+		shareEverything(t, newSQLRepo(t, url(t)), newSQLRepo(t, url(t)))
+	})
+}
+
+// shareEverything applies the same definitions by Feast and here, to two registries, and then by each to the other's. known
+// is what Feast changes when it applies again.
+func shareEverything(t *testing.T, theirs, ours *repo, known ...string) {
+	t.Helper()
+	theirs.define(everythingPython(t, "interop"))
+	theirs.python("apply", nil, nil)
+	theirs.python("apply_datasets", nil, nil)
+	diff, err := theirs.open().Plan(t.Context(), everything(t)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !diff.Empty() {
+		t.Errorf("after Feast's apply there is still\n%s", diff)
+	}
+
+	ours.define(everythingPython(t, "interop"))
+	fs := ours.open()
+	ours.apply(fs, everything(t)...)
+	compare(t, theirs.records(), ours.records())
+	compare(t, theirs.objects(), ours.objects())
+	if theirs, ours := theirs.plan(), ours.plan(); !slices.Equal(theirs, ours) {
+		t.Errorf("Feast would change %q of ours, and %q of its own", ours, theirs)
+	}
+
+	// Feast applies again, on top of what was written here, and nothing is lost or doubled.
+	before := ours.records()
+	ours.python("apply", nil, nil)
+	theirs.python("apply", nil, nil)
+	compare(t, before, ours.records(), known...)
+	compare(t, theirs.objects(), ours.objects())
+	ours.python("delete", map[string]any{"names": []string{"global_stats"}}, nil)
+	if err := fs.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	snap, err := fs.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := snap.View("global_stats"); !errors.Is(err, feast.ErrNotFound) {
+		t.Errorf("deleted by Feast: %v", err)
+	}
+	// And the reverse.
+	fs = theirs.open()
+	if _, err := fs.ApplyAll(t.Context(), feast.ApplyRequest{Delete: []feast.Object{&registry.FeatureView{Name: "global_stats"}}}); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, theirs.objects(), ours.objects())
+}
+
+// TestSQLTurns lets both sides change one registry in turns.
+func TestSQLTurns(t *testing.T) {
+	onDatabases(t, func(t *testing.T, url func(*testing.T) string) {
+		takeTurns(t, newSQLRepo(t, url(t)))
+	})
+}
+
+// takeTurns lets both sides change one registry in turns.
+func takeTurns(t *testing.T, r *repo) {
+	t.Helper()
+	fs := r.open()
+	d := definition{project: r.project, ttl: 1, team: "a", features: "a", other: true}
+	agree := func(turn string, versions ...int) {
+		t.Helper()
+		r.define(d.python())
+		if plan := r.plan(); len(plan) > 0 {
+			t.Errorf("%s: Feast would change %q", turn, plan)
+		}
+		diff, err := fs.Plan(t.Context(), d.objects()...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !diff.Empty() {
-			t.Errorf("after Feast's apply there is still\n%s", diff)
+			t.Errorf("%s: we would change\n%s", turn, diff)
 		}
-
-		ours.define(everythingPython(t, "interop"))
-		fs := ours.open()
-		ours.apply(fs, everything(t)...)
-		compare(t, theirs.records(), ours.records())
-		compare(t, theirs.objects(), ours.objects())
-		if theirs, ours := theirs.plan(), ours.plan(); !slices.Equal(theirs, ours) {
-			t.Errorf("Feast would change %q of ours, and %q of its own", ours, theirs)
-		}
-
-		// Feast applies again, on top of what was written here, and nothing is lost or doubled.
-		before := ours.records()
-		ours.python("apply", nil, nil)
-		compare(t, before, ours.records())
-		compare(t, theirs.objects(), ours.objects())
-		ours.python("delete", map[string]any{"names": []string{"global_stats"}}, nil)
 		if err := fs.Refresh(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -132,76 +183,37 @@ func TestSQLRegistry(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := snap.View("global_stats"); !errors.Is(err, feast.ErrNotFound) {
-			t.Errorf("deleted by Feast: %v", err)
+		var ours, theirs []int
+		for v := range snap.Versions("stats") {
+			ours = append(ours, v.Number)
 		}
-		// And the reverse.
-		fs = theirs.open()
-		if _, err := fs.ApplyAll(t.Context(), feast.ApplyRequest{Delete: []feast.Object{&registry.FeatureView{Name: "global_stats"}}}); err != nil {
-			t.Fatal(err)
+		var raw [][]any
+		r.python("versions", map[string]any{"view": "stats"}, &raw)
+		for _, v := range raw {
+			theirs = append(theirs, int(v[0].(float64)))
 		}
-		compare(t, theirs.objects(), ours.objects())
-	})
-}
+		slices.Sort(theirs)
+		if !slices.Equal(ours, versions) || !slices.Equal(theirs, versions) {
+			t.Errorf("%s: versions are %v here and %v in Feast, want %v", turn, ours, theirs, versions)
+		}
+	}
+	feastApplies := func() { t.Helper(); r.define(d.python()); r.python("apply", nil, nil) }
+	weApply := func() { t.Helper(); r.apply(fs, d.objects()...) }
 
-// TestSQLTurns lets both sides change one registry in turns.
-func TestSQLTurns(t *testing.T) {
-	onDatabases(t, func(t *testing.T, url func(*testing.T) string) {
-		r := newSQLRepo(t, url(t))
-		fs := r.open()
-		d := definition{project: r.project, ttl: 1, team: "a", features: "a", other: true}
-		agree := func(turn string, versions ...int) {
-			t.Helper()
-			r.define(d.python())
-			if plan := r.plan(); len(plan) > 0 {
-				t.Errorf("%s: Feast would change %q", turn, plan)
-			}
-			diff, err := fs.Plan(t.Context(), d.objects()...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !diff.Empty() {
-				t.Errorf("%s: we would change\n%s", turn, diff)
-			}
-			if err := fs.Refresh(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			snap, err := fs.Snapshot(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			var ours, theirs []int
-			for v := range snap.Versions("stats") {
-				ours = append(ours, v.Number)
-			}
-			var raw [][]any
-			r.python("versions", map[string]any{"view": "stats"}, &raw)
-			for _, v := range raw {
-				theirs = append(theirs, int(v[0].(float64)))
-			}
-			slices.Sort(theirs)
-			if !slices.Equal(ours, versions) || !slices.Equal(theirs, versions) {
-				t.Errorf("%s: versions are %v here and %v in Feast, want %v", turn, ours, theirs, versions)
-			}
-		}
-		feastApplies := func() { t.Helper(); r.define(d.python()); r.python("apply", nil, nil) }
-		weApply := func() { t.Helper(); r.apply(fs, d.objects()...) }
-
-		weApply()
-		agree("we define", 0)
-		d.ttl, d.team = 2, "b"
-		feastApplies()
-		agree("Feast changes ttl and tags", 0)
-		d.features = "a b"
-		weApply()
-		agree("we add a feature", 0, 1)
-		d.features = "a b c"
-		feastApplies()
-		agree("Feast adds a feature", 0, 1, 2)
-		d.team = "c"
-		weApply()
-		agree("we change a tag", 0, 1, 2)
-	})
+	weApply()
+	agree("we define", 0)
+	d.ttl, d.team = 2, "b"
+	feastApplies()
+	agree("Feast changes ttl and tags", 0)
+	d.features = "a b"
+	weApply()
+	agree("we add a feature", 0, 1)
+	d.features = "a b c"
+	feastApplies()
+	agree("Feast adds a feature", 0, 1, 2)
+	d.team = "c"
+	weApply()
+	agree("we change a tag", 0, 1, 2)
 }
 
 // TestSQLTogether lets both sides write one registry at the same time. Nothing of either is lost.

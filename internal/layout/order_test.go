@@ -19,7 +19,7 @@ var (
 	arrow          = "github.com/apache/arrow-go/v18"
 	onlineDriver   = []string{"online", "config", "types", "feasterr"}
 	public         = []string{
-		".", "registry/...", "online/...", "offline/...", "permissions", "config", "types", "telemetry", "feasterr",
+		".", "registry/...", "online/...", "offline/...", "remote", "permissions", "config", "types", "telemetry", "feasterr",
 		"drivers/...", "feasttest",
 	}
 )
@@ -41,8 +41,12 @@ var rules = map[string]rule{
 	"internal/localfile":  {own: []string{"feasterr"}},
 	"internal/yamldoc":    {own: []string{"feasterr"}, modules: []string{"go.yaml.in/yaml/v3"}},
 	"internal/protos/...": {own: []string{"internal/protos/..."}, modules: []string{"google.golang.org/protobuf"}},
+	"internal/protos/feast/registry/registrygrpc": {
+		own: []string{"internal/protos/..."}, modules: []string{"google.golang.org/protobuf", "google.golang.org/grpc"},
+	},
 
-	"permissions": {own: []string{"feasterr", "internal/sealed"}},
+	"internal/pyregexp": {},
+	"permissions":       {own: []string{"feasterr", "internal/sealed", "internal/pyregexp"}},
 
 	"registry": {
 		own: []string{
@@ -53,6 +57,24 @@ var rules = map[string]rule{
 	},
 	"registry/file":   {own: append([]string{"internal/localfile"}, registryDriver...)},
 	"registry/memory": {own: registryDriver},
+	"internal/blob":   {own: []string{"registry", "feasterr"}},
+	"registry/s3": {
+		own: append([]string{"internal/blob"}, registryDriver...),
+		modules: []string{
+			"github.com/aws/aws-sdk-go-v2", "github.com/aws/aws-sdk-go-v2/config", "github.com/aws/aws-sdk-go-v2/service/s3",
+			"github.com/aws/smithy-go",
+		},
+	},
+	"registry/gcs": {
+		own: append([]string{"internal/blob"}, registryDriver...),
+		modules: []string{
+			"cloud.google.com/go/storage", "cloud.google.com/go/auth", "google.golang.org/api", "google.golang.org/grpc",
+		},
+	},
+	"registry/remote": {
+		own:     append([]string{"remote", "internal/protos/..."}, registryDriver...),
+		modules: []string{"google.golang.org/protobuf", "google.golang.org/grpc"},
+	},
 	"registry/sql": {
 		own:     append([]string{"internal/drivers", "internal/protos/..."}, registryDriver...),
 		modules: []string{"google.golang.org/protobuf"},
@@ -68,6 +90,8 @@ var rules = map[string]rule{
 		own:     []string{"registry", "permissions", "config", "types", "feasterr", "internal/duration", "internal/yamldoc"},
 		modules: []string{"go.yaml.in/yaml/v3"},
 	},
+
+	"remote": {own: []string{"config", "feasterr"}, modules: []string{"google.golang.org/grpc"}},
 
 	"online":            {own: []string{"types", "config", "feasterr", "internal/drivers"}},
 	"online/memory":     {own: onlineDriver},
@@ -106,13 +130,19 @@ var rules = map[string]rule{
 
 	"feasttest": {own: []string{".", "config", "online/memory", "registry/memory"}},
 
-	"drivers/...":         {own: []string{"registry/...", "online/...", "offline/...", "drivers/embedded"}},
-	"examples/...":        {own: public},
-	"internal/interop":    {},
-	"internal/layout":     {},
-	"internal/testserver": {},
-	"internal/cputime":    {},
-	"internal/redisbench": {},
+	"drivers/...":                   {own: []string{"registry/...", "online/...", "offline/...", "drivers/embedded"}},
+	"examples/...":                  {own: public},
+	"internal/interop":              {},
+	"internal/layout":               {},
+	"internal/testserver":           {},
+	"internal/testserver/s3server":  {modules: []string{"github.com/johannesboyne/gofakes3"}},
+	"internal/testserver/gcsserver": {modules: []string{"github.com/fsouza/fake-gcs-server"}},
+	"internal/cputime":              {},
+	"internal/redisbench":           {},
+	"internal/registryserver": {
+		own:     []string{"registry", "permissions", "feasterr", "internal/protos/..."},
+		modules: []string{"google.golang.org/protobuf", "google.golang.org/grpc"},
+	},
 }
 
 // core lists the packages that every program links, with any driver or none.

@@ -15,7 +15,7 @@ const (
 // The sizes are those of stripped programs for linux/amd64, whatever the machine of the test.
 func TestProgramSize(t *testing.T) {
 	watchSources(t)
-	for _, driver := range []string{"", "sqlite", "redis"} {
+	for _, driver := range []string{"", "sqlite", "redis", "remote"} {
 		name := "program" + driver
 		file := filepath.Join(t.TempDir(), name)
 		run(t, []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64"}, "build", "-trimpath", "-buildvcs=false",
@@ -31,7 +31,7 @@ func TestProgramSize(t *testing.T) {
 			}
 			continue
 		}
-		t.Logf("with online/%s: %.1f MB", driver, megabytes(info.Size()))
+		t.Logf("with the driver %s: %.1f MB", driver, megabytes(info.Size()))
 		if driver == "redis" && info.Size() > maxRedisSize {
 			t.Errorf("that is more than %.1f MB", megabytes(maxRedisSize))
 		}

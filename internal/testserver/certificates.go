@@ -44,6 +44,9 @@ var certificates = sync.OnceValues(func() (*Certificates, error) {
 	return c, err
 })
 
+// Certs returns the certificates of this test binary.
+func Certs() (*Certificates, error) { return certificates() }
+
 func (c *Certificates) add(name, host string) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

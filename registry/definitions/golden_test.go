@@ -234,7 +234,7 @@ func defined(tb testing.TB, objects []registry.Object) []registry.Object {
 		case *registry.FeatureService:
 			projections(o.Features)
 		case *permissions.Permission:
-			if slices.Equal(o.Types, permissions.AllKinds()) {
+			if slices.Equal(o.Types, permissions.AllResourceTypes()) {
 				o.Types = nil
 			}
 		}

@@ -399,7 +399,7 @@ func moveSavedDataset(f *form, d *registry.SavedDataset) {
 
 func movePermission(f *form, p *permissions.Permission) {
 	f.name("name", &p.Name)
-	if all := permissions.AllKinds(); f.read != nil || !slices.Equal(p.Types, all) {
+	if all := permissions.AllResourceTypes(); f.read != nil || !slices.Equal(p.Types, all) {
 		enums(f, "types", &p.Types, all)
 	}
 	f.texts("name_patterns", &p.NamePatterns)

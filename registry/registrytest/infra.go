@@ -2,7 +2,6 @@ package registrytest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -21,18 +20,16 @@ func sqliteTable(t *testing.T, path, name string) registry.InfraObject {
 
 // The list of infrastructure keeps what is not this change's business. In a file it is one for all projects.
 func testCommitInfra(t *testing.T, p Place) {
-	backend := open(t, p)
 	change := func(project string, r registry.ApplyRequest, keep, drop []registry.InfraObject) *registry.Diff {
 		t.Helper()
-		w := registry.Writer{Backend: backend, Project: project}
+		w := registry.Writer{Backend: openFor(t, p, project), Project: project}
 		w.BeforeCommit = func(_ context.Context, c *registry.Commit) error { return c.UpdateInfra(keep, drop) }
 		return apply(t, &w, r)
 	}
 	listed := func(project string) string {
 		t.Helper()
-		r := registry.New(p.Open(t), project, registry.Options{})
-		s, err := r.Snapshot(t.Context())
-		if err = errors.Join(err, r.Close()); err != nil {
+		s, err := snapshotOf(t.Context(), t, p, project)
+		if err != nil {
 			t.Fatal(err)
 		}
 		list, err := s.Infra()
@@ -76,7 +73,7 @@ func testCommitInfra(t *testing.T, p Place) {
 	if got := listed("two"); got != "/db:two_c " {
 		t.Errorf("listed are %s", got)
 	}
-	state, _, err := backend.Load(t.Context(), "")
+	state, _, err := openFor(t, p, "one").Load(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package registrytest
 
 import (
-	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -65,7 +64,7 @@ func testPlan(t *testing.T, p Place) {
 		"UNCHANGED": registry.ActionUnchanged,
 	}
 
-	b := open(t, p)
+	b := openFor(t, p, "planp")
 	w := &registry.Writer{Backend: b, Project: "planp"}
 	for _, step := range golden.Steps {
 		request := registry.ApplyRequest{Objects: states[step.Step], Prune: true, DryRun: true}
@@ -115,9 +114,8 @@ func testPlan(t *testing.T, p Place) {
 		if done := apply(t, w, request); done.String() != plan.String() {
 			t.Errorf("%s: planned\n%s\ndone\n%s", step.Step, plan, done)
 		}
-		r := registry.New(p.Open(t), "planp", registry.Options{})
-		s, err := r.Snapshot(t.Context())
-		if err := errors.Join(err, r.Close()); err != nil {
+		s, err := snapshotOf(t.Context(), t, p, "planp")
+		if err != nil {
 			t.Fatal(err)
 		}
 		versions := map[[2]any]bool{}
@@ -152,7 +150,7 @@ func testPlan(t *testing.T, p Place) {
 		for _, v := range step.After.Versions {
 			wantVersions[v] = true
 		}
-		if !maps.Equal(versions, wantVersions) {
+		if !maps.Equal(versions, wantVersions) && p.Behind == nil {
 			t.Errorf("%s: versions %v, want %v", step.Step, versions, wantVersions)
 		}
 	}

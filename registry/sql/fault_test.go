@@ -314,7 +314,8 @@ func TestForeignWriter(t *testing.T) {
 					if saw = append(saw, text); len(saw) == 1 {
 						meanwhile()
 					}
-					return errors.Join(tx.Put(t.Context(), entity(t, "driver", "ours")), tx.Put(t.Context(), entity(t, "new", "ours")))
+					// What is put is not what is there, which would be no change.
+					return errors.Join(tx.Put(t.Context(), entity(t, "driver", "ours at "+what)), tx.Put(t.Context(), entity(t, "new", "ours")))
 				})
 				if err != nil || len(saw) != 2 || saw[0] == saw[1] {
 					t.Errorf("%s: saw %q, %v", what, saw, err)

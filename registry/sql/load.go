@@ -68,7 +68,7 @@ func (b *Backend) Load(ctx context.Context, have registry.Token) (*registry.Stat
 		}
 	}
 	start := time.Now()
-	c, err := b.content(ctx, db)
+	c, err := b.content(ctx, db, b.project)
 	if err != nil {
 		return nil, "", err
 	}
@@ -77,6 +77,15 @@ func (b *Backend) Load(ctx context.Context, have registry.Token) (*registry.Stat
 		return nil, have, nil
 	}
 	return &registry.State{Records: c.records, LastUpdated: c.updated()}, token, nil
+}
+
+// LoadAll implements registry.Whole.
+func (b *Backend) LoadAll(ctx context.Context) (*registry.State, error) {
+	c, err := b.content(ctx, b.db, "")
+	if err != nil {
+		return nil, err
+	}
+	return &registry.State{Records: c.records, LastUpdated: c.updated()}, nil
 }
 
 // reading returns the database to read from.
@@ -159,14 +168,14 @@ func (c content) updated() (last time.Time) {
 	return last
 }
 
-// content reads what Load wants to know.
-func (b *Backend) content(ctx context.Context, db *database.DB) (content, error) {
+// content reads a project, or all.
+func (b *Backend) content(ctx context.Context, db *database.DB, project string) (content, error) {
 	for again := true; ; again = false {
 		there, err := b.readable(ctx, db)
 		if err != nil {
 			return content{}, err
 		}
-		c, err := b.query(ctx, db, there, b.project, nil)
+		c, err := b.query(ctx, db, there, project, nil)
 		if err != nil && again && b.dialect.Classify(err) == MissingTable && b.schema != SchemaSkip {
 			b.setComplete(db, false) // somebody dropped one
 			continue

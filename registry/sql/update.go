@@ -156,7 +156,7 @@ func (b *Backend) tokenOf(ctx context.Context, project string, c content, start 
 	if b.project == project {
 		return b.remember(c, start)
 	}
-	c, err := b.content(ctx, b.db)
+	c, err := b.content(ctx, b.db, b.project)
 	if err != nil {
 		return "" // the change is stored; of what it made, no token is known
 	}

@@ -91,6 +91,11 @@ def frame(columns: dict) -> pd.DataFrame:
     return pd.DataFrame(data)
 
 
+def environment(repo, variables):
+    """Sets environment variables of this process, which Feast's registry stores read when they are opened."""
+    os.environ.update(variables)
+
+
 def open_repo(repo):
     """Opens the store anew, so that nothing is in its cache."""
     stores.pop(repo, None)
@@ -300,7 +305,7 @@ def timed(repo, call, args):
 CALLS = {
     f.__name__: f
     for f in [
-        open_repo, close, apply, apply_entities, apply_objects, apply_datasets, plan, objects, versions, delete, online, push, write,
+        environment, open_repo, close, apply, apply_entities, apply_objects, apply_datasets, plan, objects, versions, delete, online, push, write,
         put, parquet, write_offline, precompute, history, materialize, materialize_incremental, dump, teardown,
         timed,
     ]

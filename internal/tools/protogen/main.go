@@ -1,5 +1,7 @@
 // Command protogen generates the Go messages of the .proto files below a folder, beside each file. It compiles them
-// itself and needs no protoc. Of a service only the descriptor is generated.
+// itself and needs no protoc. The stubs of the services that somebody uses go into packages of their own, below that of
+// the messages, so that whoever needs messages only does not link gRPC; of other services only the descriptor is
+// generated.
 //
 // Usage:
 //
@@ -18,7 +20,9 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/bufbuild/protocompile"
@@ -31,6 +35,11 @@ import (
 
 // importRoot is the Go import path of DIR: the part of go_package that the paths of the generated files leave out.
 const importRoot = "github.com/feastgo/feast/internal/protos"
+
+// services are the files whose services get stubs, and the packages of these, below that of the messages.
+var services = map[string]string{
+	"feast/registry/RegistryServer.proto": "registrygrpc",
+}
 
 func main() {
 	check := flag.Bool("check", false, "write nothing, list what is out of date")
@@ -70,15 +79,15 @@ func run(ctx context.Context, dir string, check bool) error {
 		}
 	}
 	for name, content := range want {
-		path := filepath.Join(dir, name)
-		old, err := os.ReadFile(path)
+		file := filepath.Join(dir, filepath.FromSlash(name))
+		old, err := os.ReadFile(file)
 		if err == nil && bytes.Equal(old, content) {
 			continue
 		}
 		if check {
 			errs = append(errs, fmt.Errorf("%s is not what its .proto file generates: run make generate", name))
 		} else {
-			errs = append(errs, os.WriteFile(path, content, 0o644))
+			errs = append(errs, os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, content, 0o644))
 		}
 	}
 	return errors.Join(errs...)
@@ -87,9 +96,9 @@ func run(ctx context.Context, dir string, check bool) error {
 // find lists the files below dir whose names end in suffix, with slashes and relative to dir, sorted.
 func find(dir, suffix string) ([]string, error) {
 	var names []string
-	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, _ fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(path, suffix) {
-			names = append(names, path)
+	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, _ fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(name, suffix) {
+			names = append(names, name)
 		}
 		return err
 	})
@@ -116,28 +125,76 @@ func generate(ctx context.Context, dir string, protos []string) (map[string][]by
 	for _, file := range files {
 		req.ProtoFile = appendFile(req.ProtoFile, seen, file)
 	}
-	in, err := proto.Marshal(req)
-	if err != nil {
+	generated := map[string][]byte{}
+	if err := plugin(ctx, "protoc-gen-go", req, generated); err != nil {
 		return nil, err
 	}
-	plugin := exec.CommandContext(ctx, "go", "tool", "protoc-gen-go")
-	plugin.Stdin, plugin.Stderr = bytes.NewReader(in), os.Stderr
-	out, err := plugin.Output()
+	for name, pkg := range services {
+		if err := generateStubs(ctx, req, name, pkg, generated); err != nil {
+			return nil, fmt.Errorf("services of %s: %w", name, err)
+		}
+	}
+	return generated, nil
+}
+
+// generateStubs adds the stubs of a file's services. The plugin puts them into the package of the file's messages; so it is
+// given a file that has nothing but the services, imports the real one, and is called by its name afterwards.
+func generateStubs(ctx context.Context, all *pluginpb.CodeGeneratorRequest, name, pkg string, generated map[string][]byte) error {
+	req := &pluginpb.CodeGeneratorRequest{Parameter: all.Parameter}
+	for _, file := range all.ProtoFile {
+		if file.GetName() != name {
+			req.ProtoFile = append(req.ProtoFile, file)
+			continue
+		}
+		messages := proto.CloneOf(file)
+		messages.Service = nil
+		stubs := &descriptorpb.FileDescriptorProto{
+			Name:       proto.String(path.Join(path.Dir(name), pkg, path.Base(name))),
+			Package:    file.Package,
+			Syntax:     file.Syntax,
+			Dependency: append(slices.Clone(file.Dependency), name),
+			Service:    file.Service,
+			Options:    &descriptorpb.FileOptions{GoPackage: proto.String(file.GetOptions().GetGoPackage() + "/" + pkg)},
+		}
+		req.ProtoFile = append(req.ProtoFile, messages, stubs)
+		req.FileToGenerate = []string{stubs.GetName()}
+	}
+	if len(req.FileToGenerate) == 0 {
+		return errors.New("there is no such file")
+	}
+	made := map[string][]byte{}
+	if err := plugin(ctx, "protoc-gen-go-grpc", req, made); err != nil {
+		return err
+	}
+	for to, content := range made {
+		generated[to] = bytes.ReplaceAll(content, []byte(req.FileToGenerate[0]), []byte(name))
+	}
+	return nil
+}
+
+// plugin runs a plugin of protoc and adds the files it makes to generated.
+func plugin(ctx context.Context, name string, req *pluginpb.CodeGeneratorRequest, generated map[string][]byte) error {
+	in, err := proto.Marshal(req)
 	if err != nil {
-		return nil, fmt.Errorf("protoc-gen-go: %w", err)
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "go", "tool", name)
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(in), os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	var resp pluginpb.CodeGeneratorResponse
 	if err := proto.Unmarshal(out, &resp); err != nil {
-		return nil, fmt.Errorf("answer of protoc-gen-go: %w", err)
+		return fmt.Errorf("answer of %s: %w", name, err)
 	}
 	if resp.Error != nil {
-		return nil, fmt.Errorf("protoc-gen-go: %s", resp.GetError())
+		return fmt.Errorf("%s: %s", name, resp.GetError())
 	}
-	generated := make(map[string][]byte, len(resp.File))
 	for _, file := range resp.File {
 		generated[file.GetName()] = []byte(file.GetContent())
 	}
-	return generated, nil
+	return nil
 }
 
 // appendFile appends the file after everything that it imports, each file once: the order that plugins rely on.

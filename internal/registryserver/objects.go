@@ -1,0 +1,202 @@
+package registryserver
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/feastgo/feast/internal/protos/feast/core"
+	pb "github.com/feastgo/feast/internal/protos/feast/registry"
+	"github.com/feastgo/feast/registry"
+)
+
+// GetEntity implements registrygrpc.RegistryServerServer.
+func (s *Server) GetEntity(ctx context.Context, r *pb.GetEntityRequest) (*core.Entity, error) {
+	return get(ctx, s, registry.KindEntity, r.GetProject(), r.GetName(), new(core.Entity))
+}
+
+// ListEntities implements registrygrpc.RegistryServerServer.
+func (s *Server) ListEntities(ctx context.Context, r *pb.ListEntitiesRequest) (*pb.ListEntitiesResponse, error) {
+	found, page, err := list[core.Entity](ctx, s, registry.KindEntity, r.GetProject())
+	return &pb.ListEntitiesResponse{Entities: found, Pagination: page}, err
+}
+
+// ApplyEntity implements registrygrpc.RegistryServerServer.
+func (s *Server) ApplyEntity(ctx context.Context, r *pb.ApplyEntityRequest) (*emptypb.Empty, error) {
+	return s.apply(ctx, registry.KindEntity, r.GetProject(), r.GetEntity())
+}
+
+// DeleteEntity implements registrygrpc.RegistryServerServer.
+func (s *Server) DeleteEntity(ctx context.Context, r *pb.DeleteEntityRequest) (*emptypb.Empty, error) {
+	return s.delete(ctx, registry.KindEntity, r.GetProject(), r.GetName())
+}
+
+// GetDataSource implements registrygrpc.RegistryServerServer.
+func (s *Server) GetDataSource(ctx context.Context, r *pb.GetDataSourceRequest) (*core.DataSource, error) {
+	return get(ctx, s, registry.KindDataSource, r.GetProject(), r.GetName(), new(core.DataSource))
+}
+
+// ListDataSources implements registrygrpc.RegistryServerServer.
+func (s *Server) ListDataSources(ctx context.Context, r *pb.ListDataSourcesRequest) (*pb.ListDataSourcesResponse, error) {
+	found, page, err := list[core.DataSource](ctx, s, registry.KindDataSource, r.GetProject())
+	return &pb.ListDataSourcesResponse{DataSources: found, Pagination: page}, err
+}
+
+// ApplyDataSource implements registrygrpc.RegistryServerServer.
+func (s *Server) ApplyDataSource(ctx context.Context, r *pb.ApplyDataSourceRequest) (*emptypb.Empty, error) {
+	return s.apply(ctx, registry.KindDataSource, r.GetProject(), r.GetDataSource())
+}
+
+// DeleteDataSource implements registrygrpc.RegistryServerServer.
+func (s *Server) DeleteDataSource(ctx context.Context, r *pb.DeleteDataSourceRequest) (*emptypb.Empty, error) {
+	return s.delete(ctx, registry.KindDataSource, r.GetProject(), r.GetName())
+}
+
+// GetFeatureView implements registrygrpc.RegistryServerServer.
+func (s *Server) GetFeatureView(ctx context.Context, r *pb.GetFeatureViewRequest) (*core.FeatureView, error) {
+	return get(ctx, s, registry.KindFeatureView, r.GetProject(), r.GetName(), new(core.FeatureView))
+}
+
+// ListFeatureViews implements registrygrpc.RegistryServerServer.
+func (s *Server) ListFeatureViews(ctx context.Context, r *pb.ListFeatureViewsRequest) (*pb.ListFeatureViewsResponse, error) {
+	found, page, err := list[core.FeatureView](ctx, s, registry.KindFeatureView, r.GetProject())
+	return &pb.ListFeatureViewsResponse{FeatureViews: found, Pagination: page}, err
+}
+
+// GetStreamFeatureView implements registrygrpc.RegistryServerServer.
+func (s *Server) GetStreamFeatureView(ctx context.Context, r *pb.GetStreamFeatureViewRequest) (*core.StreamFeatureView, error) {
+	return get(ctx, s, registry.KindStreamFeatureView, r.GetProject(), r.GetName(), new(core.StreamFeatureView))
+}
+
+// ListStreamFeatureViews implements registrygrpc.RegistryServerServer.
+func (s *Server) ListStreamFeatureViews(ctx context.Context, r *pb.ListStreamFeatureViewsRequest) (*pb.ListStreamFeatureViewsResponse, error) {
+	found, page, err := list[core.StreamFeatureView](ctx, s, registry.KindStreamFeatureView, r.GetProject())
+	return &pb.ListStreamFeatureViewsResponse{StreamFeatureViews: found, Pagination: page}, err
+}
+
+// GetOnDemandFeatureView implements registrygrpc.RegistryServerServer.
+func (s *Server) GetOnDemandFeatureView(ctx context.Context, r *pb.GetOnDemandFeatureViewRequest) (*core.OnDemandFeatureView, error) {
+	return get(ctx, s, registry.KindOnDemandFeatureView, r.GetProject(), r.GetName(), new(core.OnDemandFeatureView))
+}
+
+// ListOnDemandFeatureViews implements registrygrpc.RegistryServerServer.
+func (s *Server) ListOnDemandFeatureViews(ctx context.Context, r *pb.ListOnDemandFeatureViewsRequest) (*pb.ListOnDemandFeatureViewsResponse, error) {
+	found, page, err := list[core.OnDemandFeatureView](ctx, s, registry.KindOnDemandFeatureView, r.GetProject())
+	return &pb.ListOnDemandFeatureViewsResponse{OnDemandFeatureViews: found, Pagination: page}, err
+}
+
+// GetLabelView implements registrygrpc.RegistryServerServer.
+func (s *Server) GetLabelView(ctx context.Context, r *pb.GetLabelViewRequest) (*core.LabelView, error) {
+	return get(ctx, s, registry.KindLabelView, r.GetProject(), r.GetName(), new(core.LabelView))
+}
+
+// ListLabelViews implements registrygrpc.RegistryServerServer.
+func (s *Server) ListLabelViews(ctx context.Context, r *pb.ListLabelViewsRequest) (*pb.ListLabelViewsResponse, error) {
+	found, page, err := list[core.LabelView](ctx, s, registry.KindLabelView, r.GetProject())
+	return &pb.ListLabelViewsResponse{LabelViews: found, Pagination: page}, err
+}
+
+// GetFeatureService implements registrygrpc.RegistryServerServer.
+func (s *Server) GetFeatureService(ctx context.Context, r *pb.GetFeatureServiceRequest) (*core.FeatureService, error) {
+	return get(ctx, s, registry.KindFeatureService, r.GetProject(), r.GetName(), new(core.FeatureService))
+}
+
+// ListFeatureServices implements registrygrpc.RegistryServerServer.
+func (s *Server) ListFeatureServices(ctx context.Context, r *pb.ListFeatureServicesRequest) (*pb.ListFeatureServicesResponse, error) {
+	found, page, err := list[core.FeatureService](ctx, s, registry.KindFeatureService, r.GetProject())
+	return &pb.ListFeatureServicesResponse{FeatureServices: found, Pagination: page}, err
+}
+
+// ApplyFeatureService implements registrygrpc.RegistryServerServer.
+func (s *Server) ApplyFeatureService(ctx context.Context, r *pb.ApplyFeatureServiceRequest) (*emptypb.Empty, error) {
+	return s.apply(ctx, registry.KindFeatureService, r.GetProject(), r.GetFeatureService())
+}
+
+// DeleteFeatureService implements registrygrpc.RegistryServerServer.
+func (s *Server) DeleteFeatureService(ctx context.Context, r *pb.DeleteFeatureServiceRequest) (*emptypb.Empty, error) {
+	return s.delete(ctx, registry.KindFeatureService, r.GetProject(), r.GetName())
+}
+
+// GetSavedDataset implements registrygrpc.RegistryServerServer.
+func (s *Server) GetSavedDataset(ctx context.Context, r *pb.GetSavedDatasetRequest) (*core.SavedDataset, error) {
+	return get(ctx, s, registry.KindSavedDataset, r.GetProject(), r.GetName(), new(core.SavedDataset))
+}
+
+// ListSavedDatasets implements registrygrpc.RegistryServerServer.
+func (s *Server) ListSavedDatasets(ctx context.Context, r *pb.ListSavedDatasetsRequest) (*pb.ListSavedDatasetsResponse, error) {
+	found, page, err := list[core.SavedDataset](ctx, s, registry.KindSavedDataset, r.GetProject())
+	return &pb.ListSavedDatasetsResponse{SavedDatasets: found, Pagination: page}, err
+}
+
+// ApplySavedDataset implements registrygrpc.RegistryServerServer.
+func (s *Server) ApplySavedDataset(ctx context.Context, r *pb.ApplySavedDatasetRequest) (*emptypb.Empty, error) {
+	return s.apply(ctx, registry.KindSavedDataset, r.GetProject(), r.GetSavedDataset())
+}
+
+// DeleteSavedDataset implements registrygrpc.RegistryServerServer.
+func (s *Server) DeleteSavedDataset(ctx context.Context, r *pb.DeleteSavedDatasetRequest) (*emptypb.Empty, error) {
+	return s.delete(ctx, registry.KindSavedDataset, r.GetProject(), r.GetName())
+}
+
+// GetValidationReference implements registrygrpc.RegistryServerServer.
+func (s *Server) GetValidationReference(ctx context.Context, r *pb.GetValidationReferenceRequest) (*core.ValidationReference, error) {
+	return get(ctx, s, registry.KindValidationReference, r.GetProject(), r.GetName(), new(core.ValidationReference))
+}
+
+// ListValidationReferences implements registrygrpc.RegistryServerServer.
+func (s *Server) ListValidationReferences(ctx context.Context, r *pb.ListValidationReferencesRequest) (*pb.ListValidationReferencesResponse, error) {
+	found, page, err := list[core.ValidationReference](ctx, s, registry.KindValidationReference, r.GetProject())
+	return &pb.ListValidationReferencesResponse{ValidationReferences: found, Pagination: page}, err
+}
+
+// ApplyValidationReference implements registrygrpc.RegistryServerServer.
+func (s *Server) ApplyValidationReference(ctx context.Context, r *pb.ApplyValidationReferenceRequest) (*emptypb.Empty, error) {
+	return s.apply(ctx, registry.KindValidationReference, r.GetProject(), r.GetValidationReference())
+}
+
+// DeleteValidationReference implements registrygrpc.RegistryServerServer.
+func (s *Server) DeleteValidationReference(ctx context.Context, r *pb.DeleteValidationReferenceRequest) (*emptypb.Empty, error) {
+	return s.delete(ctx, registry.KindValidationReference, r.GetProject(), r.GetName())
+}
+
+// GetPermission implements registrygrpc.RegistryServerServer.
+func (s *Server) GetPermission(ctx context.Context, r *pb.GetPermissionRequest) (*core.Permission, error) {
+	return get(ctx, s, registry.KindPermission, r.GetProject(), r.GetName(), new(core.Permission))
+}
+
+// ListPermissions implements registrygrpc.RegistryServerServer.
+func (s *Server) ListPermissions(ctx context.Context, r *pb.ListPermissionsRequest) (*pb.ListPermissionsResponse, error) {
+	found, page, err := list[core.Permission](ctx, s, registry.KindPermission, r.GetProject())
+	return &pb.ListPermissionsResponse{Permissions: found, Pagination: page}, err
+}
+
+// ApplyPermission implements registrygrpc.RegistryServerServer.
+func (s *Server) ApplyPermission(ctx context.Context, r *pb.ApplyPermissionRequest) (*emptypb.Empty, error) {
+	return s.apply(ctx, registry.KindPermission, r.GetProject(), r.GetPermission())
+}
+
+// DeletePermission implements registrygrpc.RegistryServerServer.
+func (s *Server) DeletePermission(ctx context.Context, r *pb.DeletePermissionRequest) (*emptypb.Empty, error) {
+	return s.delete(ctx, registry.KindPermission, r.GetProject(), r.GetName())
+}
+
+// GetProject implements registrygrpc.RegistryServerServer.
+func (s *Server) GetProject(ctx context.Context, r *pb.GetProjectRequest) (*core.Project, error) {
+	return get(ctx, s, registry.KindProject, r.GetName(), r.GetName(), new(core.Project))
+}
+
+// ListProjects implements registrygrpc.RegistryServerServer.
+func (s *Server) ListProjects(ctx context.Context, _ *pb.ListProjectsRequest) (*pb.ListProjectsResponse, error) {
+	found, page, err := list[core.Project](ctx, s, registry.KindProject, "")
+	return &pb.ListProjectsResponse{Projects: found, Pagination: page}, err
+}
+
+// ApplyProject implements registrygrpc.RegistryServerServer.
+func (s *Server) ApplyProject(ctx context.Context, r *pb.ApplyProjectRequest) (*emptypb.Empty, error) {
+	return s.apply(ctx, registry.KindProject, r.GetProject().GetSpec().GetName(), r.GetProject())
+}
+
+// DeleteProject implements registrygrpc.RegistryServerServer.
+func (s *Server) DeleteProject(ctx context.Context, r *pb.DeleteProjectRequest) (*emptypb.Empty, error) {
+	return s.delete(ctx, registry.KindProject, r.GetName(), r.GetName())
+}
