@@ -31,7 +31,7 @@ const (
 	// listFields and listValue are the most fields, and the longest value, of a hash that Redis keeps as a list, unless it
 	// is configured otherwise.
 	listFields, listValue = 512, 64
-	// askAgain is after how many reads of a key set a hash is looked at again.
+	// askAgain is after how many reads of a key set a hash is looked at again, and a command that was refused is tried again.
 	askAgain = 1 << 10
 )
 
@@ -69,7 +69,7 @@ func (s shape) whole(asked int) bool {
 type learned struct {
 	reads  atomic.Uint32
 	state  atomic.Uint32
-	denied atomic.Bool // the server does not let HGETALL pass
+	denied refusal // of HGETALL
 }
 
 // States of what is learned.
@@ -81,7 +81,7 @@ const (
 
 // choose says how the next read goes: with HGETALL or not, and whether it looks at a hash.
 func (l *learned) choose() (all, ask bool) {
-	if l.denied.Load() {
+	if l.denied.holds() {
 		return false, false
 	}
 	state := l.state.Load()
@@ -99,3 +99,11 @@ func (l *learned) saw(s shape, asked int) {
 		l.state.Store(state)
 	}
 }
+
+// refusal remembers for a while that a server does not let a command pass.
+type refusal struct{ left atomic.Int32 } // how many calls still go without it
+
+func (r *refusal) came() { r.left.Store(askAgain) }
+
+// holds reports whether a call, which it counts, goes without the command.
+func (r *refusal) holds() bool { return r.left.Load() > 0 && r.left.Add(-1) >= 0 }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -123,23 +124,125 @@ func TestShareFails(t *testing.T) {
 	}
 }
 
-func TestPrune(t *testing.T) {
-	s := startServer(t, func(_ int, cmd []string) string { return answerOf(cmd) })
-	store := clusterOf(t, Options{}, s)
+// TestFormerMaster ends the connections to a server that is no master any more, though go-redis still knows it.
+func TestFormerMaster(t *testing.T) {
+	first := startServer(t, func(_ int, cmd []string) string { return answerOf(cmd) })
+	second := startServer(t, func(_ int, cmd []string) string { return answerOf(cmd) })
+	store := clusterOf(t, Options{}, first, second)
 	r, plan := prepare(t, store)
-	if err := readAll(t.Context(), t, r, plan, 3); err != nil {
+	if err := readAll(t.Context(), t, r, plan, 30); err != nil {
 		t.Error(err)
 	}
-	p := slices.Collect(maps.Values(store.direct.pools))[0]
-	p.prune(time.Now().Add(-time.Hour))
-	if len(p.idle) != 1 {
-		t.Errorf("%d connections", len(p.idle))
+	clients := slices.Collect(maps.Keys(store.direct.pools))
+	if len(clients) != 2 {
+		t.Fatalf("%d pools", len(clients))
 	}
-	p.prune(time.Now().Add(time.Hour))
-	if len(p.idle) != 0 {
-		t.Errorf("%d connections", len(p.idle))
+	at := map[string]*server{first.addr: first, second.addr: second}
+	stays, goes := clients[0], clients[1]
+	began := store.direct.pools[goes].asked
+	pool := store.direct.pools[stays]
+	for _, after := range []time.Duration{unusedFor - 1, 2*unusedFor - 2} {
+		if p := store.direct.poolOf(stays, began.Add(after)); p != pool || len(p.idle) != 1 {
+			t.Errorf("after %v: another pool, or %d connections", after, len(p.idle))
+		}
+		if got, want := store.direct.pools[goes] != nil, after < unusedFor; got != want {
+			t.Errorf("after %v: there is the pool of the other: %t, want %t", after, got, want)
+		}
 	}
-	s.waitGone(0)
+	at["127.0.0.1"+goes.Options().Addr].waitGone(0)              // go-redis leaves out the loopback host
+	if err := readAll(t.Context(), t, r, plan, 30); err != nil { // it is a master again
+		t.Error(err)
+	}
+	if len(store.direct.pools) != 2 {
+		t.Errorf("%d pools", len(store.direct.pools))
+	}
+}
+
+// TestDeadMaster finds the server that has taken the place of a master by the call that meets the loss.
+func TestDeadMaster(t *testing.T) {
+	for name, opts := range map[string]Options{"direct": {}, "shared": {SharedConns: 1}, "client": {NoDirectReads: true}} {
+		t.Run(name, func(t *testing.T) {
+			master, other := testserver.NewRedis(t), testserver.NewRedis(t)
+			table := hashTable()
+			plan := online.NewReadPlan([]*online.Table{table})
+			var s *Store
+			key, value := []byte("k"), int64(0)
+			batch := func(overwrite bool) *online.WriteBatch {
+				value++
+				b := onlinetest.Batch(table, onlinetest.Row{Key: key, Event: types.Timestamp{Seconds: value}, Values: []any{value, "x"}})
+				b.Overwrite = overwrite
+				return b
+			}
+			store := func(overwrite bool) error {
+				res, err := s.Write(t.Context(), batch(overwrite))
+				if err == nil && res != (online.WriteResult{Written: 1}) {
+					err = fmt.Errorf("%+v", res)
+				}
+				return err
+			}
+			read := func() error {
+				r, err := s.Prepare(plan)
+				if err != nil {
+					return err
+				}
+				dst := online.NewResult(plan, 1)
+				if err := r.Read(t.Context(), online.NewKeys(onlinetest.KeysOf(key)), dst); err != nil {
+					return err
+				}
+				if got := dst.Column(plan.Tables()[0], 0).Any(0); got != value {
+					return fmt.Errorf("read %v, want %d", got, value)
+				}
+				return nil
+			}
+			for _, call := range []struct {
+				name string
+				do   func() error
+			}{
+				{"read", read},
+				{"write", func() error { return store(false) }},
+				{"overwrite", func() error { return store(true) }},
+				{"delete", func() error { return s.Delete(t.Context(), table, [][]byte{key}) }},
+			} {
+				var addr atomic.Pointer[string]
+				addr.Store(&master.Addr)
+				var err error
+				s, err = New(redis.NewClusterClient(&redis.ClusterOptions{
+					ClusterSlots: func(context.Context) ([]redis.ClusterSlot, error) {
+						return []redis.ClusterSlot{{End: 16383, Nodes: []redis.ClusterNode{{Addr: *addr.Load()}}}}, nil
+					},
+					DialerRetries: 1, ContextTimeoutEnabled: true,
+				}), opts) // one that has not asked just before
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.owned = true
+				if err := errors.Join(store(true), read()); err != nil {
+					t.Fatalf("%s, before: %v", call.name, err)
+				}
+				replica, err := New(redis.NewClient(&redis.Options{Addr: other.Addr}), Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				value--
+				if _, err := replica.Write(t.Context(), batch(true)); err != nil {
+					t.Fatal(err)
+				}
+				if err := errors.Join(replica.Close(), replica.client.Close()); err != nil {
+					t.Error(err)
+				}
+				master.Kill()
+				addr.Store(&other.Addr)
+				if err := call.do(); err != nil {
+					t.Errorf("%s: %v", call.name, err)
+				}
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+				master.Start()
+				master, other = other, master
+			}
+		})
+	}
 }
 
 // TestReplicas leaves reads from replicas to go-redis.
@@ -157,6 +260,9 @@ func TestReplicas(t *testing.T) {
 // idle is the idle connections of a store's own.
 func idle(s *Store) map[*conn]bool {
 	out := map[*conn]bool{}
+	if s.direct == nil {
+		return out
+	}
 	for _, p := range append(slices.Collect(maps.Values(s.direct.pools)), s.direct.one) {
 		if p != nil {
 			for _, c := range p.idle {
@@ -168,7 +274,7 @@ func idle(s *Store) map[*conn]bool {
 }
 
 // TestOwnConnections reads from a real cluster, a master that a sentinel names, and a server that speaks TLS and wants a
-// certificate: over connections of the store's own, and through go-redis.
+// certificate: over connections of the store's own, which there are none of with a sentinel, and through go-redis.
 func TestOwnConnections(t *testing.T) {
 	port, certs := testserver.RedisTLS(t, true)
 	roots := x509.NewCertPool()
@@ -227,7 +333,7 @@ func TestOwnConnections(t *testing.T) {
 			// They are used again.
 			used := idle(s)
 			onlinetest.Read(t, s, plan, len(keys), online.NewKeys(onlinetest.KeysOf(keys...)))
-			if now := idle(s); !maps.Equal(now, used) || len(now) != map[string]int{"cluster": 3, "sentinel": 1, "TLS": 1}[name] {
+			if now := idle(s); !maps.Equal(now, used) || len(now) != map[string]int{"cluster": 3, "sentinel": 0, "TLS": 1}[name] {
 				t.Errorf("connections %v, then %v", used, now)
 			}
 			through, err := New(client, Options{NoDirectReads: true})

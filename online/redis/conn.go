@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -169,6 +168,8 @@ type pool struct {
 	maxAge  time.Duration // 0: no limit
 	shared  *shared       // nil: each read has a connection of its own
 
+	asked time.Time // when a read of the cluster last asked for it; under direct.mu
+
 	mu     sync.Mutex
 	idle   []*conn // the last one was used last
 	closed bool
@@ -185,16 +186,9 @@ func newPool(opt *redis.Options, sharedConns int) *pool {
 		timeout: max(opt.ReadTimeout, 0), maxIdle: opt.ConnMaxIdleTime,
 		maxAge: max(opt.ConnMaxLifetime-opt.ConnMaxLifetimeJitter, 0),
 	}
-	most := func(age time.Duration) {
-		if p.maxAge == 0 || p.maxAge > age {
-			p.maxAge = age
-		}
-	}
-	if opt.CredentialsProvider != nil || opt.CredentialsProviderContext != nil || opt.StreamingCredentialsProvider != nil {
-		most(maxAgeRotating)
-	}
-	if opt.Addr == "FailoverClient" { // what go-redis calls a client with Sentinel
-		most(maxAgeFailover)
+	rotating := opt.CredentialsProvider != nil || opt.CredentialsProviderContext != nil || opt.StreamingCredentialsProvider != nil
+	if rotating && (p.maxAge == 0 || p.maxAge > maxAgeRotating) {
+		p.maxAge = maxAgeRotating
 	}
 	if sharedConns > 0 {
 		p.shared = newShared(p, min(sharedConns, size))
@@ -272,23 +266,6 @@ func (p *pool) put(c *conn, again bool) {
 		_ = c.Close()
 	}
 	<-p.places
-}
-
-// prune ends connections that have been idle since before a time.
-func (p *pool) prune(before time.Time) {
-	p.mu.Lock()
-	var old []*conn
-	p.idle = slices.DeleteFunc(p.idle, func(c *conn) bool {
-		if c.used.Before(before) {
-			old = append(old, c)
-			return true
-		}
-		return false
-	})
-	p.mu.Unlock()
-	for _, c := range old {
-		_ = c.Close()
-	}
 }
 
 // close ends the idle connections and, when they are put back, those in use.

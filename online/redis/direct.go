@@ -21,11 +21,14 @@ const (
 	// replies are decoded while the server makes others.
 	chunkBytes    = 256 << 10
 	chunkCommands = 128
-	// maxAgeRotating is how long a connection is used when its credentials may change, maxAgeFailover when Redis Sentinel
-	// says which server is the master: that is asked for each new connection.
+	// maxAgeRotating is how long a connection is used when its credentials may change.
 	maxAgeRotating = 10 * time.Minute
-	maxAgeFailover = 10 * time.Second
+	// unusedFor is how long nobody asks for a master of a cluster before it is taken for none any more.
+	unusedFor = 5 * time.Minute
 )
+
+// failoverAddr is what go-redis has for the address of a client with Sentinel.
+const failoverAddr = "FailoverClient"
 
 // direct is the connections for reads.
 type direct struct {
@@ -36,14 +39,17 @@ type direct struct {
 
 	mu    sync.Mutex
 	pools map[*redis.Client]*pool // of the cluster
+	swept time.Time               // when pools that nobody uses were last looked for
 }
 
 // newDirect returns the connections for a client's servers, nil where its options want what only go-redis does.
 func newDirect(client redis.UniversalClient, sharedConns int) *direct {
 	switch c := client.(type) {
 	case *redis.Client:
-		if c.Options().Limiter == nil {
-			return &direct{one: newPool(c.Options(), sharedConns)}
+		// With Sentinel, go-redis hears of a new master and ends its connections to the one before, which goes on answering for
+		// seconds. Nobody would end ours.
+		if o := c.Options(); o.Limiter == nil && o.Addr != failoverAddr {
+			return &direct{one: newPool(o, sharedConns)}
 		}
 	case *redis.ClusterClient:
 		if o := c.Options(); !o.ReadOnly && !o.RouteByLatency && !o.RouteRandomly {
@@ -116,6 +122,7 @@ type share struct {
 func (d *direct) share(ctx context.Context, r *reader, keys *online.Keys) ([]share, error) {
 	var shares []share
 	var name []byte
+	now := time.Now()
 	for i := range r.groups {
 		g := &r.groups[i]
 		if len(g.tables) == 0 {
@@ -130,7 +137,7 @@ func (d *direct) share(ctx context.Context, r *reader, keys *online.Keys) ([]sha
 			at := slices.IndexFunc(shares, func(h share) bool { return h.client == client })
 			if at < 0 {
 				at = len(shares)
-				shares = append(shares, share{client: client, pool: d.poolOf(client), keys: make([][]online.Key, len(r.groups))})
+				shares = append(shares, share{client: client, pool: d.poolOf(client, now), keys: make([][]online.Key, len(r.groups))})
 			}
 			shares[at].keys[i] = append(shares[at].keys[i], key)
 		}
@@ -138,18 +145,25 @@ func (d *direct) share(ctx context.Context, r *reader, keys *online.Keys) ([]sha
 	return shares, nil
 }
 
-// poolOf returns the connections to a server of the cluster. A new one may be there in place of another, whose idle
-// connections are then ended.
-func (d *direct) poolOf(client *redis.Client) *pool {
+// poolOf returns the connections to a server of the cluster, for a read that begins now. Those to servers that are not asked
+// for any more are ended: they are no masters now, and go-redis may still have them as replicas.
+func (d *direct) poolOf(client *redis.Client, now time.Time) *pool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	p := d.pools[client]
 	if p == nil {
-		for _, other := range d.pools {
-			other.prune(time.Now().Add(-time.Minute))
-		}
 		p = newPool(client.Options(), d.sharedConns)
 		d.pools[client] = p
+	}
+	p.asked = now
+	if now.Sub(d.swept) >= unusedFor/4 {
+		d.swept = now
+		for client, p := range d.pools {
+			if now.Sub(p.asked) >= unusedFor {
+				delete(d.pools, client)
+				p.close()
+			}
+		}
 	}
 	return p
 }

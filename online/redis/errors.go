@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -23,6 +26,20 @@ var errNoHash = feasterr.Invalid("the key of the entity does not hold a hash")
 // wrongType reports whether a key does not hold a hash, which concerns a command and not its neighbours.
 func wrongType(err error) bool { return redis.HasErrorPrefix(err, "WRONGTYPE") }
 
+// refusesCommand reports whether the text of an error says that a server, or a proxy before it, does not let a command of
+// this name, in small letters, pass for this user at all. That a user may not access a key says nothing of other keys.
+func refusesCommand(text, name string) bool {
+	switch {
+	case strings.HasPrefix(text, "NOPERM"):
+		return !strings.Contains(text, " access ")
+	case strings.HasPrefix(text, "ERR "):
+		text = strings.ToLower(text)
+		return strings.Contains(text, "unknown command") || strings.Contains(text, name) ||
+			strings.Contains(text, "can't run this command") // of one in a script, Redis 7.0
+	}
+	return false
+}
+
 // serverError is the error of a request that the server refused or did not answer.
 func serverError(ctx context.Context, err error) error {
 	if done := ended(ctx); done != nil {
@@ -39,15 +56,25 @@ func serverError(ctx context.Context, err error) error {
 	case redis.IsPermissionError(err):
 		return fmt.Errorf("%w: %w", feasterr.ErrDenied, err)
 	case redis.IsLoadingError(err), redis.IsReadOnlyError(err), redis.IsMasterDownError(err), redis.IsClusterDownError(err),
-		redis.IsTryAgainError(err), redis.IsMaxClientsError(err), redis.IsNoReplicasError(err), moved, ask:
+		redis.IsTryAgainError(err), redis.IsMaxClientsError(err), redis.IsNoReplicasError(err), moved, ask,
+		redis.HasErrorPrefix(err, "BUSY "), // a script runs for long
+		redis.HasErrorPrefix(err, "OOM "), redis.HasErrorPrefix(err, "MISCONF "):
 		return feasterr.Unavailable("%w", err)
+	case redis.HasErrorPrefix(err, "unknown command"):
+		return feasterr.Unsupported("%w", err)
 	case errors.As(err, &refused):
-		return err
+		return feasterr.Invalid("%w", err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return feasterr.Unavailable("%v", err) // a limit of the client's, as for dialing; the caller's context goes on
 	default:
 		return feasterr.Unavailable("%w", err)
 	}
+}
+
+// unreachable reports whether an error is about the connection to a server, not about what it answered.
+func unreachable(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // ended is the error of ctx, also when it is about to end: deadlines of connections run out a moment earlier.

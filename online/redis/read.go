@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -198,6 +199,7 @@ func (r *reader) read(ctx context.Context, keys *online.Keys, dst *online.Result
 
 // instead reads through go-redis what an error has left, unless there is no time or no connection for it.
 func (r *reader) instead(ctx context.Context, err error, rest *online.Keys, dst *online.Result, s *scratch) error {
+	r.store.renew(ctx, err)
 	if done := ended(ctx); done != nil {
 		return done
 	}
@@ -227,7 +229,7 @@ func (r *reader) choose(s *scratch, i int) {
 	switch r.store.opts.ReadCommand {
 	case ReadFields:
 	case ReadHash:
-		s.all[i] = !g.learned.denied.Load()
+		s.all[i] = !g.learned.denied.holds()
 	default:
 		s.all[i], s.ask[i] = g.learned.choose()
 	}
@@ -280,9 +282,10 @@ func (r *reader) pipelined(ctx context.Context, keys *online.Keys, dst *online.R
 			continue
 		}
 		for n, key := range keys.Group(i) {
+			said := cmds[0].Val()
 			if err := g.scan(next(), key.Row, s.whole(i, n), dst, s); err != nil {
-				if s.whole(i, n) {
-					g.learned.denied.Store(true)
+				if text, ok := bytes.CutPrefix(said, []byte("-")); ok && s.whole(i, n) && refusesCommand(string(text), "hgetall") {
+					g.learned.denied.came()
 				}
 				again[i], some = append(again[i], key), true
 			}

@@ -24,7 +24,6 @@ import (
 	"math"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -128,7 +127,7 @@ type Options struct {
 	ReadCommand ReadCommand
 	// NoDirectReads has all reads go through the client. Otherwise they use connections that the client's options make, but
 	// not the client itself: hooks of the client do not see them, and there may be as many as its pool holds besides those
-	// of its pool. Clients with a Limiter are always gone through.
+	// of its pool. Clients with a Limiter, and those with Sentinel, are always gone through.
 	NoDirectReads bool
 	// SharedConns is how many connections to each server are shared by reads of few entities that come at the same time, which
 	// is known as automatic pipelining. 0: each read has one for itself. A read that finds none free waits for the answer to
@@ -146,8 +145,8 @@ type Store struct {
 	opts   Options
 	direct *direct // nil: all reads go through the client
 
-	noScripts   atomic.Bool // the servers refuse them
-	writeMemory sync.Pool   // of *writeMemory
+	noScripts   refusal
+	writeMemory sync.Pool // of *writeMemory
 
 	mu      sync.Mutex
 	closed  bool
@@ -299,22 +298,54 @@ func (s *Store) leave() { s.calls.Done() }
 // exec sends the commands of a pipeline and waits for the replies. Where it returns nil, a command has its reply or an
 // error for which wrongType holds. After an error the commands must not be touched, as await says.
 func (s *Store) exec(ctx context.Context, pipe redis.Pipeliner) error {
-	cmds := pipe.Cmds()
-	err := s.await(ctx, func() error {
-		if _, err := pipe.Exec(ctx); err != nil && !wrongType(err) {
+	return s.await(ctx, func() error {
+		failed, err := s.attempt(ctx, pipe)
+		if err == nil || !s.renew(ctx, err) || ended(ctx) != nil {
 			return err
 		}
-		return nil
-	})
-	if err != nil {
+		// As go-redis tries, which it has done among the servers that it knew.
+		for _, cmd := range failed {
+			if err := pipe.Process(ctx, cmd); err != nil {
+				return err
+			}
+		}
+		_, err = s.attempt(ctx, pipe)
 		return err
+	})
+}
+
+// attempt sends the commands of a pipeline and returns those without an answer, with the first error of theirs.
+func (s *Store) attempt(ctx context.Context, pipe redis.Pipeliner) (failed []redis.Cmder, err error) {
+	cmds := pipe.Cmds()
+	if _, err = pipe.Exec(ctx); wrongType(err) {
+		err = nil
 	}
 	for _, cmd := range cmds {
-		if err := cmd.Err(); err != nil && !wrongType(err) {
-			return serverError(ctx, err)
+		if cmdErr := cmd.Err(); cmdErr != nil && !wrongType(cmdErr) {
+			if len(failed) == 0 {
+				err = cmdErr
+			}
+			failed = append(failed, cmd)
 		}
 	}
-	return nil
+	return failed, err
+}
+
+// renew has go-redis ask a cluster anew who serves what, where an error says that a server could not be reached, and
+// reports whether it does: it is about to. Else a server that has taken the place of one that is gone would be found by the
+// next time that go-redis asks, after a minute. However often it is told, it asks no more than five times a second.
+func (s *Store) renew(ctx context.Context, err error) bool {
+	if !unreachable(err) || errors.Is(ctx.Err(), context.Canceled) {
+		return false
+	}
+	told := false
+	for _, client := range []redis.UniversalClient{s.client, s.reads} {
+		if c, ok := client.(*redis.ClusterClient); ok {
+			c.ReloadState(ctx)
+			told = true
+		}
+	}
+	return told
 }
 
 // await calls a function that waits for servers.

@@ -176,7 +176,7 @@ const (
 
 // script lets the servers decide on rows and store them. It returns those that it leaves to the caller.
 func (w *writer) script(ctx context.Context, rows []*pendingRow) (left []*pendingRow, err error) {
-	if w.store.noScripts.Load() {
+	if w.store.noScripts.holds() {
 		return rows, nil
 	}
 	backoff := firstBackoff
@@ -221,7 +221,7 @@ func (w *writer) runScript(ctx context.Context, rows []*pendingRow) (again, unde
 	if err != nil {
 		return nil, nil, err
 	}
-	var failed, final error
+	var failed, final, lost error
 	for i, r := range rows {
 		val, err := cmds[i].Result()
 		_, text := val.(string)
@@ -241,12 +241,15 @@ func (w *writer) runScript(ctx context.Context, rows []*pendingRow) (again, unde
 		case wrongType(err):
 			final = cmp.Or(final, w.rowError(r.row, errNoHash))
 		case redis.IsPermissionError(err), errors.As(err, &refused) && strings.HasPrefix(refused.Error(), "ERR ") && !redis.IsMaxClientsError(err):
-			// Whatever a server or a proxy says that does not run scripts.
-			w.store.noScripts.Store(true)
+			// Whatever a server or a proxy says that does not run scripts, or not this one.
+			if refusesCommand(err.Error(), "eval") {
+				w.store.noScripts.came()
+			}
 			undecided = append(undecided, r)
 		default:
 			if !errors.As(err, &refused) {
 				r.again = 1
+				lost = cmp.Or(lost, err)
 			}
 			if err = serverError(ctx, err); !feasterr.Retryable(err) {
 				final = cmp.Or(final, err)
@@ -256,6 +259,7 @@ func (w *writer) runScript(ctx context.Context, rows []*pendingRow) (again, unde
 			again = append(again, r)
 		}
 	}
+	w.store.renew(ctx, lost)
 	if final != nil {
 		return nil, nil, final
 	}

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ func BenchmarkWrite(b *testing.B) {
 		}
 		batch := onlinetest.Batch(table, rows...)
 		script, skip, readFirst := openStore(b, 3, nil), openStore(b, 3, map[string]any{"skip_dedup": true}), openStore(b, 3, nil)
-		readFirst.noScripts.Store(true)
+		readFirst.noScripts.left.Store(math.MaxInt32)
 		keys, args := make([]string, n), make([][]any, n)
 		for row := range n {
 			keys[row] = string(batch.Keys[row]) + table.Project
