@@ -191,13 +191,17 @@ func (r *reader) read(ctx context.Context, keys *online.Keys, dst *online.Result
 	return r.instead(ctx, err, rest, dst, s)
 }
 
-// instead reads through go-redis what an error has left, unless there is no time or no connection for it.
+// instead reads through go-redis what an error has left, unless there is no time or no connection for it or the server sends
+// what no Redis server does.
 func (r *reader) instead(ctx context.Context, err error, rest *online.Keys, dst *online.Result, s *scratch) error {
 	if done := ended(ctx); done != nil {
 		return done
 	}
 	if err == errNoPlace { //nolint:errorlint // as get returned it
 		return feasterr.Unavailable("%w", err)
+	}
+	if errors.Is(err, errGarbage) { // go-redis takes memory for whatever lengths it is told
+		return feasterr.Unavailable("the server sent %w", err)
 	}
 	return r.pipelined(ctx, rest, dst, s)
 }
