@@ -205,6 +205,8 @@ func (b *builder) addresses(c connection) error {
 		switch {
 		case ok:
 			b.opt.Addrs = append(b.opt.Addrs, addr)
+		case highPort(node):
+			return fmt.Errorf("node %d: the port must be at most 65535", i+1)
 		case i > 0:
 			return fmt.Errorf("node %d must be host:port", i+1)
 		default:
@@ -224,6 +226,13 @@ func address(node, defaultPort string) (string, bool) {
 		return "", false
 	}
 	return net.JoinHostPort(host, port), true
+}
+
+// highPort reports whether a node is host:port with a number that is no port.
+func highPort(node string) bool {
+	host, port, err := net.SplitHostPort(node)
+	n, notNumber := strconv.ParseUint(port, 10, 32)
+	return err == nil && host != "" && notNumber == nil && n > 65535
 }
 
 // parameters are the names that param knows.

@@ -129,6 +129,7 @@ func TestConnectionErrors(t *testing.T) {
 		":6379":                        begin,
 		"h:":                           begin,
 		"h:secret":                     begin,
+		"h:99999,password=secret":      "node 1: the port must be at most 65535",
 		"h:1,xyz=secret":               `parameter "xyz" is not known; known are ` + known,
 		"h:1,pasword=secret":           `parameter "pasword" is not known; did you mean password?`,
 		"h:1,db=secret":                "parameter db: must be an integer of at least 0",
