@@ -35,8 +35,9 @@ type PrecomputedService struct {
 // of a service with PrecomputeOnline take instead of the rows. It makes those of all entities that have a row with the join keys
 // of the service. Without names it makes the vectors of all services with PrecomputeOnline.
 //
-// Nothing depends on vectors: where there is none, or where a row was written since, the rows are read. They only make reads
-// faster. [FeatureStore.Materialize] makes the vectors of the services that have one of its views, and so do
+// Where there is no vector, or where a row was written since, the rows are read: vectors make reads faster and change one
+// thing in answers, as their format does not tell a feature that an existing row lacks, [NotFound], from a null, [NullValue].
+// [FeatureStore.Materialize] makes the vectors of the services that have one of its views, and so do
 // [FeatureStore.Push] and [FeatureStore.WriteToOnlineStore] for the entities they write: this method is for a service that is
 // new or was changed, and after writes by Feast's push or by others that make no vectors. Feast in Python, which reads
 // the same vectors, reads no rows in place of absent or old ones.

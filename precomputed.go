@@ -58,7 +58,8 @@ func (v *vectors) small() bool {
 const keepVectors = 8 << 20
 
 // readPrecomputed fills dst from precomputed vectors. Each entity that has rows and whose vector is absent, older than one of
-// them or not as the service has it now is read from the rows, so that the answer is that of the rows in any case.
+// them or not as the service has it now is read from the rows. The answer is that of the rows but for one thing: a feature
+// that an existing row lacks is a null in a vector, whose format does not tell the two.
 func (q *request) readPrecomputed(ctx context.Context, c *compiled, dst *online.Result) error {
 	if q.vectors == nil {
 		q.vectors = new(vectors)

@@ -1,6 +1,7 @@
 package feast_test
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"net"
@@ -96,6 +97,57 @@ func TestGoldenRedis(t *testing.T) {
 			}
 		}
 		t.Run(c.ID, func(t *testing.T) { checkOnline(t, fs, &c) })
+	}
+}
+
+// TestRedisPartial: a view with a row that is none fails alone, and the caller says whether that is an error.
+func TestRedisPartial(t *testing.T) {
+	addr := testserver.Redis(t)
+	client := redis.NewClient(&redis.Options{Addr: addr, DB: 5})
+	defer client.Close()
+	defer client.FlushDB(context.WithoutCancel(t.Context()))
+	loadRedis(t, client)
+	driver := "\x01\x00\x00\x00\x02\x00\x00\x00\x09\x00\x00\x00driver_id\x04\x00\x00\x00\x08\x00\x00\x00\xe9\x03\x00\x00\x00\x00\x00\x00golden_proj"
+	customer := "\x01\x00\x00\x00\x02\x00\x00\x00\x0b\x00\x00\x00customer_id\x02\x00\x00\x00\x02\x00\x00\x00c1golden_proj"
+	if n, err := client.HSet(t.Context(), driver, "_ts:ttl_view", "\xff\xff").Result(); n != 0 || err != nil {
+		t.Fatal(n, err) // it must have been there
+	}
+	if s, err := client.SetArgs(t.Context(), customer, "x", redis.SetArgs{Mode: "XX"}).Result(); s != "OK" || err != nil {
+		t.Fatal(s, err)
+	}
+	dir := copyRepo(t, "online/redis")
+	writeYAML(t, dir, "online_store:\n  type: redis\n  connection_string: "+addr+",db=5\n")
+	fs := open(t, dir)
+	for view, features := range map[string][]string{
+		"ttl_view":         {"driver_stats:conv_rate", "ttl_view:score"},
+		"customer_profile": {"driver_stats:conv_rate", "customer_profile:age"},
+	} {
+		req := feast.OnlineRequest{
+			Features: features, Entities: feast.Columns{"driver_id": []int64{1001}, "customer_id": []string{"c1"}},
+		}
+		if view == "ttl_view" {
+			req.Entities = feast.Columns{"driver_id": []int64{1001}}
+		}
+		for _, p := range []feast.Partial{feast.ReportPartial, feast.AcceptPartial} {
+			req.Partial = p
+			resp, err := fs.GetOnlineFeatures(t.Context(), req)
+			if (err == nil) != (p == feast.AcceptPartial) || resp == nil {
+				t.Fatalf("%s, %v: %v, error %v", view, p, resp, err)
+			}
+			if p == feast.AcceptPartial {
+				err = resp.Err()
+			}
+			var partial *feast.PartialError
+			if !errors.As(err, &partial) || len(partial.Views) != 1 || !errors.Is(partial.Views[view], feast.ErrInvalid) {
+				t.Errorf("%s, %v: error %v", view, p, err)
+			}
+			for i, want := range []feast.Status{feast.Present, feast.Failed} {
+				_, name, _ := strings.Cut(features[i], ":")
+				if c, err := resp.Column(name); err != nil || c.Status(0) != want {
+					t.Errorf("%s, %v: %s: error %v, want status %v", view, p, name, err, want)
+				}
+			}
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -18,6 +19,7 @@ type conn struct {
 	raw       syscall.RawConn // nil: nobody can look into it
 	look      func(fd uintptr) bool
 	untouched bool // what look has found
+	layered   bool // something between it and raw may hold bytes
 	interrupt func()
 
 	made, used time.Time
@@ -36,7 +38,7 @@ func newConn(c net.Conn) *conn {
 		if !ok {
 			break
 		}
-		inner = wrapper.NetConn()
+		inner, cn.layered = wrapper.NetConn(), true
 	}
 	if s, ok := inner.(syscall.Conn); ok {
 		if raw, err := s.SyscallConn(); err == nil {
@@ -51,16 +53,33 @@ func newConn(c net.Conn) *conn {
 }
 
 // fresh reports whether an idle connection can be used: it is not too old, and neither bytes nor an end have come since the
-// last reply. Bytes would be taken for the reply to the next request.
+// last reply. Bytes would be taken for the reply to the next request. What has come to a connection without a descriptor and
+// is not in its own buffer cannot be seen, nor a part of a TLS record.
 func (c *conn) fresh(p *pool, now time.Time) bool {
 	if p.maxIdle > 0 && now.Sub(c.used) >= p.maxIdle || p.maxAge > 0 && now.Sub(c.made) >= p.maxAge {
 		return false
 	}
-	if c.raw == nil {
-		return true
+	if c.raw != nil {
+		c.untouched = false
+		if c.raw.Read(c.look) != nil || !c.untouched {
+			return false
+		}
+		if !c.layered {
+			return true
+		}
 	}
-	c.untouched = false
-	return c.raw.Read(c.look) == nil && c.untouched
+	return c.drained()
+}
+
+// drained reports whether a read that may not wait finds nothing: TLS may have taken more from the socket than it handed out.
+func (c *conn) drained() bool {
+	c.deadline = time.Unix(1, 0) // arm sets another
+	if c.SetReadDeadline(c.deadline) != nil {
+		return false
+	}
+	var b [1]byte
+	n, err := c.Conn.Read(b[:])
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // handover is a connection while go-redis makes it ready: TLS, authentication, database, name of the client. When that

@@ -27,6 +27,8 @@ import (
 type connection struct {
 	nodes  []string
 	params []param
+	// doubtful: a node without a port follows a parameter, and may be the rest of a password with a comma.
+	doubtful bool
 }
 
 // param is a parameter for the constructor of redis-py. The value is what the text means as JSON: a bool, json.Number,
@@ -46,6 +48,7 @@ func parseConnection(s string) connection {
 			c.params = append(c.params, param{name, parseValue(text)})
 		case name != "":
 			c.nodes = append(c.nodes, name)
+			c.doubtful = c.doubtful || c.params != nil && !strings.Contains(name, ":")
 		}
 	}
 	return c
@@ -102,7 +105,7 @@ func findServers(kind, master, s, dir string) (*servers, error) {
 	if kind == sentinel {
 		b.opt.MasterName = master
 	}
-	errs := []error{b.addresses(c.nodes)}
+	errs := []error{b.addresses(c)}
 	for _, p := range c.params {
 		errs = append(errs, b.param(p))
 	}
@@ -183,12 +186,15 @@ type builder struct {
 }
 
 // addresses sets the addresses. A single server is the first node, as in Feast.
-func (b *builder) addresses(nodes []string) error {
-	if len(nodes) == 0 {
+func (b *builder) addresses(c connection) error {
+	nodes := c.nodes
+	switch {
+	case len(nodes) == 0:
 		return errors.New("names no server: begin with host:port")
-	}
-	if b.kind == single {
+	case b.kind == single:
 		nodes = nodes[:1]
+	case c.doubtful:
+		return errors.New("an item without a port follows a parameter: write nodes as host:port; a password with a comma cannot be written here")
 	}
 	port := "6379"
 	if b.kind == sentinel {
@@ -199,6 +205,8 @@ func (b *builder) addresses(nodes []string) error {
 		switch {
 		case ok:
 			b.opt.Addrs = append(b.opt.Addrs, addr)
+		case highPort(node):
+			return fmt.Errorf("node %d: the port must be at most 65535", i+1)
 		case i > 0:
 			return fmt.Errorf("node %d must be host:port", i+1)
 		default:
@@ -218,6 +226,13 @@ func address(node, defaultPort string) (string, bool) {
 		return "", false
 	}
 	return net.JoinHostPort(host, port), true
+}
+
+// highPort reports whether a node is host:port with a number that is no port.
+func highPort(node string) bool {
+	host, port, err := net.SplitHostPort(node)
+	n, notNumber := strconv.ParseUint(port, 10, 32)
+	return err == nil && host != "" && notNumber == nil && n > 65535
 }
 
 // parameters are the names that param knows.

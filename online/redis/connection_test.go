@@ -129,6 +129,7 @@ func TestConnectionErrors(t *testing.T) {
 		":6379":                        begin,
 		"h:":                           begin,
 		"h:secret":                     begin,
+		"h:99999,password=secret":      "node 1: the port must be at most 65535",
 		"h:1,xyz=secret":               `parameter "xyz" is not known; known are ` + known,
 		"h:1,pasword=secret":           `parameter "pasword" is not known; did you mean password?`,
 		"h:1,db=secret":                "parameter db: must be an integer of at least 0",
@@ -197,6 +198,8 @@ func TestServers(t *testing.T) {
 		replicas   bool
 		name       string
 	}{
+		{single, "a:1,password=S3cr,etTail", redis.UniversalOptions{Addrs: []string{"a:1"}, Password: "S3cr"}, false, "a:1"},
+		{cluster, "a:1,password=p,b:2", redis.UniversalOptions{Addrs: []string{"a:1", "b:2"}, Password: "p"}, false, "the cluster at a:1, b:2"},
 		{single, "a:1,b:2,c", redis.UniversalOptions{Addrs: []string{"a:1"}}, false, "a:1"},
 		{cluster, "a:1,b,db=0", redis.UniversalOptions{Addrs: []string{"a:1", "b:6379"}}, false, "the cluster at a:1, b:6379"},
 		{
@@ -222,6 +225,8 @@ func TestServers(t *testing.T) {
 	}
 	for _, c := range []struct{ kind, text, want string }{
 		{cluster, "a:1,b:x", "node 2 must be host:port"},
+		{cluster, "a:1,password=S3cr,etTail", "an item without a port follows a parameter: write nodes as host:port; a password with a comma cannot be written here"},
+		{sentinel, "a:1,password=S3cr,etTail", "an item without a port follows a parameter: write nodes as host:port; a password with a comma cannot be written here"},
 		{cluster, "a:1,db=1", "parameter db: must be 0: a cluster has no other"},
 		{cluster, "a:1,read_from_replicas=maybe", "parameter read_from_replicas: must be true or false, in small letters"},
 		{cluster, "a:1,read_from_replica=true", `parameter "read_from_replica" is not known; did you mean read_from_replicas?`},

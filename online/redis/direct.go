@@ -92,18 +92,12 @@ func (d *direct) read(ctx context.Context, r *reader, keys *online.Keys, dst *on
 	for i := range shares {
 		h := &shares[i]
 		dst.Join(h.dst)
-		if s.err == nil {
-			s.err = h.scratch.err
-		}
 		r.scratches.Put(h.scratch)
 		if err == nil {
 			err = h.err
 		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	return nil, nil
+	return nil, err
 }
 
 // share is what one server of a cluster is asked for.

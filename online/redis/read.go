@@ -147,7 +147,6 @@ type scratch struct {
 	seen     shape  // of the last hash read with HGETALL
 	longest  int    // value of it
 	one      replies
-	err      error // the first row that does not hold what it should
 }
 
 // row is what a reply said of a key's row in a table.
@@ -166,7 +165,7 @@ func newScratch(groups []group) *scratch {
 	return &scratch{all: make([]bool, len(groups)), ask: make([]bool, len(groups)), rows: make([]row, most)}
 }
 
-// Read implements [online.Reader].
+// Read implements [online.Reader]. What is stored and is no row fails the tables that it is a row of, and no others.
 func (r *reader) Read(ctx context.Context, keys *online.Keys, dst *online.Result) error {
 	if err := r.store.enter(ctx); err != nil {
 		return err
@@ -174,14 +173,10 @@ func (r *reader) Read(ctx context.Context, keys *online.Keys, dst *online.Result
 	defer r.store.leave()
 	s := r.scratches.Get().(*scratch)
 	defer r.scratches.Put(s)
-	s.err = nil
 	for i := range r.groups {
 		r.choose(s, i)
 	}
-	if err := r.read(ctx, keys, dst, s); err != nil {
-		return err
-	}
-	return s.err
+	return r.read(ctx, keys, dst, s)
 }
 
 // read reads over connections of the store's own, and what that does not answer through go-redis.
@@ -197,7 +192,8 @@ func (r *reader) read(ctx context.Context, keys *online.Keys, dst *online.Result
 	return r.instead(ctx, err, rest, dst, s)
 }
 
-// instead reads through go-redis what an error has left, unless there is no time or no connection for it.
+// instead reads through go-redis what an error has left, unless there is no time or no connection for it or the server sends
+// what no Redis server does.
 func (r *reader) instead(ctx context.Context, err error, rest *online.Keys, dst *online.Result, s *scratch) error {
 	r.store.renew(ctx, err)
 	if done := ended(ctx); done != nil {
@@ -205,6 +201,9 @@ func (r *reader) instead(ctx context.Context, err error, rest *online.Keys, dst 
 	}
 	if err == errNoPlace { //nolint:errorlint // as get returned it
 		return feasterr.Unavailable("%w", err)
+	}
+	if errors.Is(err, errGarbage) { // go-redis takes memory for whatever lengths it is told
+		return feasterr.Unavailable("the server sent %w", err)
 	}
 	return r.pipelined(ctx, rest, dst, s)
 }
@@ -216,7 +215,6 @@ func (s *scratch) reset(of *scratch, ask bool) {
 	if ask {
 		copy(s.ask, of.ask)
 	}
-	s.err = nil
 }
 
 // whole reports whether a key is read with HGETALL.
@@ -329,8 +327,8 @@ func (g *group) scan(r *replies, at int, all bool, dst *online.Result, s *scratc
 		case err == nil && row.found && row.err == nil:
 			dst.Row(t, at, row.event)
 			continue
-		case err == nil && row.found && s.err == nil:
-			s.err = row.err
+		case err == nil && row.found:
+			dst.Fail(t, row.err)
 		}
 		// Features without an event time are no row; of half a reply nothing may stay.
 		for f := range t.Features {
@@ -458,10 +456,7 @@ func (r *reader) commanded(ctx context.Context, keys *online.Keys, dst *online.R
 	var buf []byte
 	for i := range r.groups {
 		for _, key := range keys.Group(i) {
-			var err error
-			if buf, err = r.groups[i].fill(dst, key.Row, cmds[0], buf); err != nil {
-				return err
-			}
+			buf = r.groups[i].fill(dst, key.Row, cmds[0], buf)
 			cmds = cmds[1:]
 		}
 	}
@@ -469,13 +464,15 @@ func (r *reader) commanded(ctx context.Context, keys *online.Keys, dst *online.R
 }
 
 // fill hands what was read of an entity to dst. buf is for reuse.
-func (g *group) fill(dst *online.Result, at int, cmd *redis.SliceCmd, buf []byte) ([]byte, error) {
-	if cmd.Err() != nil {
-		return buf, tableError("read", g.tables[0], feasterr.Invalid("row %d: %w", at, errNoHash))
-	}
+func (g *group) fill(dst *online.Result, at int, cmd *redis.SliceCmd, buf []byte) []byte {
 	values := cmd.Val()
-	if len(values) != len(g.fields) {
-		return buf, tableError("read", g.tables[0], feasterr.Invalid("row %d: %d values came for %d fields", at, len(values), len(g.fields)))
+	switch {
+	case cmd.Err() != nil:
+		g.fail(dst, feasterr.Invalid("row %d: %w", at, errNoHash))
+		return buf
+	case len(values) != len(g.fields):
+		g.fail(dst, feasterr.Invalid("row %d: %d values came for %d fields", at, len(values), len(g.fields)))
+		return buf
 	}
 	for _, t := range g.tables {
 		var row row
@@ -493,9 +490,16 @@ func (g *group) fill(dst *online.Result, at int, cmd *redis.SliceCmd, buf []byte
 			}
 		}
 		if row.err != nil {
-			return buf, row.err
+			dst.Fail(t, row.err)
 		}
 		values = values[1+len(t.Features):]
 	}
-	return buf, nil
+	return buf
+}
+
+// fail fails all tables of the group.
+func (g *group) fail(dst *online.Result, err error) {
+	for _, t := range g.tables {
+		dst.Fail(t, tableError("read", t, err))
+	}
 }

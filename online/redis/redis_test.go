@@ -178,7 +178,7 @@ func write(t testing.TB, s *Store, table *online.Table, want online.WriteResult,
 	}
 }
 
-// read reads one key.
+// read reads one key. The error may be that of the table.
 func read(ctx context.Context, t testing.TB, s *Store, table *online.Table, key []byte) error {
 	t.Helper()
 	plan := online.NewReadPlan([]*online.Table{onlinetest.Pick(table)})
@@ -186,7 +186,11 @@ func read(ctx context.Context, t testing.TB, s *Store, table *online.Table, key 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r.Read(ctx, online.NewKeys(onlinetest.KeysOf(key)), online.NewResult(plan, 1))
+	dst := online.NewResult(plan, 1)
+	if err := r.Read(ctx, online.NewKeys(onlinetest.KeysOf(key)), dst); err != nil {
+		return err
+	}
+	return dst.Err(plan.Tables()[0])
 }
 
 // TestForeignData reads and writes where another program stored something.
@@ -405,5 +409,80 @@ func TestRotatingCredentials(t *testing.T) {
 	}
 	if err := read(t.Context(), t, s, table, key); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestConfined: what is stored and is no row fails the views that it is a row of; others are answered, also those in the
+// same hash.
+func TestConfined(t *testing.T) {
+	for _, w := range ways {
+		t.Run(w.name, func(t *testing.T) {
+			s := openStore(t, 3, w.keys)
+			drivers, key := drivers(t, s)
+			trips, routes := *drivers, *drivers
+			trips.View, routes.View, routes.JoinKeys = "trips", "routes", []string{"route_id"}
+			route := onlinetest.Key("route_id", int64(1))
+			for table, key := range map[*online.Table][]byte{&trips: key, &routes: route} {
+				row := onlinetest.Row{Key: key, Event: types.Timestamp{Seconds: 100}, Values: []any{int64(1), "x"}}
+				write(t, s, table, online.WriteResult{Written: 1}, row)
+			}
+			redisKey := string(key) + drivers.Project
+			t.Cleanup(func() { _ = s.client.Del(context.WithoutCancel(t.Context()), string(route)+drivers.Project).Err() })
+			plan := online.NewReadPlan(
+				[]*online.Table{onlinetest.Pick(drivers), onlinetest.Pick(&trips)}, []*online.Table{onlinetest.Pick(&routes)})
+			r, err := s.Prepare(plan)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range []struct {
+				name string
+				do   func() error
+				want [3]string // errors of drivers, trips and routes
+			}{
+				{"nothing", func() error { return nil }, [3]string{}},
+				{
+					"event time", func() error { return s.client.HSet(t.Context(), redisKey, "_ts:trips", "\xff\xff").Err() },
+					[3]string{1: "redis: read trips: row 0: event time: "},
+				},
+				{
+					"feature", func() error {
+						return s.client.HSet(t.Context(), redisKey, "_ts:trips", "\x08\x64", featureField("drivers", "b"), "\x12").Err()
+					},
+					[3]string{"redis: read drivers: feature b of feature view drivers, row 0: "},
+				},
+				{
+					"no hash", func() error {
+						return errors.Join(s.client.Del(t.Context(), redisKey).Err(), s.client.Set(t.Context(), redisKey, "x", 0).Err())
+					},
+					[3]string{
+						"redis: read drivers: row 0: the key of the entity does not hold a hash",
+						"redis: read trips: row 0: the key of the entity does not hold a hash",
+					},
+				},
+			} {
+				if err := c.do(); err != nil {
+					t.Fatal(err)
+				}
+				for range 2 { // the first may look at the hash
+					dst := online.NewResult(plan, 1)
+					if err := r.Read(t.Context(), online.NewKeys(onlinetest.KeysOf(key), onlinetest.KeysOf(route)), dst); err != nil {
+						t.Fatalf("%s: %v", c.name, err)
+					}
+					for i, table := range plan.Tables() {
+						err := dst.Err(table)
+						if c.want[i] == "" {
+							if a := dst.Column(table, 0).Any(0); err != nil || a != int64(1) {
+								t.Errorf("%s: %s: a is %v, error %v", c.name, table.View, a, err)
+							}
+							continue
+						}
+						var store *feasterr.StoreError
+						if !errors.Is(err, feasterr.ErrInvalid) || !errors.As(err, &store) || !strings.HasPrefix(err.Error(), c.want[i]) {
+							t.Errorf("%s: %s: error %v, want %s", c.name, table.View, err, c.want[i])
+						}
+					}
+				}
+			}
+		})
 	}
 }

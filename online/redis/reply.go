@@ -2,6 +2,7 @@ package redis
 
 import (
 	"errors"
+	"fmt"
 	"io"
 )
 
@@ -14,13 +15,16 @@ const (
 	maxKept = 1 << 20
 	// maxBulk is the longest text that a Redis server sends.
 	maxBulk = 512 << 20
+	// maxTrusted is the largest length that go-redis, which takes the memory for it at once, may be left with when the reply
+	// is not what was asked for or does not come whole.
+	maxTrusted = 16 << 20
 )
 
 var (
 	// errUnusual says that a server answered what a plain read of hashes does not expect: an error, a redirect, a push
 	// message, another type.
 	errUnusual = errors.New("an unexpected reply")
-	// errGarbage says that what came is no reply of a Redis server.
+	// errGarbage says that what came is no reply of a Redis server. It is final: go-redis is not asked to try.
 	errGarbage = errors.New("a malformed reply")
 )
 
@@ -165,12 +169,15 @@ func (r *replies) text() (text []byte, ok bool, err error) {
 	case kind == '_' || kind == '$' && n < 0:
 		return nil, false, nil
 	case kind != '$':
-		return nil, false, errUnusual
+		return nil, false, unusual(n)
 	case n > maxBulk:
 		return nil, false, errGarbage
 	}
 	for r.end-r.pos < n+2 {
 		if err := r.more(); err != nil {
+			if unusual(n) == errGarbage { //nolint:errorlint // as unusual made it
+				err = fmt.Errorf("%w: of a value of %d bytes came %d: %w", errGarbage, n, r.end-r.pos, err)
+			}
 			return nil, false, err
 		}
 	}
@@ -199,6 +206,14 @@ func shortLength(b []byte) (size, n int) {
 	return 5, 10*int(d) + int(e)
 }
 
+// unusual is the error for a reply of another kind with a length.
+func unusual(n int) error {
+	if n > maxTrusted {
+		return errGarbage
+	}
+	return errUnusual
+}
+
 // values scans the beginning of the reply to HMGET with so many fields.
 func (r *replies) values(fields int) error {
 	kind, n, err := r.header()
@@ -206,7 +221,7 @@ func (r *replies) values(fields int) error {
 	case err != nil:
 		return err
 	case kind != '*':
-		return errUnusual
+		return unusual(n)
 	case n != fields:
 		return errGarbage
 	}
@@ -219,10 +234,12 @@ func (r *replies) pairs() (int, error) {
 	switch {
 	case err != nil:
 		return 0, err
+	case (kind == '%' || kind == '*') && n > maxTrusted:
+		return 0, errGarbage
 	case kind == '%' && n >= 0:
 		return n, nil
 	case kind != '*':
-		return 0, errUnusual
+		return 0, unusual(n)
 	case n < 0 || n%2 != 0:
 		return 0, errGarbage
 	}

@@ -96,7 +96,7 @@ func TestPromises(t *testing.T) {
 		s := newScratch([]group{g})
 		s.one = replies{src: strings.NewReader(reply)}
 		err := g.scan(&s.one, 0, true, dst, s)
-		if !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, errUnusual) || len(s.one.buf) > readSize {
+		if !errors.Is(err, errGarbage) || len(s.one.buf) > readSize {
 			t.Errorf("%q: %v, with a buffer of %d bytes", reply, err, len(s.one.buf))
 		}
 	}
@@ -252,10 +252,10 @@ func TestScan(t *testing.T) {
 				t.Errorf("%s: error %v, want %v", name, err, c.fatal)
 			}
 			switch {
-			case c.err == "" && s.err != nil:
-				t.Errorf("%s: the row has error %v", name, s.err)
-			case c.err != "" && (s.err == nil || !strings.HasPrefix(s.err.Error(), c.err)):
-				t.Errorf("%s: the row has error %v, want %s", name, s.err, c.err)
+			case c.err == "" && dst.Err(table) != nil:
+				t.Errorf("%s: the row has error %v", name, dst.Err(table))
+			case c.err != "" && (dst.Err(table) == nil || !strings.HasPrefix(dst.Err(table).Error(), c.err)):
+				t.Errorf("%s: the row has error %v, want %s", name, dst.Err(table), c.err)
 			}
 			if dst.Found(table, 0) != c.found || dst.Column(table, 0).Any(0) != c.a {
 				t.Errorf("%s: found %t, a %v, want %t, %v", name, dst.Found(table, 0), dst.Column(table, 0).Any(0), c.found, c.a)
@@ -343,7 +343,7 @@ func FuzzReplies(f *testing.F) {
 			if err == nil && r.pos == r.end {
 				_ = g.answered(&replies{buf: reply, end: len(reply)}, s)
 			}
-			return dst, table, fmt.Sprint(err, s.err), r.end - r.pos
+			return dst, table, fmt.Sprint(err, dst.Err(table)), r.end - r.pos
 		}
 		one, table, oneErr, _ := scan(replies{buf: reply, end: len(reply)})
 		two, _, twoErr, _ := scan(replies{src: iotest.OneByteReader(bytes.NewReader(reply))})
