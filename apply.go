@@ -97,7 +97,7 @@ func (fs *FeatureStore) Teardown(ctx context.Context) error {
 	if err != nil && !(errors.As(err, &missing) && missing.Kind == registry.KindProject.String()) {
 		return err
 	}
-	state, _, err := fs.backend.Load(ctx, "")
+	state, err := registry.LoadAll(ctx, fs.backend) // a replica may know less
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}

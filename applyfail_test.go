@@ -692,3 +692,48 @@ func TestApplyProcesses(t *testing.T) {
 		}
 	}
 }
+
+// lagging is a registry whose reads go to a replica that does not have other projects yet.
+type lagging struct{ *registrymemory.Backend }
+
+func (b lagging) Load(ctx context.Context, have registry.Token) (*registry.State, registry.Token, error) {
+	state, token, err := b.Backend.Load(ctx, have)
+	if err == nil && state != nil {
+		state.Records = slices.DeleteFunc(slices.Clone(state.Records), func(r registry.Record) bool { return r.Project != project })
+	}
+	return state, token, err
+}
+
+func (b lagging) LoadAll(ctx context.Context) (*registry.State, error) {
+	state, _, err := b.Backend.Load(ctx, "")
+	return state, err
+}
+
+// Whether a project is left is asked where it was removed.
+func TestTeardownBehindReplica(t *testing.T) {
+	b := lagging{registrymemory.New()}
+	kept, err := registry.Encode("other", &registry.Entity{Name: "kept"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(tx registry.Tx) error { return tx.Put(t.Context(), kept) }
+	if _, err := b.Update(t.Context(), "other", put); err != nil {
+		t.Fatal(err)
+	}
+	fs, err := feast.New(t.Context(), config.Default(project), feast.WithRegistry(b), feast.WithOnlineStore(memory.New()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fs.Close()
+	mustApply(t, fs, driver)
+	if err := fs.Teardown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	state, err := b.LoadAll(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(state.Records, func(r registry.Record) bool { return r.ID == kept.ID }) {
+		t.Error("another project is gone")
+	}
+}

@@ -35,7 +35,7 @@ type CopyResult struct {
 	Deleted  int      // of the destination, with Overwrite
 }
 
-// Copy copies projects from one registry to another, of any two kinds, with all that belongs to them: objects, permissions,
+// Copy copies projects from one registry to another, of any two kinds that keep records, with all that belongs to them: objects, permissions,
 // the history of versions, the list of infrastructure and metadata. Objects stay as they are, times and versions included.
 // Other projects of dst are left alone. A dst that does not exist is created as its kind allows.
 //
@@ -48,9 +48,10 @@ type CopyResult struct {
 //
 // Errors: a feasterr.ErrNotFound when src does not exist or has not all of the projects; a feasterr.ErrInvalid when it has
 // records that cannot be read, which a copy would lose; a feasterr.ErrConflict when dst holds something else, or differs
-// afterwards because somebody else writes to it.
+// afterwards because somebody else writes to it; a feasterr.ErrUnsupported when one of them is behind a server, which shows
+// no history: the registry that it serves can be copied.
 func Copy(ctx context.Context, dst, src Backend, opts CopyOptions) (*CopyResult, error) {
-	state, err := loadAll(ctx, src)
+	state, err := loadToCopy(ctx, src)
 	if err != nil {
 		return nil, fmt.Errorf("the source: %w", err)
 	}
@@ -63,7 +64,7 @@ func Copy(ctx context.Context, dst, src Backend, opts CopyOptions) (*CopyResult,
 //
 // The errors are those of [Copy] for its source.
 func Export(ctx context.Context, src Backend, w io.Writer, projects ...string) error {
-	state, err := loadAll(ctx, src)
+	state, err := loadToCopy(ctx, src)
 	if err != nil {
 		return fmt.Errorf("the source: %w", err)
 	}
@@ -107,12 +108,21 @@ func Import(ctx context.Context, dst Backend, r io.Reader, opts CopyOptions) (*C
 	return copyState(ctx, dst, state, opts)
 }
 
-func loadAll(ctx context.Context, b Backend) (*State, error) {
+// LoadAll returns the records of all projects that a backend shows, as they are where updates go: see [Whole].
+func LoadAll(ctx context.Context, b Backend) (*State, error) {
 	if w, ok := b.(Whole); ok {
 		return w.LoadAll(ctx)
 	}
 	state, _, err := b.Load(ctx, "")
 	return state, err
+}
+
+// loadToCopy is LoadAll for a registry that is to be copied, or copied to.
+func loadToCopy(ctx context.Context, b Backend) (*State, error) {
+	if _, server := b.(Applier); server {
+		return nil, feasterr.Unsupported("a registry behind a server cannot be copied, since the server does not show the history of versions: copy the registry that it serves")
+	}
+	return LoadAll(ctx, b)
 }
 
 // projectRecords are the records of several projects, by project and identity. A list of infrastructure of all projects is
@@ -223,7 +233,7 @@ func copyState(ctx context.Context, dst Backend, src *State, opts CopyOptions) (
 
 // held returns what a registry holds; nothing when it does not exist.
 func held(ctx context.Context, b Backend) (projectRecords, error) {
-	state, err := loadAll(ctx, b)
+	state, err := loadToCopy(ctx, b)
 	switch {
 	case errors.Is(err, feasterr.ErrNotFound):
 		return nil, nil

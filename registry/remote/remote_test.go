@@ -1,6 +1,8 @@
 package remote_test
 
 import (
+	"bytes"
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -8,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 
+	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/protos/feast/registry/registrygrpc"
 	"github.com/feastgo/feast/internal/registryserver"
 	"github.com/feastgo/feast/registry"
@@ -73,6 +76,48 @@ func write(t testing.TB, b *memory.Backend, records []registry.Record) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// A server shows too little for a copy: neither versions nor, in what it lists, other projects.
+func TestCopyRefused(t *testing.T) {
+	behind, other := memory.New(), memory.New()
+	records := []registry.Record{encode(t, "demo", &registry.Entity{Name: "driver"}), encode(t, "other", &registry.Entity{Name: "kept"})}
+	write(t, behind, records)
+	write(t, other, records)
+	b := connect(t, serve(t, &registryserver.Server{Backend: behind}), "demo")
+	defer b.Close()
+	_, from := registry.Copy(t.Context(), other, b, registry.CopyOptions{Overwrite: true})
+	_, to := registry.Copy(t.Context(), b, other, registry.CopyOptions{Overwrite: true})
+	var out bytes.Buffer
+	for what, err := range map[string]error{"from": from, "to": to, "export": registry.Export(t.Context(), b, &out)} {
+		if !errors.Is(err, feasterr.ErrUnsupported) {
+			t.Errorf("%s a server: %v", what, err)
+		}
+	}
+	for _, b := range []*memory.Backend{behind, other} {
+		state, _, err := b.Load(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := 0
+		for _, r := range state.Records {
+			if r.Kind == registry.KindEntity {
+				found++
+			}
+		}
+		if found != 2 || out.Len() > 0 {
+			t.Errorf("%d entities are left, and %d bytes were exported", found, out.Len())
+		}
+	}
+}
+
+func encode(t testing.TB, project string, o registry.Object) registry.Record {
+	t.Helper()
+	r, err := registry.Encode(project, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 func TestConformance(t *testing.T) {
