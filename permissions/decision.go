@@ -55,7 +55,7 @@ type Refusal struct {
 
 // String explains the decision to people.
 func (d Decision) String() string {
-	who := "user " + quote(d.User.Name)
+	who := fmt.Sprintf("user %q", d.User.Name)
 	if d.User.Name == "" {
 		who = "a user without a name"
 	}
@@ -126,14 +126,11 @@ func (e *DeniedError) FeastMessage() string {
 		return fmt.Sprintf("%sNo permissions defined to manage [%s] on <class '%s'>/%s.",
 			prefix, strings.Join(actions, ", "), d.Resource.dottedClass(), d.Resource.Name)
 	}
-	actions := make([]string, len(d.Actions))
-	for i, a := range d.Actions {
-		actions[i] = a.String()
-	}
+	actions := pythonList(namesOf(d.Actions))
 	texts := make([]string, len(d.Refusals))
 	for i, r := range d.Refusals {
 		texts[i] = fmt.Sprintf("Permission %s denied execution of %s to %s:%s: %s",
-			r.Permission.Name, pythonList(actions), d.Resource.class(), d.Resource.Name, r.Why)
+			r.Permission.Name, actions, d.Resource.class(), d.Resource.Name, r.Why)
 	}
 	return prefix + strings.Join(texts, ",")
 }

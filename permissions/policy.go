@@ -3,7 +3,6 @@ package permissions
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 )
@@ -141,11 +140,13 @@ func names(actions []Action) string {
 	if len(actions) == 0 {
 		return "nothing in particular"
 	}
+	return strings.Join(namesOf(actions), ", ")
+}
+
+func namesOf(actions []Action) []string {
 	list := make([]string, len(actions))
 	for i, a := range actions {
 		list[i] = a.String()
 	}
-	return strings.Join(list, ", ")
+	return list
 }
-
-func quote(s string) string { return strconv.Quote(s) }

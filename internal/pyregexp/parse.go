@@ -33,7 +33,7 @@ const (
 	nodeSeq           // subs one after the other
 	nodeGroup         // subs[0], group
 	nodeAtomic        // subs[0]
-	nodeLook          // subs[0], behind, negate
+	nodeLook          // subs[0], width, negate
 	nodeRef           // group, flags
 	nodeCond          // group, subs[0], subs[1]
 )
@@ -56,9 +56,8 @@ type node struct {
 	min, max int
 	mode     repeatMode
 	group    int
-	behind   bool
 	negate   bool
-	width    int // of what a nodeLook looks behind at
+	width    int // of what a nodeLook looks behind at; 0: it looks ahead
 	flags    flags
 	beyond   bool // a nodeSet of one letter beyond U+FFFF whose case is ignored
 }
@@ -88,15 +87,18 @@ type parser struct {
 
 // fail notes an error. The first one counts; nothing is left to read after it, so that everything comes to its end.
 func (p *parser) fail(at int, reason string) {
-	if p.err == nil {
-		p.err = &SyntaxError{Pattern: p.pattern, Offset: at, Reason: reason}
-	}
-	p.next = len(p.chars)
+	p.stop(SyntaxError{Offset: at, Reason: reason})
 }
 
+// unsupported is fail for what Python may accept.
 func (p *parser) unsupported(at int, reason string) {
+	p.stop(SyntaxError{Offset: at, Reason: reason, Unsupported: true})
+}
+
+func (p *parser) stop(err SyntaxError) {
 	if p.err == nil {
-		p.err = &SyntaxError{Pattern: p.pattern, Offset: at, Reason: reason, Unsupported: true}
+		err.Pattern = p.pattern
+		p.err = &err
 	}
 	p.next = len(p.chars)
 }
@@ -503,7 +505,7 @@ func (p *parser) look(start int, f, off flags, behind, negate bool) *node {
 		p.behind = 0
 	}
 	p.closing(start)
-	look := &node{op: nodeLook, subs: []*node{n}, behind: behind, negate: negate}
+	look := &node{op: nodeLook, subs: []*node{n}, negate: negate}
 	if behind {
 		w := p.widthOf(n)
 		if w.min != w.max {
@@ -783,8 +785,7 @@ func (p *parser) named(start int) rune {
 
 // class parses a set from after "[".
 func (p *parser) class(start int, now flags) *node {
-	s := &set{fold: foldOf(now)}
-	s.negate = p.take('^')
+	s := &set{fold: foldOf(now), negate: p.take('^')}
 	for n := 0; ; n++ {
 		r, escaped, ok := p.get()
 		if !ok {
@@ -795,12 +796,15 @@ func (p *parser) class(start int, now flags) *node {
 			break
 		}
 		lo, cat, isCat := p.member(r, escaped, now)
-		if !p.take('-') {
+		alone := func() {
 			if isCat {
 				s.categories = append(s.categories, cat)
 			} else {
 				s.add(lo, lo)
 			}
+		}
+		if !p.take('-') {
+			alone()
 			continue
 		}
 		r, escaped, ok = p.get()
@@ -809,11 +813,7 @@ func (p *parser) class(start int, now flags) *node {
 			return nil
 		}
 		if !escaped && r == ']' {
-			if isCat {
-				s.categories = append(s.categories, cat)
-			} else {
-				s.add(lo, lo)
-			}
+			alone()
 			s.add('-', '-')
 			break
 		}
