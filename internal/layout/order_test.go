@@ -35,6 +35,7 @@ var rules = map[string]rule{
 	},
 	"config": {own: []string{"feasterr", "internal/yamldoc"}, modules: []string{"go.yaml.in/yaml/v3"}},
 
+	"internal/calls":      {},
 	"internal/sealed":     {},
 	"internal/duration":   {},
 	"internal/drivers":    {},
@@ -95,21 +96,21 @@ var rules = map[string]rule{
 
 	"online":            {own: []string{"types", "config", "feasterr", "internal/drivers"}},
 	"online/memory":     {own: onlineDriver},
-	"online/hedge":      {own: onlineDriver},
+	"online/hedge":      {own: append([]string{"internal/calls"}, onlineDriver...)},
 	"online/fallback":   {own: onlineDriver},
-	"online/cache":      {own: onlineDriver, modules: []string{"github.com/maypok86/otter/v2"}},
+	"online/cache":      {own: append([]string{"internal/calls"}, onlineDriver...), modules: []string{"github.com/maypok86/otter/v2"}},
 	"online/breaker":    {own: onlineDriver, modules: []string{"github.com/sony/gobreaker/v2"}},
 	"online/hybrid":     {own: onlineDriver},
 	"online/onlinetest": {own: onlineDriver},
 	"online/redis": {
-		own:     onlineDriver,
+		own:     append([]string{"internal/calls"}, onlineDriver...),
 		modules: []string{"github.com/redis/go-redis/v9", "github.com/twmb/murmur3"},
 	},
 	"online/sqlite": {own: onlineDriver, modules: []string{"modernc.org/sqlite", "modernc.org/libc"}},
 
 	"offline": {own: []string{"config", "feasterr", "internal/drivers"}, modules: []string{arrow}},
 	"offline/file": {
-		own:     []string{"offline", "types", "config", "feasterr", "internal/localfile"},
+		own:     []string{"offline", "types", "config", "feasterr", "internal/calls", "internal/localfile"},
 		modules: []string{arrow, "github.com/parquet-go/parquet-go"},
 	},
 	"offline/offlinetest": {own: []string{"offline", "feasterr"}, modules: []string{arrow}},

@@ -1,16 +1,11 @@
 package redisbench
 
 import (
-	"bufio"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -21,6 +16,7 @@ import (
 
 	"github.com/feastgo/feast"
 	_ "github.com/feastgo/feast/drivers/embedded"
+	"github.com/feastgo/feast/internal/testserver"
 	"github.com/feastgo/feast/online"
 	"github.com/feastgo/feast/online/cache"
 	feastredis "github.com/feastgo/feast/online/redis"
@@ -62,7 +58,7 @@ type repo struct {
 
 func newRepo(b *testing.B, mixed bool, listpack int) *repo {
 	b.Helper()
-	r := &repo{name: "int64", dir: b.TempDir(), addr: startRedis(b, listpack), types: make([]feast.Type, features)}
+	r := &repo{name: "int64", dir: b.TempDir(), addr: testserver.NewRedis(b, "--hash-max-listpack-entries", strconv.Itoa(listpack)).Addr, types: make([]feast.Type, features)}
 	for i := range r.types {
 		r.types[i] = feast.Int64
 		if mixed {
@@ -212,48 +208,6 @@ func appendHashKey(dst []byte, id int64) []byte {
 	dst = append(dst, "\x01\x00\x00\x00\x02\x00\x00\x00\x06\x00\x00\x00entity\x04\x00\x00\x00\x08\x00\x00\x00"...)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(id))
 	return append(dst, project...)
-}
-
-// startRedis starts a server that keeps hashes of so many fields as lists.
-func startRedis(b *testing.B, listpack int) (addr string) {
-	b.Helper()
-	program, err := exec.LookPath("redis-server")
-	if err != nil {
-		b.Skip("redis-server is missing")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	addr = l.Addr().String()
-	_, port, _ := net.SplitHostPort(addr)
-	_ = l.Close()
-	cmd := exec.Command(program, "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no",
-		"--hash-max-listpack-entries", strconv.Itoa(listpack))
-	cmd.Dir = b.TempDir()
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	go func() { _, _ = io.Copy(io.Discard, bufio.NewReader(out)) }()
-	client := redis.NewClient(&redis.Options{Addr: addr})
-	defer func() { _ = client.Close() }()
-	ctx, cancel := context.WithTimeout(b.Context(), 10*time.Second)
-	defer cancel()
-	for client.Ping(ctx).Err() != nil {
-		if ctx.Err() != nil {
-			b.Fatal("redis-server does not answer")
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return addr
 }
 
 // encodingOf says how the server keeps a hash.

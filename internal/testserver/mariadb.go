@@ -2,7 +2,6 @@ package testserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -39,13 +38,10 @@ END
 exec mariadbd --no-defaults --datadir="$PWD/data" $as --port="$1" --bind-address=127.0.0.1 --socket="$PWD/socket" \
 	--pid-file="$PWD/data/pid" --init-file="$PWD/users.sql" --skip-name-resolve --innodb-flush-log-at-trx-commit=0 \
 	--skip-log-bin --max-connections=300`
-	for attempts := 3; ; attempts-- {
-		port, err := freePort()
-		if err != nil {
-			return "", err
-		}
-		addr := net.JoinHostPort("127.0.0.1", port)
-		err = run(nil, func(ctx context.Context, dir string) error {
+	var addr string
+	err := onFreePort(func(port string) error {
+		addr = net.JoinHostPort("127.0.0.1", port)
+		return run(nil, func(ctx context.Context, dir string) error {
 			if _, err := os.Stat(filepath.Join(dir, "data", "pid")); err != nil {
 				return err
 			}
@@ -56,9 +52,6 @@ exec mariadbd --no-defaults --datadir="$PWD/data" $as --port="$1" --bind-address
 			}
 			return conn.Close()
 		}, "sh", "-c", script, "sh", port)
-		if errors.Is(err, errEnded) && attempts > 1 {
-			continue // somebody else got the port
-		}
-		return fmt.Sprintf("mysql+pymysql://feast:feast@%s/feast", addr), err
-	}
+	})
+	return fmt.Sprintf("mysql+pymysql://feast:feast@%s/feast", addr), err
 }

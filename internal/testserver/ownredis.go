@@ -1,7 +1,6 @@
 package testserver
 
 import (
-	"context"
 	"io"
 	"net"
 	"os"
@@ -14,19 +13,23 @@ type OwnRedis struct {
 	Addr string // host:port
 
 	t         testing.TB
+	server    redisServer
+	port      string
 	life, end *os.File // nil while it does not run
 }
 
-// NewRedis starts a Redis server that ends with the test.
-func NewRedis(t testing.TB) *OwnRedis {
+// NewRedis starts a Redis server that ends with the test. args are arguments of the program besides those that it needs.
+func NewRedis(t testing.TB, args ...string) *OwnRedis {
 	t.Helper()
 	Redis(t) // skips where there is none
-	port, err := freePort()
-	if err != nil {
+	r := &OwnRedis{t: t, server: redisServer{more: args}}
+	if err := onFreePort(func(port string) (err error) {
+		r.port, r.Addr = port, net.JoinHostPort("127.0.0.1", port)
+		r.life, r.end, err = r.server.start(port)
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
-	r := &OwnRedis{Addr: net.JoinHostPort("127.0.0.1", port), t: t}
-	r.Start()
 	t.Cleanup(r.Kill)
 	return r
 }
@@ -34,16 +37,8 @@ func NewRedis(t testing.TB) *OwnRedis {
 // Start starts the server again.
 func (r *OwnRedis) Start() {
 	r.t.Helper()
-	_, port, err := net.SplitHostPort(r.Addr)
-	if err == nil {
-		plain := redisServer{}
-		var args []string
-		if args, err = plain.args(port); err == nil {
-			r.life, r.end, err = start(nil, func(ctx context.Context, dir string) error { return plain.ping(ctx, r.Addr, dir) },
-				"redis-server", args...)
-		}
-	}
-	if err != nil {
+	var err error
+	if r.life, r.end, err = r.server.start(r.port); err != nil {
 		r.t.Fatal(err)
 	}
 }

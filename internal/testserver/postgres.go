@@ -41,21 +41,16 @@ if [ -n "$as" ]; then chown postgres password; fi
 $as initdb -D data -U feast --auth=scram-sha-256 --pwfile=password -E UTF8 --locale=C --no-sync >&2
 exec $as postgres -D data -p "$1" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off \
 	-c synchronous_commit=off -c full_page_writes=off -c max_connections=300`
-	for attempts := 3; ; attempts-- {
-		port, err := freePort()
-		if err != nil {
-			return "", err
-		}
-		err = run(nil, func(_ context.Context, dir string) error {
+	var url string
+	err := onFreePort(func(port string) error {
+		url = fmt.Sprintf("postgresql://feast:feast@127.0.0.1:%s/postgres", port)
+		return run(nil, func(_ context.Context, dir string) error {
 			status, err := os.ReadFile(filepath.Join(dir, "data", "postmaster.pid"))
 			if err == nil && !strings.Contains(string(status), "ready") {
 				err = errors.New("not ready")
 			}
 			return err
 		}, "sh", "-c", script, "sh", port)
-		if errors.Is(err, errEnded) && attempts > 1 {
-			continue // somebody else got the port
-		}
-		return fmt.Sprintf("postgresql://feast:feast@127.0.0.1:%s/postgres", port), err
-	}
+	})
+	return url, err
 }

@@ -72,8 +72,9 @@ func RedisTLS(t testing.TB, mutual bool) (port string, certs *Certificates) {
 type redisServer struct {
 	tls, mutual bool
 	cluster     bool
-	replicaOf   string // host:port
-	sentinelOf  string // host:port; the server is a sentinel then
+	replicaOf   string   // host:port
+	sentinelOf  string   // host:port; the server is a sentinel then
+	more        []string // arguments
 }
 
 // args are the arguments of the program.
@@ -103,7 +104,7 @@ func (r redisServer) args(port string) ([]string, error) {
 		}
 		args = append(args, "--replicaof", host+" "+port)
 	}
-	return append(args, "--repl-diskless-sync-delay", "0"), nil
+	return append(append(args, "--repl-diskless-sync-delay", "0"), r.more...), nil
 }
 
 // prepare writes the files that the arguments name.
@@ -146,25 +147,26 @@ func startRedis(r redisServer) (string, error) {
 	if err := install("redis-server", "redis-server"); err != nil {
 		return "", err
 	}
-	for attempts := 3; ; attempts-- {
-		port, err := freePort()
-		if err != nil {
-			return "", err
-		}
-		args, err := r.args(port)
-		if err != nil {
-			return "", err
-		}
-		addr := net.JoinHostPort("127.0.0.1", port)
-		err = run(
-			func(dir string) error { return r.prepare(dir, port) },
-			func(ctx context.Context, dir string) error { return r.ping(ctx, addr, dir) },
-			"redis-server", args...)
-		if errors.Is(err, errEnded) && attempts > 1 {
-			continue // somebody else got the port
-		}
-		return addr, err
+	var addr string
+	err := onFreePort(func(port string) error {
+		addr = net.JoinHostPort("127.0.0.1", port)
+		return hold(r.start(port))
+	})
+	return addr, err
+}
+
+// start starts the server on a port of 127.0.0.1, as start of any server does.
+func (r redisServer) start(port string) (life, end *os.File, err error) {
+	args, err := r.args(port)
+	if err != nil {
+		return nil, nil, err
 	}
+	return start(
+		func(dir string) error { return r.prepare(dir, port) },
+		func(ctx context.Context, dir string) error {
+			return r.ping(ctx, net.JoinHostPort("127.0.0.1", port), dir)
+		},
+		"redis-server", args...)
 }
 
 // ping answers nil when the Redis that works in dir, and not another one, serves at addr.

@@ -82,10 +82,13 @@ var held struct {
 	files []*os.File
 }
 
-// run starts a server that lives as long as this process, in a new directory, which prepare may put files into, and returns
-// when ready answers nil. ready is asked again and again.
+// run is start for a server that lives as long as this process.
 func run(prepare func(dir string) error, ready func(ctx context.Context, dir string) error, program string, args ...string) error {
-	life, end, err := start(prepare, ready, program, args...)
+	return hold(start(prepare, ready, program, args...))
+}
+
+// hold leaves what start has started running as long as this process.
+func hold(life, end *os.File, err error) error {
 	if err != nil {
 		return err
 	}
@@ -96,7 +99,8 @@ func run(prepare func(dir string) error, ready func(ctx context.Context, dir str
 	return nil
 }
 
-// start is run for a server that ends when life is closed, and has ended when reading from end answers io.EOF.
+// start starts a server in a new directory, which prepare may put files into, and returns when ready answers nil. ready is
+// asked again and again. The server ends when life is closed, and has ended when reading from end answers io.EOF.
 //
 // A shell waits for the end of its standard input, which is the end of this process, then stops the server and removes
 // the directory. The server inherits the shell's standard output, which therefore ends with the server.
@@ -160,6 +164,20 @@ func await(end *os.File, ready func(ctx context.Context) error) error {
 		}
 		if _, err := end.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 			return errEnded
+		}
+	}
+}
+
+// onFreePort calls start with a port on which nobody listened a moment before, and with another one when the server ends:
+// somebody else may have got the port.
+func onFreePort(start func(port string) error) error {
+	for attempts := 3; ; attempts-- {
+		port, err := freePort()
+		if err != nil {
+			return err
+		}
+		if err := start(port); !errors.Is(err, errEnded) || attempts == 1 {
+			return err
 		}
 	}
 }

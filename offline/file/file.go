@@ -26,6 +26,7 @@ import (
 
 	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/calls"
 	"github.com/feastgo/feast/offline"
 )
 
@@ -48,9 +49,7 @@ func init() {
 type Store struct {
 	dir string
 
-	mu     sync.Mutex
-	calls  sync.WaitGroup
-	closed bool
+	calls calls.Calls
 }
 
 // New returns a store that resolves relative paths against dir. It touches no file yet.
@@ -66,10 +65,7 @@ func (s *Store) Info() offline.Info { return offline.Info{Name: name} }
 
 // Close implements [offline.Store].
 func (s *Store) Close() error {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.calls.Wait()
+	s.calls.Close()
 	return nil
 }
 
@@ -78,13 +74,10 @@ func (s *Store) begin(ctx context.Context) (end func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
+	if !s.calls.Begin() {
 		return nil, feasterr.ErrClosed
 	}
-	s.calls.Add(1)
-	return sync.OnceFunc(s.calls.Done), nil
+	return sync.OnceFunc(s.calls.End), nil
 }
 
 // Describe implements [offline.Store]. Text is a LargeString where the Arrow schema of a file says so.

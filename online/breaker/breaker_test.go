@@ -63,10 +63,8 @@ func try(t *testing.T, o Options, test func(*trial)) {
 		tr.inner = &onlinetest.Scripted{Store: memory.New()}
 		tr.inner.Script = func(ctx context.Context, _ int, read func() error, _ *online.Result) error {
 			next := tr.next
-			select {
-			case <-time.After(tr.takes):
-			case <-ctx.Done():
-				return ctx.Err()
+			if err := onlinetest.Wait(ctx, tr.takes); err != nil {
+				return err
 			}
 			if next != nil {
 				return next

@@ -16,16 +16,6 @@ import (
 	"github.com/feastgo/feast/types"
 )
 
-// wait returns after d, or with the error of ctx.
-func wait(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
-}
-
 var stats = &online.Table{
 	Project: "p", View: "stats", JoinKeys: []string{"driver_id"},
 	Features: []types.Field{{Name: "n", Type: types.Int64}, {Name: "s", Type: types.String}},
@@ -112,7 +102,7 @@ func expect(t *testing.T, s *onlinetest.Scripted, reads int64) {
 
 func TestAge(t *testing.T) {
 	inner := &onlinetest.Scripted{Script: func(ctx context.Context, _ int, inner func() error, _ *online.Result) error {
-		return errors.Join(inner(), wait(ctx, time.Second)) // the answer is on its way for a second
+		return errors.Join(inner(), onlinetest.Wait(ctx, time.Second)) // the answer is on its way for a second
 	}}
 	bubble(t, inner, func(t *testing.T, s *Store) {
 		q := prepare(t, s, []*online.Table{onlinetest.Pick(stats)})
@@ -152,7 +142,7 @@ func TestSlowFetch(t *testing.T) {
 		if err := inner(); err != nil || n > 1 {
 			return err
 		}
-		return wait(ctx, 2*age)
+		return onlinetest.Wait(ctx, 2*age)
 	}}
 	bubble(t, inner, func(t *testing.T, s *Store) {
 		put(t, inner.Store, 1)
@@ -181,10 +171,10 @@ func TestSlowFetch(t *testing.T) {
 // before they asked.
 func TestNeverTooOld(t *testing.T) {
 	inner := &onlinetest.Scripted{Script: func(ctx context.Context, n int, inner func() error, _ *online.Result) error {
-		if err := wait(ctx, time.Duration(n%7)*time.Second); err != nil {
+		if err := onlinetest.Wait(ctx, time.Duration(n%7)*time.Second); err != nil {
 			return err
 		}
-		return errors.Join(inner(), wait(ctx, time.Duration(n%11)*time.Second))
+		return errors.Join(inner(), onlinetest.Wait(ctx, time.Duration(n%11)*time.Second))
 	}}
 	bubble(t, inner, func(t *testing.T, s *Store) {
 		q := prepare(t, s, []*online.Table{onlinetest.Pick(stats)})
@@ -278,7 +268,7 @@ func TestWriteDuringFetch(t *testing.T) {
 				if err := inner(); err != nil {
 					return err
 				}
-				return wait(ctx, []time.Duration{time.Second, time.Millisecond, 0}[n-1])
+				return onlinetest.Wait(ctx, []time.Duration{time.Second, time.Millisecond, 0}[n-1])
 			}}
 			bubble(t, inner, func(t *testing.T, s *Store) {
 				put(t, s, 1)
@@ -312,7 +302,7 @@ func TestWriteDuringFetch(t *testing.T) {
 // TestOneFetch: of many who miss a row one fetches it, with whatever else it misses in one read.
 func TestOneFetch(t *testing.T) {
 	inner := &onlinetest.Scripted{Script: func(ctx context.Context, _ int, inner func() error, _ *online.Result) error {
-		return errors.Join(wait(ctx, time.Second), inner())
+		return errors.Join(onlinetest.Wait(ctx, time.Second), inner())
 	}}
 	bubble(t, inner, func(t *testing.T, s *Store) {
 		put(t, inner.Store, 1)
@@ -379,7 +369,7 @@ func TestAbsent(t *testing.T) {
 func TestWaiters(t *testing.T) {
 	var ended error
 	inner := &onlinetest.Scripted{Script: func(ctx context.Context, _ int, inner func() error, _ *online.Result) error {
-		if ended = wait(ctx, time.Minute); ended != nil {
+		if ended = onlinetest.Wait(ctx, time.Minute); ended != nil {
 			return ended
 		}
 		return inner()
@@ -425,7 +415,7 @@ var errStore = errors.New("the store is on fire")
 func TestFailures(t *testing.T) {
 	var fail func(n int, dst *online.Result) error
 	inner := &onlinetest.Scripted{Script: func(ctx context.Context, n int, inner func() error, dst *online.Result) error {
-		if err := wait(ctx, time.Second); err != nil {
+		if err := onlinetest.Wait(ctx, time.Second); err != nil {
 			return err
 		}
 		return errors.Join(fail(n, dst), inner())
@@ -508,7 +498,7 @@ type slowWriter struct{ online.Store }
 
 func (s slowWriter) Write(ctx context.Context, b *online.WriteBatch) (online.WriteResult, error) {
 	res, err := s.Store.Write(ctx, b)
-	return res, errors.Join(err, wait(ctx, time.Second))
+	return res, errors.Join(err, onlinetest.Wait(ctx, time.Second))
 }
 
 // TestReadDuringWrite: while a row is written, every read asks the store, and nothing of that is kept.

@@ -28,6 +28,7 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/calls"
 	"github.com/feastgo/feast/online"
 )
 
@@ -53,9 +54,7 @@ type Store struct {
 	results sync.Pool                  // of *online.Result, for fetches
 	counts  counts
 
-	mu       sync.RWMutex // held for reading while a fetch starts
-	closed   atomic.Bool
-	fetching sync.WaitGroup
+	fetches calls.Calls
 }
 
 // inner gives the embedded field an unexported name.
@@ -297,10 +296,7 @@ func (s *Store) releaseAll() {
 
 // Close implements [online.Store]. It waits for fetches; those that nobody waits for have been cancelled.
 func (s *Store) Close() error {
-	s.mu.Lock()
-	s.closed.Store(true)
-	s.mu.Unlock()
-	s.fetching.Wait()
+	s.fetches.Close()
 	s.rows.InvalidateAll()
 	return s.inner.Close()
 }

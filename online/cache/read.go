@@ -49,7 +49,7 @@ type miss struct {
 // Read implements [online.Reader].
 func (r *reader) Read(ctx context.Context, keys *online.Keys, dst *online.Result) error {
 	s := r.store
-	if s.closed.Load() {
+	if s.fetches.Closed() {
 		return feasterr.ErrClosed
 	}
 	if err := ctx.Err(); err != nil {
@@ -118,7 +118,7 @@ func (r *reader) await(
 	}()
 	s.counts.misses.Add(int64(len(asked.flights)))
 	s.counts.shared.Add(int64(len(misses) - len(asked.flights)))
-	if len(asked.flights) > 0 && !s.begin(func() { r.fetch(fetchCtx, f, asked) }) {
+	if len(asked.flights) > 0 && !s.fetches.Go(func() { r.fetch(fetchCtx, f, asked) }) {
 		s.land(f, asked, nil, feasterr.ErrClosed)
 	}
 	for i, m := range misses {
@@ -280,17 +280,6 @@ func (a *asked) add(fl *flight, place int) {
 	}
 	fl.at = at
 	a.flights = append(a.flights, fl)
-}
-
-// begin runs a fetch in a goroutine that Close waits for. It reports whether the store is still open.
-func (s *Store) begin(fetch func()) bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.closed.Load() {
-		return false
-	}
-	s.fetching.Go(fetch)
-	return true
 }
 
 // fetch reads what is asked.

@@ -75,12 +75,7 @@ func slow(inner online.Store) *onlinetest.Scripted {
 		if err := read(); err != nil {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Minute):
-			return nil
-		}
+		return onlinetest.Wait(ctx, time.Minute)
 	}}
 }
 

@@ -12,11 +12,11 @@ package hedge
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/calls"
 	"github.com/feastgo/feast/online"
 )
 
@@ -36,9 +36,7 @@ type Store struct {
 	delay  time.Duration
 	budget budget
 
-	mu       sync.RWMutex // held for reading while an attempt starts
-	closed   bool
-	attempts sync.WaitGroup
+	attempts calls.Calls
 }
 
 // inner gives the embedded field an unexported name.
@@ -62,22 +60,8 @@ func (s *Store) Unwrap() online.Store { return s.inner }
 
 // Close implements [online.Store]. It waits for attempts that were given up: their contexts have ended.
 func (s *Store) Close() error {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.attempts.Wait()
+	s.attempts.Close()
 	return s.inner.Close()
-}
-
-// start runs an attempt in a goroutine that Close waits for. It reports whether the store is still open.
-func (s *Store) start(attempt func()) bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.closed {
-		return false
-	}
-	s.attempts.Go(attempt)
-	return true
 }
 
 // budget is a bucket of tokens, of which a second attempt takes one and every read puts in a part.
@@ -145,7 +129,7 @@ func (r *reader) Read(ctx context.Context, keys *online.Keys, dst *online.Result
 	outcomes := make(chan outcome, 2)
 	start := func() bool {
 		res := dst.Scratch()
-		return r.store.start(func() { outcomes <- outcome{res, r.inner.Read(ctx, keys, res)} })
+		return r.store.attempts.Go(func() { outcomes <- outcome{res, r.inner.Read(ctx, keys, res)} })
 	}
 	if !start() {
 		return feasterr.ErrClosed

@@ -24,10 +24,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // harness opens a store whose delay starts a second attempt of many reads, or of none.
 func harness(delay time.Duration) onlinetest.Harness {
 	return onlinetest.Harness{Open: func(t testing.TB, _ string) online.Store {
-		return mustNew(t, &scripted{Store: memory.New(), read: func(context.Context, int) error {
+		return mustNew(t, scripted(func(context.Context, int) error {
 			runtime.Gosched()
 			return nil
-		}}, Options{Delay: delay, Budget: 1})
+		}), Options{Delay: delay, Budget: 1})
 	}}
 }
 
@@ -53,38 +53,14 @@ func mustNew(t testing.TB, store online.Store, o Options) *Store {
 	return s
 }
 
-// scripted is a memory store whose reads first do what a script says; they are counted from 1.
-type scripted struct {
-	*memory.Store
-	reads atomic.Int64
-	read  func(ctx context.Context, n int) error
-}
-
-func (s *scripted) Prepare(plan *online.ReadPlan) (online.Reader, error) {
-	r, err := s.Store.Prepare(plan)
-	return &scriptedReader{s, r}, err
-}
-
-type scriptedReader struct {
-	s *scripted
-	online.Reader
-}
-
-func (r *scriptedReader) Read(ctx context.Context, keys *online.Keys, dst *online.Result) error {
-	if err := r.s.read(ctx, int(r.s.reads.Add(1))); err != nil {
-		return err
-	}
-	return r.Reader.Read(ctx, keys, dst)
-}
-
-// wait returns after d, or with the error of ctx.
-func wait(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
+// scripted is a memory store whose reads first do what a script says.
+func scripted(first func(ctx context.Context, n int) error) *onlinetest.Scripted {
+	return &onlinetest.Scripted{Store: memory.New(), Script: func(ctx context.Context, n int, read func() error, _ *online.Result) error {
+		if err := first(ctx, n); err != nil {
+			return err
+		}
+		return read()
+	}}
 }
 
 const delay = 10 * time.Millisecond
@@ -92,7 +68,7 @@ const delay = 10 * time.Millisecond
 // trial is a hedged store with one row, and a read of it.
 type trial struct {
 	*testing.T
-	inner *scripted
+	inner *onlinetest.Scripted
 	store *Store
 	start time.Time
 	read  func(context.Context) error // fails when the row is not there after a success
@@ -101,7 +77,7 @@ type trial struct {
 // try runs a test in a bubble with a clock of its own.
 func try(t *testing.T, budget float64, script func(ctx context.Context, n int) error, test func(*trial)) {
 	synctest.Test(t, func(t *testing.T) {
-		inner := &scripted{Store: memory.New(), read: script}
+		inner := scripted(script)
 		tr := &trial{T: t, inner: inner, store: mustNew(t, inner, Options{Delay: delay, Budget: budget}), start: time.Now()}
 		table := &online.Table{
 			Project: "p", View: "v", JoinKeys: []string{"driver_id"}, Features: []types.Field{{Name: "f", Type: types.String}},
@@ -136,7 +112,7 @@ func try(t *testing.T, budget float64, script func(ctx context.Context, n int) e
 // expect checks how many attempts there were, and how long all has taken.
 func (t *trial) expect(attempts int64, took time.Duration) {
 	t.Helper()
-	if got := t.inner.reads.Load(); got != attempts {
+	if got := t.inner.Reads.Load(); got != attempts {
 		t.Errorf("%d attempts, want %d", got, attempts)
 	}
 	if got := time.Since(t.start); got != took {
@@ -145,7 +121,7 @@ func (t *trial) expect(attempts int64, took time.Duration) {
 }
 
 func TestFastRead(t *testing.T) {
-	script := func(ctx context.Context, _ int) error { return wait(ctx, delay-1) }
+	script := func(ctx context.Context, _ int) error { return onlinetest.Wait(ctx, delay-1) }
 	try(t, 1, script, func(t *trial) {
 		if err := t.read(t.Context()); err != nil {
 			t.Error(err)
@@ -158,10 +134,10 @@ func TestSlowRead(t *testing.T) {
 	var lost error
 	script := func(ctx context.Context, n int) error {
 		if n == 1 {
-			lost = wait(ctx, time.Hour)
+			lost = onlinetest.Wait(ctx, time.Hour)
 			return lost
 		}
-		return wait(ctx, time.Millisecond)
+		return onlinetest.Wait(ctx, time.Millisecond)
 	}
 	try(t, 1, script, func(t *trial) {
 		if err := t.read(t.Context()); err != nil {
@@ -176,7 +152,7 @@ func TestSlowRead(t *testing.T) {
 }
 
 func TestFirstAttemptWins(t *testing.T) {
-	script := func(ctx context.Context, n int) error { return wait(ctx, time.Duration(n)*(delay+1)) }
+	script := func(ctx context.Context, n int) error { return onlinetest.Wait(ctx, time.Duration(n)*(delay+1)) }
 	try(t, 1, script, func(t *trial) {
 		if err := t.read(t.Context()); err != nil {
 			t.Error(err)
@@ -202,7 +178,7 @@ func TestErrors(t *testing.T) {
 		"both, second last": {delay + 1, 5, []error{errFirst, errSecond}, errSecond, 2, delay + 5},
 	} {
 		script := func(ctx context.Context, n int) error {
-			if err := wait(ctx, []time.Duration{c.first, c.second}[n-1]); err != nil {
+			if err := onlinetest.Wait(ctx, []time.Duration{c.first, c.second}[n-1]); err != nil {
 				return err
 			}
 			return c.errs[n-1]
@@ -239,10 +215,10 @@ func TestContext(t *testing.T) {
 }
 
 func TestBudget(t *testing.T) {
-	script := func(ctx context.Context, _ int) error { return wait(ctx, time.Second) }
+	script := func(ctx context.Context, _ int) error { return onlinetest.Wait(ctx, time.Second) }
 	try(t, 0.25, script, func(t *trial) {
 		for n := range int64(41) {
-			before := t.inner.reads.Load()
+			before := t.inner.Reads.Load()
 			if err := t.read(t.Context()); err != nil {
 				t.Error(err)
 			}
@@ -251,11 +227,11 @@ func TestBudget(t *testing.T) {
 			if n < 13 || n%4 == 0 {
 				want = 2
 			}
-			if got := t.inner.reads.Load() - before; got != want {
+			if got := t.inner.Reads.Load() - before; got != want {
 				t.Errorf("read %d: %d attempts, want %d", n+1, got, want)
 			}
 		}
-		if got := t.inner.reads.Load() - 41; got > 10+41/4 {
+		if got := t.inner.Reads.Load() - 41; got > 10+41/4 {
 			t.Errorf("%d second attempts", got)
 		}
 	})
@@ -269,7 +245,7 @@ type slowDeleter struct {
 
 func (s *slowDeleter) Delete(ctx context.Context, t *online.Table, keys [][]byte) error {
 	s.deletes.Add(1)
-	if err := wait(ctx, 10*delay); err != nil {
+	if err := onlinetest.Wait(ctx, 10*delay); err != nil {
 		return err
 	}
 	return s.Store.Delete(ctx, t, keys)

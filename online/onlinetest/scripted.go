@@ -3,6 +3,7 @@ package onlinetest
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/feastgo/feast/online"
 )
@@ -36,4 +37,14 @@ func (s *Scripted) Prepare(plan *online.ReadPlan) (online.Reader, error) {
 		}
 		return s.Script(ctx, n, read, dst)
 	}), nil
+}
+
+// Wait returns after d, or with the error of ctx.
+func Wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }

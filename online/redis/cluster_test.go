@@ -37,17 +37,7 @@ func clusterOf(t *testing.T, opts Options, servers ...*server) *Store {
 	client := redis.NewClusterClient(&redis.ClusterOptions{
 		ClusterSlots: slots, MaxRetries: 1, DialerRetries: 1, ReadTimeout: time.Second, ContextTimeoutEnabled: true,
 	})
-	s, err := New(client, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.owned = true
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return newStore(t, client, opts)
 }
 
 // TestShares reads from the masters of a cluster, from each what is its own.
@@ -294,16 +284,7 @@ func TestOwnConnections(t *testing.T) {
 		"TLS": redis.NewClient(opt),
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := New(client, Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.owned = true
-			t.Cleanup(func() {
-				if err := s.Close(); err != nil {
-					t.Error(err)
-				}
-			})
+			s := newStore(t, client, Options{})
 			table := hashTable()
 			table.Project = fmt.Sprintf("servers_%x", time.Now().UnixNano())
 			var rows []onlinetest.Row

@@ -81,7 +81,7 @@ func (s *Store) remove(ctx context.Context, tables []*online.Table) error {
 	}
 	for space, tables := range spaces {
 		var err error
-		if joinKeys := tables[0].JoinKeys; len(joinKeys) == 1 && joinKeys[0] == online.DummyJoinKey {
+		if entityless(tables[0]) {
 			err = removeFrom(entitylessKeys(s.opts.KeyVersion, space.project), tables)
 		} else {
 			err = s.scan(ctx, space, func(keys []string) error { return removeFrom(keys, tables) })

@@ -119,10 +119,7 @@ func (d *direct) share(ctx context.Context, r *reader, keys *online.Keys) ([]sha
 	now := time.Now()
 	for i := range r.groups {
 		g := &r.groups[i]
-		if len(g.tables) == 0 {
-			continue
-		}
-		for _, key := range keys.Group(i) {
+		for _, key := range r.keys(keys, i) {
 			name = append(append(name[:0], key.Bytes...), g.tables[0].Project...)
 			client, err := d.cluster.MasterForKey(ctx, string(name))
 			if err != nil {
@@ -228,15 +225,11 @@ func (p *pool) alone(ctx context.Context, r *reader, keys *online.Keys, dst *onl
 func (r *reader) encode(out []byte, at *place, keys *online.Keys, s *scratch) (_ []byte, n int) {
 	for ; at.group < len(r.groups); *at = (place{at.group + 1, 0}) {
 		g := &r.groups[at.group]
-		if len(g.tables) == 0 {
-			continue
-		}
-		project := g.tables[0].Project
-		for group := keys.Group(at.group); at.key < len(group); at.key++ {
+		for group := r.keys(keys, at.group); at.key < len(group); at.key++ {
 			if len(out) >= chunkBytes || n == chunkCommands {
 				return out, n
 			}
-			key := group[at.key].Bytes
+			key, project := group[at.key].Bytes, g.tables[0].Project
 			if s.whole(at.group, at.key) {
 				out = appendKey(append(out, "*2\r\n$7\r\nHGETALL\r\n"...), key, project)
 			} else {
@@ -262,7 +255,7 @@ func appendKey(dst, key []byte, project string) []byte {
 
 // answer reads the replies about the next key.
 func (r *reader) answer(c *conn, at *place, keys *online.Keys, dst *online.Result, s *scratch) error {
-	for len(r.groups[at.group].tables) == 0 || at.key == len(keys.Group(at.group)) {
+	for at.key == len(r.keys(keys, at.group)) {
 		*at = place{at.group + 1, 0}
 	}
 	g := &r.groups[at.group]

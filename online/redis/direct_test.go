@@ -159,16 +159,7 @@ func (s *server) open(t *testing.T, keys map[string]any, params string) *Store {
 	t.Helper()
 	all := map[string]any{"connection_string": s.addr + params}
 	maps.Copy(all, keys)
-	store, err := open(config.NewSection("redis", all), online.Env{KeyVersion: 3})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return store.(*Store)
+	return openSection(t, config.NewSection("redis", all), 3)
 }
 
 // answerOf is the right answer about an entity: a is the number in its key.
@@ -671,13 +662,7 @@ func TestSameAnswers(t *testing.T) {
 // TestNewWithCredentials reads over connections that a provider of credentials authenticates.
 func TestNewWithCredentials(t *testing.T) {
 	admin := openStore(t, 3, nil)
-	user := func(args ...any) {
-		if err := admin.client.Do(context.WithoutCancel(t.Context()), append([]any{"acl"}, args...)...).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	user("setuser", "feast_rotating", "on", ">first", "~*", "+@all")
-	t.Cleanup(func() { user("deluser", "feast_rotating") })
+	change := addUser(t, admin, "feast_rotating", ">first +@all")
 	table, key := drivers(t, admin)
 	password := "first"
 	client := redis.NewClient(&redis.Options{
@@ -696,7 +681,7 @@ func TestNewWithCredentials(t *testing.T) {
 		t.Fatalf("%d connections", n)
 	}
 	first := s.direct.one.idle[0]
-	user("setuser", "feast_rotating", "resetpass", ">second")
+	change("resetpass >second")
 	password = "second"
 	s.direct.one.maxAge = 1 // the connection is too old
 	if err := read(t.Context(), t, s, table, key); err != nil {

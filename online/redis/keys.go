@@ -37,7 +37,7 @@ func (s *Store) keys(ctx context.Context, t *online.Table, visit func(key []byte
 		return err
 	}
 	defer s.leave()
-	if len(t.JoinKeys) == 1 && t.JoinKeys[0] == online.DummyJoinKey {
+	if entityless(t) {
 		key := entitylessKeys(s.opts.KeyVersion, t.Project)[0] // the one that is read
 		pipe := s.client.Pipeline()
 		exists := pipe.Exists(ctx, key)

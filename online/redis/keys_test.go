@@ -17,11 +17,7 @@ import (
 // TestVectorsDoNotProlong: rows keep the time that they were written to live, when vectors are made of them.
 func TestVectorsDoNotProlong(t *testing.T) {
 	client := redis.NewClient(&redis.Options{Addr: testserver.Redis(t)})
-	defer func() { _ = client.Close() }()
-	s, err := New(client, Options{KeyTTL: 1000 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newStore(t, client, Options{KeyTTL: 1000 * time.Second})
 	table := &online.Table{Project: "prolong", View: "stats", JoinKeys: []string{"driver_id"}, Features: []types.Field{{Name: "a", Type: types.Int64}}}
 	vectors := &online.Table{
 		Project: "prolong", View: "__precomputed__model", JoinKeys: table.JoinKeys, Features: []types.Field{{Name: "vector", Type: types.Bytes}},
@@ -54,11 +50,7 @@ func TestVectorsDoNotProlong(t *testing.T) {
 // TestKeysOfOthers: keys that hold no hash, and those of projects whose names end alike, are not listed.
 func TestKeysOfOthers(t *testing.T) {
 	client := redis.NewClient(&redis.Options{Addr: testserver.Redis(t)})
-	defer func() { _ = client.Close() }()
-	s, err := New(client, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newStore(t, client, Options{})
 	table := &online.Table{Project: "keys[1]*", View: "stats", JoinKeys: []string{"driver_id"}, Features: []types.Field{{Name: "a", Type: types.Int64}}}
 	others := *table
 	others.Project = "other_keys[1]*"

@@ -64,6 +64,11 @@ func (k keySpace) holds(key string) bool {
 	return err == nil && string(rest) == k.project
 }
 
+// entityless reports whether a table is that of a view without entities.
+func entityless(t *online.Table) bool {
+	return len(t.JoinKeys) == 1 && t.JoinKeys[0] == online.DummyJoinKey
+}
+
 // entitylessKeys are the keys of the hashes of views without entities: the one under which the row is read, and the one
 // under which Feast's write_to_online_store and push put it.
 func entitylessKeys(version int, project string) []string {

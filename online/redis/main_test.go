@@ -14,13 +14,7 @@ import (
 	"github.com/feastgo/feast/online/onlinetest"
 )
 
-// quiet takes what go-redis says of failed dials.
-type quiet struct{}
-
-func (quiet) Printf(context.Context, string, ...any) {}
-
 func TestMain(m *testing.M) {
-	redis.SetLogger(quiet{})
 	// After as many failed dials as a pool has places, go-redis dials once a second until it gets through. It notices that
 	// the client was closed with the next attempt.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
@@ -140,10 +134,49 @@ func openSection(t testing.TB, cfg config.Section, keyVersion int) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return closeAfter(t, s.(*Store))
+}
+
+// newStore returns the store of a client, both of which the test closes.
+func newStore(t testing.TB, client redis.UniversalClient, opts Options) *Store {
+	t.Helper()
+	s, err := New(client, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.owned = true
+	return closeAfter(t, s)
+}
+
+// closeAfter has the test close a store.
+func closeAfter(t testing.TB, s *Store) *Store {
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return s.(*Store)
+	return s
+}
+
+// addUser adds a user of the test server who may access all keys, with more rules, and returns what changes the rules. The
+// user is removed after the test.
+func addUser(t testing.TB, admin *Store, name, rules string) (change func(rules string)) {
+	t.Helper()
+	acl := func(args ...any) {
+		t.Helper()
+		if err := admin.client.Do(context.WithoutCancel(t.Context()), append([]any{"acl"}, args...)...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change = func(rules string) {
+		t.Helper()
+		args := []any{"setuser", name}
+		for rule := range strings.FieldsSeq(rules) {
+			args = append(args, rule)
+		}
+		acl(args...)
+	}
+	change("on ~* " + rules)
+	t.Cleanup(func() { acl("deluser", name) })
+	return change
 }

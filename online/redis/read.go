@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -208,6 +209,24 @@ func (r *reader) instead(ctx context.Context, err error, rest *online.Keys, dst 
 	return r.pipelined(ctx, rest, dst, s)
 }
 
+// keys returns the keys that a group is asked for: none where the plan is a part of another one and has no table of the group.
+func (r *reader) keys(keys *online.Keys, i int) []online.Key {
+	if len(r.groups[i].tables) == 0 {
+		return nil
+	}
+	return keys.Group(i)
+}
+
+// name returns the name of a key's hash.
+func (g *group) name(key online.Key) string { return string(key.Bytes) + g.tables[0].Project }
+
+// hmget returns the HMGET for a hash.
+func (g *group) hmget(name string) []any {
+	args := slices.Clone(g.args)
+	args[1] = name
+	return args
+}
+
 // reset makes s that of a part of the read of another one; only one part looks at hashes.
 func (s *scratch) reset(of *scratch, ask bool) {
 	copy(s.all, of.all)
@@ -245,15 +264,11 @@ func (r *reader) pipelined(ctx context.Context, keys *online.Keys, dst *online.R
 	}
 	for i := range r.groups {
 		g := &r.groups[i]
-		if len(g.tables) == 0 {
-			continue
-		}
-		for n, key := range keys.Group(i) {
-			name := string(key.Bytes) + g.tables[0].Project
+		for n, key := range r.keys(keys, i) {
+			name := g.name(key)
 			args := []any{"hgetall", name}
 			if !s.whole(i, n) {
-				args = append([]any(nil), g.args...)
-				args[1] = name
+				args = g.hmget(name)
 			}
 			err := add(args)
 			if n == 0 && s.ask[i] {
@@ -276,10 +291,7 @@ func (r *reader) pipelined(ctx context.Context, keys *online.Keys, dst *online.R
 	some := false
 	for i := range r.groups {
 		g := &r.groups[i]
-		if len(g.tables) == 0 {
-			continue
-		}
-		for n, key := range keys.Group(i) {
+		for n, key := range r.keys(keys, i) {
 			said := cmds[0].Val()
 			if err := g.scan(next(), key.Row, s.whole(i, n), dst, s); err != nil {
 				if text, ok := bytes.CutPrefix(said, []byte("-")); ok && s.whole(i, n) && refusesCommand(string(text), "hgetall") {
@@ -441,9 +453,7 @@ func (r *reader) commanded(ctx context.Context, keys *online.Keys, dst *online.R
 	for i := range r.groups {
 		g := &r.groups[i]
 		for _, key := range keys.Group(i) {
-			args := append([]any(nil), g.args...)
-			args[1] = string(key.Bytes) + g.tables[0].Project
-			cmd := redis.NewSliceCmd(ctx, args...)
+			cmd := redis.NewSliceCmd(ctx, g.hmget(g.name(key))...)
 			cmds = append(cmds, cmd)
 			if err := pipe.Process(ctx, cmd); err != nil {
 				return err

@@ -30,6 +30,7 @@ import (
 
 	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/calls"
 	"github.com/feastgo/feast/online"
 )
 
@@ -148,9 +149,7 @@ type Store struct {
 	noScripts   refusal
 	writeMemory sync.Pool // of *writeMemory
 
-	mu      sync.Mutex
-	closed  bool
-	calls   sync.WaitGroup // none begins after closed
+	calls   calls.Calls
 	running sync.WaitGroup // what calls that were cancelled left behind
 }
 
@@ -260,11 +259,7 @@ func (s *Store) masters(ctx context.Context, client redis.UniversalClient) ([]re
 
 // Close implements [online.Store].
 func (s *Store) Close() error {
-	s.mu.Lock()
-	first := !s.closed
-	s.closed = true
-	s.mu.Unlock()
-	s.calls.Wait()
+	first := s.calls.Close()
 	if first && s.direct != nil {
 		s.direct.close()
 	}
@@ -284,16 +279,13 @@ func (s *Store) enter(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
+	if !s.calls.Begin() {
 		return feasterr.ErrClosed
 	}
-	s.calls.Add(1)
 	return nil
 }
 
-func (s *Store) leave() { s.calls.Done() }
+func (s *Store) leave() { s.calls.End() }
 
 // exec sends the commands of a pipeline and waits for the replies. Where it returns nil, a command has its reply or an
 // error for which wrongType holds. After an error the commands must not be touched, as await says.

@@ -343,13 +343,7 @@ func TestSilentServer(t *testing.T) {
 
 func TestAccess(t *testing.T) {
 	admin := openStore(t, 3, nil)
-	user := func(args ...any) {
-		if err := admin.client.Do(context.WithoutCancel(t.Context()), append([]any{"acl"}, args...)...).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	user("setuser", "feast_reader", "on", ">secret", "~*", "+hmget", "+ping")
-	t.Cleanup(func() { user("deluser", "feast_reader") })
+	addUser(t, admin, "feast_reader", ">secret +hmget +ping")
 	table, key := drivers(t, admin)
 
 	s := openStore(t, 3, map[string]any{"connection_string": ",username=feast_reader,password=secret"})
@@ -372,15 +366,8 @@ func TestAccess(t *testing.T) {
 // TestRotatingCredentials: every connection takes the password of its time.
 func TestRotatingCredentials(t *testing.T) {
 	admin := openStore(t, 3, nil)
-	acl := func(args ...any) {
-		t.Helper()
-		if err := admin.client.Do(context.WithoutCancel(t.Context()), append([]any{"acl"}, args...)...).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
 	password := "first"
-	acl("setuser", "feast_rotating", "on", ">"+password, "~*", "+@all")
-	t.Cleanup(func() { acl("deluser", "feast_rotating") })
+	change := addUser(t, admin, "feast_rotating", ">"+password+" +@all")
 	table, key := drivers(t, admin)
 	client := redis.NewClient(&redis.Options{
 		Addr: testserver.Redis(t), ContextTimeoutEnabled: true,
@@ -401,7 +388,7 @@ func TestRotatingCredentials(t *testing.T) {
 			t.Error(err)
 		}
 		// The password is another one from here on, and the connections end, as a cloud ends them after a time.
-		acl("setuser", "feast_rotating", "<"+password, ">"+next)
+		change("<" + password + " >" + next)
 		password = next
 		if err := admin.client.Do(t.Context(), "client", "kill", "user", "feast_rotating").Err(); err != nil {
 			t.Fatal(err)

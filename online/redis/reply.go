@@ -170,23 +170,29 @@ func (r *replies) text() (text []byte, ok bool, err error) {
 		return nil, false, nil
 	case kind != '$':
 		return nil, false, unusual(n)
-	case n > maxBulk:
-		return nil, false, errGarbage
+	}
+	if text, err = r.bulk(n); err != nil && n > maxTrusted && !errors.Is(err, errGarbage) {
+		err = fmt.Errorf("%w: of a value of %d bytes came %d: %w", errGarbage, n, r.end-r.pos, err)
+	}
+	return text, err == nil, err
+}
+
+// bulk scans what follows the first line of a bulk string: n bytes, and the end of a line.
+func (r *replies) bulk(n int) (text []byte, err error) {
+	if n > maxBulk {
+		return nil, errGarbage
 	}
 	for r.end-r.pos < n+2 {
 		if err := r.more(); err != nil {
-			if unusual(n) == errGarbage { //nolint:errorlint // as unusual made it
-				err = fmt.Errorf("%w: of a value of %d bytes came %d: %w", errGarbage, n, r.end-r.pos, err)
-			}
-			return nil, false, err
+			return nil, err
 		}
 	}
 	text = r.buf[r.pos : r.pos+n]
 	if r.buf[r.pos+n] != '\r' || r.buf[r.pos+n+1] != '\n' {
-		return nil, false, errGarbage
+		return nil, errGarbage
 	}
 	r.pos += n + 2
-	return text, true, nil
+	return text, nil
 }
 
 // shortLength scans the first line of a bulk string of less than 100 bytes and returns its length, 0 for any other. b has
@@ -252,21 +258,11 @@ func (r *replies) line() (text []byte, n int, err error) {
 	switch {
 	case kind == ':' && err == nil:
 		return nil, n, nil
+	case kind == '$' && err == nil && n > readSize:
+		return nil, -1, errGarbage
 	case kind == '$' && err == nil && n >= 0:
-		for r.end-r.pos < n+2 {
-			if n > readSize {
-				return nil, -1, errGarbage
-			}
-			if err := r.more(); err != nil {
-				return nil, -1, err
-			}
-		}
-		text = r.buf[r.pos : r.pos+n]
-		if string(r.buf[r.pos+n:r.pos+n+2]) != "\r\n" {
-			return nil, -1, errGarbage
-		}
-		r.pos += n + 2
-		return text, -1, nil
+		text, err = r.bulk(n)
+		return text, -1, err
 	case (kind == '$' || kind == '_') && err == nil:
 		return nil, -1, nil
 	case kind == '-' && errors.Is(err, errUnusual):
@@ -307,18 +303,8 @@ func (r *replies) skip() error {
 			left += max(n, 0)
 		case kind == '%':
 			left += 2 * max(n, 0)
-		case kind == '$' && n > maxBulk:
-			err = errGarbage
 		case kind == '$' && n >= 0:
-			for r.end-r.pos < n+2 && err == nil {
-				err = r.more()
-			}
-			if err == nil {
-				if r.buf[r.pos+n] != '\r' || r.buf[r.pos+n+1] != '\n' {
-					err = errGarbage
-				}
-				r.pos += n + 2
-			}
+			_, err = r.bulk(n)
 		}
 		if err != nil {
 			return err

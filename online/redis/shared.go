@@ -100,10 +100,7 @@ func (sh *shared) exchange(ctx context.Context, r *reader, keys *online.Keys, ds
 // count returns how many keys there are, and how many replies will come.
 func (r *reader) count(keys *online.Keys, s *scratch) (n, replies int) {
 	for i := range r.groups {
-		if len(r.groups[i].tables) == 0 {
-			continue
-		}
-		k := len(keys.Group(i))
+		k := len(r.keys(keys, i))
 		n += k
 		if k > 0 && s.ask[i] {
 			replies++

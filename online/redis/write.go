@@ -118,8 +118,9 @@ func (w *writer) encode(from int) (to int) {
 	for ; n < most && len(w.buf) < writeBytes; n++ {
 		row, r := from+n, &w.rows[n]
 		event, text := w.batch.Event[row], w.text[n*texts:(n+1)*texts]
+		start := len(w.buf)
 		w.buf = append(append(w.buf, w.batch.Keys[row]...), w.batch.Table.Project...)
-		start := w.take(&text[0], len(w.buf)-len(w.batch.Keys[row])-len(w.batch.Table.Project))
+		start = w.take(&text[0], start)
 		w.buf = event.AppendProto(w.buf)
 		start = w.take(&text[1], start)
 		args := w.args[n*stride : (n+1)*stride : (n+1)*stride]

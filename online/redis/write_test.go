@@ -233,18 +233,7 @@ func TestNoScripts(t *testing.T) {
 		"no_scripts":       "+hmget +hset",
 		"no_hget_in_these": "+evalsha +eval +hmget +hset",
 	} {
-		user := []any{"acl", "setuser", "feast_" + name, "on", ">secret", "~*"}
-		for rule := range strings.FieldsSeq(rules) {
-			user = append(user, rule)
-		}
-		if err := admin.client.Do(t.Context(), user...).Err(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := admin.client.Do(context.WithoutCancel(t.Context()), "acl", "deluser", "feast_"+name).Err(); err != nil {
-				t.Error(err)
-			}
-		})
+		addUser(t, admin, "feast_"+name, ">secret "+rules)
 		seconds++
 		s := openStore(t, 3, map[string]any{"connection_string": ",username=feast_" + name + ",password=secret"})
 		row := onlinetest.Row{Key: key, Event: types.Timestamp{Seconds: seconds}, Values: []any{int64(2), "y"}}
