@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/sleep"
 	"github.com/feastgo/feast/registry"
 )
 
@@ -221,14 +222,7 @@ func retry(ctx context.Context, request func(context.Context) error) error {
 
 // pause waits for a random part of a time that doubles with every attempt, so that writers that met do not meet again.
 func pause(ctx context.Context, first time.Duration, attempt int) error {
-	t := time.NewTimer(rand.N(min(first<<min(attempt, 16), longestPause)))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return sleep.For(ctx, rand.N(min(first<<min(attempt, 16), longestPause)))
 }
 
 // ReadAll reads a body of the size that its store named, less than zero where it named none. It is an

@@ -38,7 +38,8 @@ var rules = map[string]rule{
 	"internal/sealed":     {},
 	"internal/duration":   {},
 	"internal/drivers":    {},
-	"internal/localfile":  {own: []string{"feasterr"}},
+	"internal/sleep":      {},
+	"internal/localfile":  {own: []string{"feasterr", "internal/sleep"}},
 	"internal/yamldoc":    {own: []string{"feasterr"}, modules: []string{"go.yaml.in/yaml/v3"}},
 	"internal/protos/...": {own: []string{"internal/protos/..."}, modules: []string{"google.golang.org/protobuf"}},
 	"internal/protos/feast/registry/registrygrpc": {
@@ -55,9 +56,9 @@ var rules = map[string]rule{
 		},
 		modules: []string{"google.golang.org/protobuf"},
 	},
-	"registry/file":   {own: append([]string{"internal/localfile"}, registryDriver...)},
+	"registry/file":   {own: append([]string{"internal/localfile", "internal/sleep"}, registryDriver...)},
 	"registry/memory": {own: registryDriver},
-	"internal/blob":   {own: []string{"registry", "feasterr"}},
+	"internal/blob":   {own: []string{"registry", "feasterr", "internal/sleep"}},
 	"registry/s3": {
 		own: append([]string{"internal/blob"}, registryDriver...),
 		modules: []string{
@@ -76,7 +77,7 @@ var rules = map[string]rule{
 		modules: []string{"google.golang.org/protobuf", "google.golang.org/grpc"},
 	},
 	"registry/sql": {
-		own:     append([]string{"internal/drivers", "internal/protos/..."}, registryDriver...),
+		own:     append([]string{"internal/drivers", "internal/sleep", "internal/protos/..."}, registryDriver...),
 		modules: []string{"google.golang.org/protobuf"},
 	},
 	"registry/sql/postgres": {own: []string{"registry/sql", "feasterr"}, modules: []string{"github.com/jackc/pgx/v5"}},

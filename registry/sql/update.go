@@ -19,6 +19,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/sleep"
 	"github.com/feastgo/feast/registry"
 )
 
@@ -61,14 +62,7 @@ func (b *Backend) Update(ctx context.Context, project string, fn func(registry.T
 
 // pause waits before another attempt, the longer the more there were.
 func pause(ctx context.Context, attempt int) error {
-	t := time.NewTimer(rand.N(time.Millisecond << min(attempt, 8)))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return sleep.For(ctx, rand.N(time.Millisecond<<min(attempt, 8)))
 }
 
 // attempt runs the transaction once. errMoved: it may run again.
