@@ -131,15 +131,19 @@ var rules = map[string]rule{
 
 	"feasttest": {own: []string{".", "config", "online/memory", "registry/memory"}},
 
-	"drivers/...":                   {own: []string{"registry/...", "online/...", "offline/...", "drivers/embedded"}},
-	"examples/...":                  {own: public},
-	"internal/interop":              {},
-	"internal/layout":               {},
-	"internal/testserver":           {},
-	"internal/testserver/s3server":  {modules: []string{"github.com/johannesboyne/gofakes3"}},
-	"internal/testserver/gcsserver": {modules: []string{"github.com/fsouza/fake-gcs-server"}},
-	"internal/cputime":              {},
-	"internal/redisbench":           {},
+	"drivers/...":         {own: []string{"registry/...", "online/...", "offline/...", "drivers/embedded"}},
+	"examples/...":        {own: public},
+	"internal/interop":    {},
+	"internal/layout":     {},
+	"internal/testserver": {},
+	"internal/testserver/s3server": {
+		modules: []string{"github.com/johannesboyne/gofakes3", "github.com/aws/aws-sdk-go-v2", "github.com/aws/aws-sdk-go-v2/service/s3"},
+	},
+	"internal/testserver/gcsserver": {
+		modules: []string{"github.com/fsouza/fake-gcs-server", "cloud.google.com/go/storage", "google.golang.org/api"},
+	},
+	"internal/cputime":    {},
+	"internal/redisbench": {},
 	"internal/registryserver": {
 		own:     []string{"registry", "permissions", "feasterr", "internal/protos/..."},
 		modules: []string{"google.golang.org/protobuf", "google.golang.org/grpc"},
