@@ -39,16 +39,8 @@ type UnfinishedError struct {
 
 // Error implements error.
 func (e *UnfinishedError) Error() string {
-	const shown = 10
-	var done []string
-	for _, id := range e.Done[:min(len(e.Done), shown)] {
-		done = append(done, id.String())
-	}
-	if more := len(e.Done) - shown; more > 0 {
-		done = append(done, fmt.Sprintf("%d more", more))
-	}
 	return fmt.Sprintf("%s: %v; a registry server changes one object at a time: done before were %s; %d after it were not tried; "+
-		"repeat the call to complete all", e.Failed, e.Err, strings.Join(done, ", "), e.Left)
+		"repeat the call to complete all", e.Failed, e.Err, names(e.Done, 10), e.Left)
 }
 
 // Unwrap returns the error of the change that failed.

@@ -531,7 +531,7 @@ func (d *draft) deleteObject(id ID) {
 	old, _ := d.object(id) // one that cannot be read can be deleted all the same
 	d.diff.add(Change{Action: ActionDelete, ID: id, Old: old})
 	d.remove(id)
-	if !slices.Contains(viewKinds[:], id.Kind) {
+	if !id.Kind.IsView() {
 		return
 	}
 	for _, n := range d.versions[id.Name] {

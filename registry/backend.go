@@ -15,8 +15,9 @@ import (
 // those above it. Implementations are safe for concurrent use, honour ctx, and start no goroutine that outlives a
 // call unless Close waits for it.
 type Backend interface {
-	// Load returns all records, of all projects or of the one that the backend was opened for, and a token that stands for this state. When have is still current it
-	// answers (nil, have, nil) after the cheapest probe there is; an empty token is never current.
+	// Load returns all records, of all projects or of the one that the backend was opened for, and a token that stands
+	// for this state. When have is still current it answers (nil, have, nil) after the cheapest probe there is; an empty
+	// token is never current.
 	//
 	// A record that is garbage goes to State.Bad, and the others load. A registry that does not exist is a
 	// feasterr.ErrNotFound that names the place; reading creates nothing.

@@ -45,17 +45,13 @@ func (c *Commit) UpdateInfra(keep, drop []InfraObject) error {
 	}
 
 	var changes []InfraChange
-	listed, kept, dropped := map[string]bool{}, map[string]bool{}, map[string]bool{}
-	for i := range list.Objects {
-		listed[infraKey(&list.Objects[i])] = true
+	for _, o := range unlistedInfra(list.Objects, keep) {
+		list.Objects = append(list.Objects, o)
+		changes = append(changes, InfraChange{ActionCreate, o})
 	}
-	for _, o := range keep {
-		key := infraKey(&o)
-		if kept[key] = true; !listed[key] {
-			listed[key] = true
-			list.Objects = append(list.Objects, o)
-			changes = append(changes, InfraChange{ActionCreate, o})
-		}
+	kept, dropped := map[string]bool{}, map[string]bool{}
+	for i := range keep {
+		kept[infraKey(&keep[i])] = true
 	}
 	for _, o := range drop {
 		key := infraKey(&o)
@@ -79,6 +75,21 @@ func (c *Commit) UpdateInfra(keep, drop []InfraObject) error {
 	}
 	d.put(Record{ID: id, Proto: b})
 	return nil
+}
+
+// unlistedInfra returns what of more is not in a list, each once.
+func unlistedInfra(list, more []InfraObject) (unlisted []InfraObject) {
+	listed := map[string]bool{}
+	for i := range list {
+		listed[infraKey(&list[i])] = true
+	}
+	for _, o := range more {
+		if key := infraKey(&o); !listed[key] {
+			listed[key] = true
+			unlisted = append(unlisted, o)
+		}
+	}
+	return unlisted
 }
 
 // snapshot returns a snapshot of entries, whose objects it shares.

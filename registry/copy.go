@@ -35,9 +35,9 @@ type CopyResult struct {
 	Deleted  int      // of the destination, with Overwrite
 }
 
-// Copy copies projects from one registry to another, of any two kinds that keep records, with all that belongs to them: objects, permissions,
-// the history of versions, the list of infrastructure and metadata. Objects stay as they are, times and versions included.
-// Other projects of dst are left alone. A dst that does not exist is created as its kind allows.
+// Copy copies projects from one registry to another, of any two kinds that keep records, with all that belongs to them:
+// objects, permissions, the history of versions, the list of infrastructure and metadata. Objects stay as they are, times
+// and versions included. Other projects of dst are left alone. A dst that does not exist is created as its kind allows.
 //
 // Each project is one transaction. When copying ends early, those that are done are done: the same call again does the
 // rest, and writes nothing that is there. In the end dst is read anew and compared with what was read from src, which is
@@ -120,7 +120,8 @@ func LoadAll(ctx context.Context, b Backend) (*State, error) {
 // loadToCopy is LoadAll for a registry that is to be copied, or copied to.
 func loadToCopy(ctx context.Context, b Backend) (*State, error) {
 	if _, server := b.(Applier); server {
-		return nil, feasterr.Unsupported("a registry behind a server cannot be copied, since the server does not show the history of versions: copy the registry that it serves")
+		return nil, feasterr.Unsupported("a registry behind a server cannot be copied, since the server does not show the history of " +
+			"versions: copy the registry that it serves")
 	}
 	return LoadAll(ctx, b)
 }
@@ -222,7 +223,7 @@ func copyState(ctx context.Context, dst Backend, src *State, opts CopyOptions) (
 		}
 		if len(d) > 0 {
 			problems = append(problems, fmt.Errorf("project %q differs after it was copied, perhaps because others write to it: %s: %w",
-				project, names(d), feasterr.ErrConflict))
+				project, names(d, shownIDs), feasterr.ErrConflict))
 		}
 	}
 	if err := errors.Join(problems...); err != nil {
@@ -266,8 +267,9 @@ func refuse(project string, from, to map[ID]Record) error {
 	if len(lost) == 0 {
 		return nil
 	}
+	slices.SortFunc(lost, compareIDs)
 	return fmt.Errorf("project %q of the destination holds something else: %s; nothing was written: copy with Overwrite to replace it, or "+
-		"elsewhere: %w", project, names(lost), feasterr.ErrConflict)
+		"elsewhere: %w", project, names(lost, shownIDs), feasterr.ErrConflict)
 }
 
 // copyProject makes the project of the transaction what it is in from.
@@ -334,10 +336,11 @@ func differences(from, to map[ID]Record) []ID {
 	return d
 }
 
-// names lists identities for people.
-func names(ids []ID) string {
-	const most = 3
-	slices.SortFunc(ids, compareIDs)
+// shownIDs is how many identities an error about a copy lists.
+const shownIDs = 3
+
+// names lists identities for people, the first ones of many.
+func names(ids []ID, most int) string {
 	var text []string
 	for _, id := range ids[:min(most, len(ids))] {
 		text = append(text, id.String())
@@ -398,21 +401,12 @@ func mergeInfra(list, more Record) ([]byte, error) {
 		}
 		lists[i] = v.(*Infra)
 	}
-	listed := map[string]bool{}
-	for i := range lists[0].Objects {
-		listed[infraKey(&lists[0].Objects[i])] = true
-	}
-	merged := *lists[0]
-	merged.Objects = slices.Clone(merged.Objects)
-	for _, o := range lists[1].Objects {
-		if key := infraKey(&o); !listed[key] {
-			listed[key] = true
-			merged.Objects = append(merged.Objects, o)
-		}
-	}
-	if len(merged.Objects) == len(lists[0].Objects) {
+	unlisted := unlistedInfra(lists[0].Objects, lists[1].Objects)
+	if len(unlisted) == 0 {
 		return list.Proto, nil
 	}
+	merged := *lists[0]
+	merged.Objects = slices.Concat(merged.Objects, unlisted)
 	b, err := marshal(&merged, moveInfra)
 	if err != nil {
 		return nil, feasterr.Invalid("%s cannot be written: %w", list.ID, err)

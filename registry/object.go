@@ -26,6 +26,7 @@ package registry
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/feastgo/feast/internal/sealed"
@@ -132,6 +133,9 @@ func (k Kind) String() string {
 
 // viewKinds is the order in which a name is looked up among the kinds of views, and in which all are listed.
 var viewKinds = [...]Kind{KindFeatureView, KindStreamFeatureView, KindOnDemandFeatureView, KindLabelView}
+
+// IsView reports whether objects of the kind are views, which share their names.
+func (k Kind) IsView() bool { return slices.Contains(viewKinds[:], k) }
 
 // ID identifies a record within a registry.
 type ID struct {

@@ -215,7 +215,7 @@ func (r *Registry) Lookup(ctx context.Context, have *Snapshot, missing error) (*
 // hides reports whether objects of a kind may be there although the snapshot does not have them. Views are looked for by
 // name among all their kinds.
 func (s *Snapshot) hides(kind Kind) bool {
-	if slices.Contains(viewKinds[:], kind) {
+	if kind.IsView() {
 		return slices.ContainsFunc(viewKinds[:], func(k Kind) bool { return s.hidden[k] })
 	}
 	return s.hidden[kind]

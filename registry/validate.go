@@ -88,7 +88,7 @@ func nameOf(o Object) string {
 // foldGroup returns the kind that stands for all kinds whose names must differ in more than case, 0 for none.
 func foldGroup(k Kind) Kind {
 	switch {
-	case slices.Contains(viewKinds[:], k):
+	case k.IsView():
 		return KindFeatureView
 	case k == KindDataSource:
 		return k

@@ -10,10 +10,12 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"strings"
 	"time"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/sleep"
 	"github.com/feastgo/feast/registry"
 )
 
@@ -221,14 +223,28 @@ func retry(ctx context.Context, request func(context.Context) error) error {
 
 // pause waits for a random part of a time that doubles with every attempt, so that writers that met do not meet again.
 func pause(ctx context.Context, first time.Duration, attempt int) error {
-	t := time.NewTimer(rand.N(min(first<<min(attempt, 16), longestPause)))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	return sleep.For(ctx, rand.N(min(first<<min(attempt, 16), longestPause)))
+}
+
+// Answered says what an answer of a store means that is neither success nor about conditions or a missing object: err, by
+// its HTTP status, which is 0 where there was no answer. actions are those that the identity needs for the request.
+func Answered(status int, actions string, err error) error {
+	switch {
+	case status == http.StatusUnauthorized:
+		return fmt.Errorf("the credentials are not accepted: %w: %w", feasterr.ErrUnauthenticated, err)
+	case status == http.StatusForbidden:
+		return fmt.Errorf("%w: the identity needs %s on it: %w", feasterr.ErrDenied, actions, err)
+	case status == http.StatusTooManyRequests:
+		return fmt.Errorf("%w: %w: %w", feasterr.ErrUnavailable, ErrBusy, err)
+	case status >= 300 && status < 500 && status != http.StatusRequestTimeout:
+		return err
 	}
+	return fmt.Errorf("%w: %w", feasterr.ErrUnavailable, err)
+}
+
+// MissingBucket is the error for a bucket that does not exist, of which err tells.
+func MissingBucket(bucket string, err error) error {
+	return fmt.Errorf("%w; create it, or correct registry.path: %w", &feasterr.NotFoundError{Kind: "bucket", Name: bucket}, err)
 }
 
 // ReadAll reads a body of the size that its store named, less than zero where it named none. It is an

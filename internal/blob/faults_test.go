@@ -16,11 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"cloud.google.com/go/storage"
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
-	"google.golang.org/api/option"
-
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/testserver/gcsserver"
 	"github.com/feastgo/feast/internal/testserver/s3server"
@@ -50,15 +45,7 @@ var services = []service{
 		deny:    `<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>`,
 		unknown: `<Error><Code>InvalidAccessKeyId</Code><Message>no such key</Message></Error>`,
 		start: func(t testing.TB, wrap func(http.Handler) http.Handler) func(string) registry.Backend {
-			url := s3server.Start(t, wrap)
-			transport := &http.Transport{}
-			t.Cleanup(transport.CloseIdleConnections)
-			client := awss3.New(awss3.Options{
-				BaseEndpoint: &url, UsePathStyle: true, Region: "us-east-1", HTTPClient: &http.Client{Transport: transport},
-				Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-					return aws.Credentials{AccessKeyID: "id", SecretAccessKey: "secret"}, nil
-				}),
-			})
+			client := s3server.Client(t, s3server.Start(t, wrap))
 			return func(bucket string) registry.Backend {
 				b, err := s3.New(client, bucket, "path/registry.db", s3.Options{})
 				if err != nil {
@@ -72,15 +59,7 @@ var services = []service{
 		name: "gcs", slow: http.StatusTooManyRequests, slowed: `{"error": {"code": 429}}`,
 		deny: `{"error": {"code": 403, "message": "no"}}`, unknown: `{"error": {"code": 401, "message": "who"}}`,
 		start: func(t testing.TB, wrap func(http.Handler) http.Handler) func(string) registry.Backend {
-			host := gcsserver.Start(t, wrap)
-			transport := &http.Transport{}
-			t.Cleanup(transport.CloseIdleConnections)
-			t.Setenv("STORAGE_EMULATOR_HOST", host)
-			client, err := storage.NewClient(t.Context(), option.WithoutAuthentication(),
-				option.WithHTTPClient(&http.Client{Transport: transport}))
-			if err != nil {
-				t.Fatal(err)
-			}
+			client := gcsserver.Client(t, gcsserver.Start(t, wrap))
 			return func(bucket string) registry.Backend { return gcs.New(client, bucket, "path/registry.db") }
 		},
 	},

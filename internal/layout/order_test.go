@@ -39,7 +39,8 @@ var rules = map[string]rule{
 	"internal/sealed":     {},
 	"internal/duration":   {},
 	"internal/drivers":    {},
-	"internal/localfile":  {own: []string{"feasterr"}},
+	"internal/sleep":      {},
+	"internal/localfile":  {own: []string{"feasterr", "internal/sleep"}},
 	"internal/yamldoc":    {own: []string{"feasterr"}, modules: []string{"go.yaml.in/yaml/v3"}},
 	"internal/protos/...": {own: []string{"internal/protos/..."}, modules: []string{"google.golang.org/protobuf"}},
 	"internal/protos/feast/registry/registrygrpc": {
@@ -56,9 +57,9 @@ var rules = map[string]rule{
 		},
 		modules: []string{"google.golang.org/protobuf"},
 	},
-	"registry/file":   {own: append([]string{"internal/localfile"}, registryDriver...)},
+	"registry/file":   {own: append([]string{"internal/localfile", "internal/sleep"}, registryDriver...)},
 	"registry/memory": {own: registryDriver},
-	"internal/blob":   {own: []string{"registry", "feasterr"}},
+	"internal/blob":   {own: []string{"registry", "feasterr", "internal/sleep"}},
 	"registry/s3": {
 		own: append([]string{"internal/blob"}, registryDriver...),
 		modules: []string{
@@ -77,7 +78,7 @@ var rules = map[string]rule{
 		modules: []string{"google.golang.org/protobuf", "google.golang.org/grpc"},
 	},
 	"registry/sql": {
-		own:     append([]string{"internal/drivers", "internal/protos/..."}, registryDriver...),
+		own:     append([]string{"internal/drivers", "internal/sleep", "internal/protos/..."}, registryDriver...),
 		modules: []string{"google.golang.org/protobuf"},
 	},
 	"registry/sql/postgres": {own: []string{"registry/sql", "feasterr"}, modules: []string{"github.com/jackc/pgx/v5"}},
@@ -131,15 +132,19 @@ var rules = map[string]rule{
 
 	"feasttest": {own: []string{".", "config", "online/memory", "registry/memory"}},
 
-	"drivers/...":                   {own: []string{"registry/...", "online/...", "offline/...", "drivers/embedded"}},
-	"examples/...":                  {own: public},
-	"internal/interop":              {},
-	"internal/layout":               {},
-	"internal/testserver":           {},
-	"internal/testserver/s3server":  {modules: []string{"github.com/johannesboyne/gofakes3"}},
-	"internal/testserver/gcsserver": {modules: []string{"github.com/fsouza/fake-gcs-server"}},
-	"internal/cputime":              {},
-	"internal/redisbench":           {},
+	"drivers/...":         {own: []string{"registry/...", "online/...", "offline/...", "drivers/embedded"}},
+	"examples/...":        {own: public},
+	"internal/interop":    {},
+	"internal/layout":     {},
+	"internal/testserver": {},
+	"internal/testserver/s3server": {
+		modules: []string{"github.com/johannesboyne/gofakes3", "github.com/aws/aws-sdk-go-v2", "github.com/aws/aws-sdk-go-v2/service/s3"},
+	},
+	"internal/testserver/gcsserver": {
+		modules: []string{"github.com/fsouza/fake-gcs-server", "cloud.google.com/go/storage", "google.golang.org/api"},
+	},
+	"internal/cputime":    {},
+	"internal/redisbench": {},
 	"internal/registryserver": {
 		own:     []string{"registry", "permissions", "feasterr", "internal/protos/..."},
 		modules: []string{"google.golang.org/protobuf", "google.golang.org/grpc"},

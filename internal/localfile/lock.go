@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/sleep"
 )
 
 // errLocked says that another writer has the lock.
@@ -26,12 +27,8 @@ func Lock(ctx context.Context, name string, wait time.Duration) (unlock func(), 
 		if wait != 0 && time.Since(start) > wait {
 			return nil, feasterr.Unavailable("another writer has held %q for %s", name, wait)
 		}
-		t := time.NewTimer(time.Millisecond + rand.N(4*time.Millisecond))
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return nil, ctx.Err()
+		if err := sleep.For(ctx, time.Millisecond+rand.N(4*time.Millisecond)); err != nil {
+			return nil, err
 		}
 	}
 }

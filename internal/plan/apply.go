@@ -43,7 +43,7 @@ func Migrate(c *registry.Commit, all bool) Migration {
 		}
 		svc, _ := change.Old.(*registry.FeatureService)
 		vectors := svc != nil && svc.PrecomputeOnline && change.Action != registry.ActionUnchanged
-		if change.ID.Kind != registry.KindViewVersion && !isView(change.ID.Kind) && !vectors {
+		if change.ID.Kind != registry.KindViewVersion && !change.ID.Kind.IsView() && !vectors {
 			continue
 		}
 		if m.after == nil {
@@ -106,14 +106,6 @@ func allVersions(s *registry.Snapshot, v registry.View, name string) []storedVie
 		list = append(list, storedView{view: old, name: name, version: h.Number, entities: s.Entity})
 	}
 	return list
-}
-
-func isView(k registry.Kind) bool {
-	switch k {
-	case registry.KindFeatureView, registry.KindStreamFeatureView, registry.KindOnDemandFeatureView, registry.KindLabelView:
-		return true
-	}
-	return false
 }
 
 // hasTable reports whether rows of a view are stored. As in Feast those that are not served online have a table too.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/feastgo/feast/internal/protos/feast/core"
 	pb "github.com/feastgo/feast/internal/protos/feast/registry"
+	"github.com/feastgo/feast/permissions"
 	"github.com/feastgo/feast/registry"
 )
 
@@ -28,7 +29,7 @@ func (s *Server) ApplyEntity(ctx context.Context, r *pb.ApplyEntityRequest) (*em
 
 // DeleteEntity implements registrygrpc.RegistryServerServer.
 func (s *Server) DeleteEntity(ctx context.Context, r *pb.DeleteEntityRequest) (*emptypb.Empty, error) {
-	return s.delete(ctx, registry.KindEntity, r.GetProject(), r.GetName())
+	return s.delete(ctx, r.GetProject(), &registry.Entity{Name: r.GetName()})
 }
 
 // GetDataSource implements registrygrpc.RegistryServerServer.
@@ -49,7 +50,7 @@ func (s *Server) ApplyDataSource(ctx context.Context, r *pb.ApplyDataSourceReque
 
 // DeleteDataSource implements registrygrpc.RegistryServerServer.
 func (s *Server) DeleteDataSource(ctx context.Context, r *pb.DeleteDataSourceRequest) (*emptypb.Empty, error) {
-	return s.delete(ctx, registry.KindDataSource, r.GetProject(), r.GetName())
+	return s.delete(ctx, r.GetProject(), &registry.DataSource{Name: r.GetName()})
 }
 
 // GetFeatureView implements registrygrpc.RegistryServerServer.
@@ -114,7 +115,7 @@ func (s *Server) ApplyFeatureService(ctx context.Context, r *pb.ApplyFeatureServ
 
 // DeleteFeatureService implements registrygrpc.RegistryServerServer.
 func (s *Server) DeleteFeatureService(ctx context.Context, r *pb.DeleteFeatureServiceRequest) (*emptypb.Empty, error) {
-	return s.delete(ctx, registry.KindFeatureService, r.GetProject(), r.GetName())
+	return s.delete(ctx, r.GetProject(), &registry.FeatureService{Name: r.GetName()})
 }
 
 // GetSavedDataset implements registrygrpc.RegistryServerServer.
@@ -135,7 +136,7 @@ func (s *Server) ApplySavedDataset(ctx context.Context, r *pb.ApplySavedDatasetR
 
 // DeleteSavedDataset implements registrygrpc.RegistryServerServer.
 func (s *Server) DeleteSavedDataset(ctx context.Context, r *pb.DeleteSavedDatasetRequest) (*emptypb.Empty, error) {
-	return s.delete(ctx, registry.KindSavedDataset, r.GetProject(), r.GetName())
+	return s.delete(ctx, r.GetProject(), &registry.SavedDataset{Name: r.GetName()})
 }
 
 // GetValidationReference implements registrygrpc.RegistryServerServer.
@@ -156,7 +157,7 @@ func (s *Server) ApplyValidationReference(ctx context.Context, r *pb.ApplyValida
 
 // DeleteValidationReference implements registrygrpc.RegistryServerServer.
 func (s *Server) DeleteValidationReference(ctx context.Context, r *pb.DeleteValidationReferenceRequest) (*emptypb.Empty, error) {
-	return s.delete(ctx, registry.KindValidationReference, r.GetProject(), r.GetName())
+	return s.delete(ctx, r.GetProject(), &registry.ValidationReference{Name: r.GetName()})
 }
 
 // GetPermission implements registrygrpc.RegistryServerServer.
@@ -177,7 +178,7 @@ func (s *Server) ApplyPermission(ctx context.Context, r *pb.ApplyPermissionReque
 
 // DeletePermission implements registrygrpc.RegistryServerServer.
 func (s *Server) DeletePermission(ctx context.Context, r *pb.DeletePermissionRequest) (*emptypb.Empty, error) {
-	return s.delete(ctx, registry.KindPermission, r.GetProject(), r.GetName())
+	return s.delete(ctx, r.GetProject(), &permissions.Permission{Name: r.GetName()})
 }
 
 // GetProject implements registrygrpc.RegistryServerServer.
@@ -198,5 +199,5 @@ func (s *Server) ApplyProject(ctx context.Context, r *pb.ApplyProjectRequest) (*
 
 // DeleteProject implements registrygrpc.RegistryServerServer.
 func (s *Server) DeleteProject(ctx context.Context, r *pb.DeleteProjectRequest) (*emptypb.Empty, error) {
-	return s.delete(ctx, registry.KindProject, r.GetName(), r.GetName())
+	return s.delete(ctx, r.GetName(), &registry.Project{Name: r.GetName()})
 }

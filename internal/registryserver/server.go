@@ -20,7 +20,6 @@ import (
 	"github.com/feastgo/feast/internal/protos/feast/core"
 	pb "github.com/feastgo/feast/internal/protos/feast/registry"
 	"github.com/feastgo/feast/internal/protos/feast/registry/registrygrpc"
-	"github.com/feastgo/feast/permissions"
 	"github.com/feastgo/feast/registry"
 )
 
@@ -37,8 +36,8 @@ func (s *Server) writer(project string) *registry.Writer {
 	return &registry.Writer{Backend: s.Backend, Project: project, Now: s.Now}
 }
 
-// records returns the records of a kind, of all projects when project is empty.
-func (s *Server) records(ctx context.Context, kind registry.Kind, project string) ([]registry.Record, error) {
+// records returns the records of some kinds, of one kind after the other, and of all projects when project is empty.
+func (s *Server) records(ctx context.Context, project string, kinds ...registry.Kind) ([]registry.Record, error) {
 	state, _, err := s.Backend.Load(ctx, "")
 	if errors.Is(err, feasterr.ErrNotFound) {
 		return nil, nil
@@ -47,27 +46,38 @@ func (s *Server) records(ctx context.Context, kind registry.Kind, project string
 		return nil, failed(err)
 	}
 	var found []registry.Record
-	for _, r := range state.Records {
-		if r.Kind == kind && (project == "" || r.Project == project) {
-			found = append(found, r)
+	for _, kind := range kinds {
+		for _, r := range state.Records {
+			if r.Kind == kind && (project == "" || r.Project == project) {
+				found = append(found, r)
+			}
 		}
 	}
 	return found, nil
 }
 
-// get answers one object.
-func get[P proto.Message](ctx context.Context, s *Server, kind registry.Kind, project, name string, into P) (P, error) {
-	var none P
-	found, err := s.records(ctx, kind, project)
+// record returns the record of that name.
+func (s *Server) record(ctx context.Context, project, name string, kinds ...registry.Kind) (registry.Record, error) {
+	found, err := s.records(ctx, project, kinds...)
 	if err != nil {
-		return none, err
+		return registry.Record{}, err
 	}
 	for _, r := range found {
 		if r.Name == name {
-			return into, decode(r, into)
+			return r, nil
 		}
 	}
-	return none, failed(&feasterr.NotFoundError{Kind: kind.String(), Name: name, Project: project})
+	return registry.Record{}, failed(&feasterr.NotFoundError{Kind: kinds[0].String(), Name: name, Project: project})
+}
+
+// get answers one object.
+func get[P proto.Message](ctx context.Context, s *Server, kind registry.Kind, project, name string, into P) (P, error) {
+	r, err := s.record(ctx, project, name, kind)
+	if err != nil {
+		var none P
+		return none, err
+	}
+	return into, decode(r, into)
 }
 
 // list answers all objects of a kind.
@@ -75,7 +85,7 @@ func list[M any, P interface {
 	*M
 	proto.Message
 }](ctx context.Context, s *Server, kind registry.Kind, project string) ([]*M, *pb.PaginationMetadata, error) {
-	found, err := s.records(ctx, kind, project)
+	found, err := s.records(ctx, project, kind)
 	page := new(pb.PaginationMetadata)
 	if err != nil || len(found) == 0 {
 		return nil, page, err
@@ -128,13 +138,8 @@ func (s *Server) apply(ctx context.Context, kind registry.Kind, project string, 
 }
 
 // delete deletes one object.
-func (s *Server) delete(ctx context.Context, kind registry.Kind, project, name string) (*emptypb.Empty, error) {
-	o, err := registry.Decode(registry.Record{ID: registry.ID{Kind: kind, Project: project, Name: name}})
-	if err != nil {
-		return nil, failed(err)
-	}
-	*nameOf(o) = name
-	_, err = s.writer(project).Apply(ctx, registry.ApplyRequest{Delete: []registry.Object{o}})
+func (s *Server) delete(ctx context.Context, project string, o registry.Object) (*emptypb.Empty, error) {
+	_, err := s.writer(project).Apply(ctx, registry.ApplyRequest{Delete: []registry.Object{o}})
 	return empty(err)
 }
 
@@ -165,34 +170,22 @@ var viewKinds = []registry.Kind{
 	registry.KindFeatureView, registry.KindStreamFeatureView, registry.KindOnDemandFeatureView, registry.KindLabelView,
 }
 
-// view returns the record of the view with that name.
-func (s *Server) view(ctx context.Context, project, name string) (registry.Record, error) {
-	for _, kind := range viewKinds {
-		found, err := s.records(ctx, kind, project)
-		if err != nil {
-			return registry.Record{}, err
-		}
-		for _, r := range found {
-			if r.Name == name {
-				return r, nil
-			}
-		}
-	}
-	return registry.Record{}, failed(&feasterr.NotFoundError{Kind: registry.KindFeatureView.String(), Name: name, Project: project})
-}
-
 // DeleteFeatureView implements registrygrpc.RegistryServerServer, for views of all kinds.
 func (s *Server) DeleteFeatureView(ctx context.Context, r *pb.DeleteFeatureViewRequest) (*emptypb.Empty, error) {
-	v, err := s.view(ctx, r.GetProject(), r.GetName())
+	v, err := s.record(ctx, r.GetProject(), r.GetName(), viewKinds...)
 	if err != nil {
 		return nil, err
 	}
-	return s.delete(ctx, v.Kind, v.Project, v.Name)
+	views := map[registry.Kind]registry.Object{
+		registry.KindFeatureView: &registry.FeatureView{Name: v.Name}, registry.KindStreamFeatureView: &registry.StreamFeatureView{Name: v.Name},
+		registry.KindOnDemandFeatureView: &registry.OnDemandFeatureView{Name: v.Name}, registry.KindLabelView: &registry.LabelView{Name: v.Name},
+	}
+	return s.delete(ctx, v.Project, views[v.Kind])
 }
 
 // GetAnyFeatureView implements registrygrpc.RegistryServerServer.
 func (s *Server) GetAnyFeatureView(ctx context.Context, r *pb.GetAnyFeatureViewRequest) (*pb.GetAnyFeatureViewResponse, error) {
-	v, err := s.view(ctx, r.GetProject(), r.GetName())
+	v, err := s.record(ctx, r.GetProject(), r.GetName(), viewKinds...)
 	if err != nil {
 		return nil, err
 	}
@@ -226,11 +219,11 @@ func (s *Server) ApplyMaterialization(ctx context.Context, r *pb.ApplyMaterializ
 
 // GetInfra implements registrygrpc.RegistryServerServer.
 func (s *Server) GetInfra(ctx context.Context, r *pb.GetInfraRequest) (*core.Infra, error) {
+	found, err := s.records(ctx, "", registry.KindInfra)
+	if err != nil {
+		return nil, err
+	}
 	for _, project := range []string{r.GetProject(), ""} {
-		found, err := s.records(ctx, registry.KindInfra, project)
-		if err != nil {
-			return nil, err
-		}
 		for _, rec := range found {
 			if rec.Project == project {
 				m := new(core.Infra)
@@ -256,7 +249,7 @@ func (s *Server) UpdateInfra(ctx context.Context, r *pb.UpdateInfraRequest) (*em
 
 // ListProjectMetadata implements registrygrpc.RegistryServerServer.
 func (s *Server) ListProjectMetadata(ctx context.Context, r *pb.ListProjectMetadataRequest) (*pb.ListProjectMetadataResponse, error) {
-	found, err := s.records(ctx, registry.KindProjectMetadata, r.GetProject())
+	found, err := s.records(ctx, r.GetProject(), registry.KindProjectMetadata)
 	if err != nil {
 		return nil, err
 	}
@@ -316,33 +309,4 @@ func failed(err error) error {
 		return status.Error(code, err.Error())
 	}
 	return status.Error(code, string(details))
-}
-
-// nameOf returns where an object keeps its name.
-func nameOf(o registry.Object) *string {
-	switch o := o.(type) {
-	case *registry.Project:
-		return &o.Name
-	case *registry.Entity:
-		return &o.Name
-	case *registry.DataSource:
-		return &o.Name
-	case *registry.FeatureView:
-		return &o.Name
-	case *registry.StreamFeatureView:
-		return &o.Name
-	case *registry.OnDemandFeatureView:
-		return &o.Name
-	case *registry.LabelView:
-		return &o.Name
-	case *registry.FeatureService:
-		return &o.Name
-	case *registry.SavedDataset:
-		return &o.Name
-	case *registry.ValidationReference:
-		return &o.Name
-	case *permissions.Permission:
-		return &o.Name
-	}
-	return new(string)
 }

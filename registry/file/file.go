@@ -22,6 +22,7 @@ import (
 	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/localfile"
+	"github.com/feastgo/feast/internal/sleep"
 	"github.com/feastgo/feast/registry"
 )
 
@@ -178,7 +179,7 @@ func load(ctx context.Context, path string, why purpose) (content, error) {
 		}
 		switch {
 		case wait && attempt < attempts:
-			if err := sleep(ctx, pause); err != nil {
+			if err := sleep.For(ctx, pause); err != nil {
 				return content{}, fmt.Errorf("reading registry file %q: %w", path, err)
 			}
 		case wait:
@@ -221,17 +222,6 @@ func failed(op string, err error) error {
 // same reports whether two stats of the path show the same file, unmodified.
 func same(a, b fs.FileInfo) bool {
 	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // PollInterval implements registry.Poller.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/localfile"
+	"github.com/feastgo/feast/internal/sleep"
 	"github.com/feastgo/feast/registry"
 )
 
@@ -52,7 +53,7 @@ func (b *Backend) Update(ctx context.Context, project string, fn func(registry.T
 		if !errors.Is(err, errMoved) {
 			return token, err
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := sleep.For(ctx, pause); err != nil {
 			return "", b.unchangedBy(err)
 		}
 	}

@@ -108,7 +108,7 @@ func (o *object) Get(ctx context.Context, have string) (blob.Object, error) {
 	defer func() { _ = body.Close() }()
 	data, err := blob.ReadAll(body, body.Attrs.Size)
 	if err != nil {
-		return blob.Object{}, unavailable("read", err)
+		return blob.Object{}, fmt.Errorf("%w: %w", feasterr.ErrUnavailable, stored("read", err))
 	}
 	return blob.Object{Data: data, Version: strconv.FormatInt(body.Attrs.Generation, 10)}, nil
 }
@@ -119,13 +119,9 @@ func (o *object) missing(ctx context.Context, err error) error {
 		return o.failed("read", "storage.objects.get, and storage.objects.list to be told when it does not exist", err)
 	}
 	if _, err := o.bucket.Attrs(ctx); errors.Is(err, storage.ErrBucketNotExist) {
-		return o.noBucket(stored("read", err))
+		return blob.MissingBucket(o.name, stored("read", err))
 	}
 	return blob.ErrMissing // also to those who may not ask about the bucket
-}
-
-func (o *object) noBucket(err error) error {
-	return fmt.Errorf("%w; create it, or correct registry.path: %w", &feasterr.NotFoundError{Kind: "bucket", Name: o.name}, err)
 }
 
 // Put implements blob.Store.
@@ -154,7 +150,7 @@ func (o *object) Put(ctx context.Context, data []byte, was blob.Object) (string,
 		if was.Version != "" {
 			return "", blob.ErrMoved // the next reading finds out which of the two is missing
 		}
-		return "", o.noBucket(stored("write", err))
+		return "", blob.MissingBucket(o.name, stored("write", err))
 	}
 	return "", o.failed("write", "storage.objects.create and storage.objects.delete", err)
 }
@@ -170,27 +166,15 @@ func (o *object) Delete(ctx context.Context) error {
 
 // failed says what an error of the store means. permissions are those that the identity needs.
 func (o *object) failed(op, permissions string, err error) error {
-	store := stored(op, err)
-	token, ok := errors.AsType[*auth.Error](err)
-	switch code := statusOf(err); {
-	case ok && token.Response != nil && token.Response.StatusCode < 500, code == http.StatusUnauthorized:
-		return fmt.Errorf("the credentials are not accepted: %w: %w", feasterr.ErrUnauthenticated, store)
-	case code == http.StatusForbidden:
-		return fmt.Errorf("%w: the identity needs %s on it: %w", feasterr.ErrDenied, permissions, store)
-	case code == http.StatusTooManyRequests:
-		return fmt.Errorf("%w: %w: %w", feasterr.ErrUnavailable, blob.ErrBusy, store)
-	case code >= 300 && code < 500 && code != http.StatusRequestTimeout:
-		return store
+	code := statusOf(err)
+	if token, ok := errors.AsType[*auth.Error](err); ok && token.Response != nil && token.Response.StatusCode < 500 {
+		code = http.StatusUnauthorized
 	}
-	return unavailable(op, err)
+	return blob.Answered(code, permissions, stored(op, err))
 }
 
 func stored(op string, err error) error {
 	return &feasterr.StoreError{Store: "registry/gcs", Op: op, Err: err}
-}
-
-func unavailable(op string, err error) error {
-	return fmt.Errorf("%w: %w", feasterr.ErrUnavailable, stored(op, err))
 }
 
 // conditionFailed reports whether the condition of a request did not hold.

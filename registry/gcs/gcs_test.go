@@ -3,9 +3,7 @@ package gcs_test
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,10 +12,10 @@ import (
 
 	"cloud.google.com/go/storage"
 	"go.uber.org/goleak"
-	"google.golang.org/api/option"
 
 	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/testserver"
 	"github.com/feastgo/feast/internal/testserver/gcsserver"
 	"github.com/feastgo/feast/registry"
 	"github.com/feastgo/feast/registry/gcs"
@@ -27,19 +25,6 @@ import (
 func TestMain(m *testing.M) {
 	// The census library, which the emulator links, has a worker from its start.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("go.opencensus.io/stats/view.(*worker).start"))
-}
-
-// dial returns a client for a server, whose connections end with the test.
-func dial(t testing.TB, host string) *storage.Client {
-	t.Helper()
-	t.Setenv("STORAGE_EMULATOR_HOST", host)
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	client, err := storage.NewClient(t.Context(), option.WithoutAuthentication(), option.WithHTTPClient(&http.Client{Transport: transport}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return client
 }
 
 // upload writes an object as another program would.
@@ -53,7 +38,7 @@ func upload(t testing.TB, client *storage.Client, name string, data []byte) {
 }
 
 func TestConformance(t *testing.T) {
-	client := dial(t, gcsserver.Start(t, nil))
+	client := gcsserver.Client(t, gcsserver.Start(t, nil))
 	registries, applies := 0, 0
 	if os.Getenv("FEAST_TEST_FULL") != "" {
 		applies = 200
@@ -133,26 +118,15 @@ func TestOpenErrors(t *testing.T) {
 // attributes of the object.
 func TestPollSize(t *testing.T) {
 	var notModified atomic.Bool
-	var requests, in, out atomic.Int64
-	client := dial(t, gcsserver.Start(t, func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			whole := httptest.NewRecorder()
+	var meter testserver.Meter
+	client := gcsserver.Client(t, gcsserver.Start(t, func(next http.Handler) http.Handler {
+		return meter.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if generation := r.URL.Query().Get("ifGenerationNotMatch"); notModified.Load() && generation != "" {
-				whole.WriteHeader(http.StatusNotModified)
-			} else {
-				next.ServeHTTP(whole, r)
+				w.WriteHeader(http.StatusNotModified)
+				return
 			}
-			var size strings.Builder
-			_ = r.Header.Write(&size)
-			in.Add(int64(size.Len() + len(r.Method+r.RequestURI+r.Host) + 20))
-			size.Reset()
-			_ = whole.Header().Write(&size)
-			out.Add(int64(size.Len() + whole.Body.Len() + 40))
-			requests.Add(1)
-			maps.Copy(w.Header(), whole.Header())
-			w.WriteHeader(whole.Code)
-			_, _ = w.Write(whole.Body.Bytes())
-		})
+			next.ServeHTTP(w, r)
+		}))
 	}))
 	data, err := os.ReadFile(filepath.Join("..", "registrytest", "testdata", "registry.db"))
 	if err != nil {
@@ -166,15 +140,14 @@ func TestPollSize(t *testing.T) {
 	}
 	for _, as := range []bool{false, true} {
 		notModified.Store(as)
-		requests.Store(0)
-		in.Store(0)
-		out.Store(0)
+		meter.Reset()
 		if state, now, err := b.Load(t.Context(), token); state != nil || now != token || err != nil {
 			t.Errorf("%v, %q, %v", state, now, err)
 		}
-		t.Logf("%d bytes there, %d back", in.Load(), out.Load())
-		if requests.Load() != 1 || in.Load() > 1000 || out.Load() > 1500 {
-			t.Errorf("%d requests, %d bytes there, %d back", requests.Load(), in.Load(), out.Load())
+		requests, in, out := meter.Requests.Load(), meter.In.Load(), meter.Out.Load()
+		t.Logf("%d bytes there, %d back", in, out)
+		if requests != 1 || in > 1000 || out > 1500 {
+			t.Errorf("%d requests, %d bytes there, %d back", requests, in, out)
 		}
 	}
 }

@@ -35,12 +35,12 @@ func (b *Backend) ApplyObjects(ctx context.Context, c *registry.ChangeSet) error
 	}
 	names := map[string]bool{} // of views that are put
 	for _, r := range c.Put {
-		if isView(r.Kind) {
+		if r.Kind.IsView() {
 			names[r.Name] = true
 		}
 	}
 	for _, id := range c.Delete {
-		if isView(id.Kind) && names[id.Name] { // of another kind
+		if id.Kind.IsView() && names[id.Name] { // of another kind
 			remove(id)
 		}
 	}
@@ -52,7 +52,7 @@ func (b *Backend) ApplyObjects(ctx context.Context, c *registry.ChangeSet) error
 		changes = append(changes, change{r.ID, do})
 	}
 	for _, id := range c.Delete {
-		if !isView(id.Kind) || !names[id.Name] {
+		if !id.Kind.IsView() || !names[id.Name] {
 			remove(id)
 		}
 	}

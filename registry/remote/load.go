@@ -268,7 +268,7 @@ func (b *Backend) Lookup(ctx context.Context, id registry.ID) (registry.Record, 
 func (b *Backend) get(ctx context.Context, id registry.ID) (registry.Record, error) {
 	method, request := registrygrpc.RegistryServer_GetAnyFeatureView_FullMethodName,
 		proto.Message(&pb.GetAnyFeatureViewRequest{Project: id.Project, Name: id.Name})
-	view := isView(id.Kind)
+	view := id.Kind.IsView()
 	if !view {
 		k := methodsOf(id.Kind)
 		if k.get == "" {
@@ -296,14 +296,6 @@ func (b *Backend) get(ctx context.Context, id registry.ID) (registry.Record, err
 		}
 	}
 	return registry.ReadRecord(id.Kind, id.Project, answer)
-}
-
-func isView(kind registry.Kind) bool {
-	switch kind {
-	case registry.KindFeatureView, registry.KindStreamFeatureView, registry.KindOnDemandFeatureView, registry.KindLabelView:
-		return true
-	}
-	return false
 }
 
 // viewFields are the kinds of views by their fields in AnyFeatureView.

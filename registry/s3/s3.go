@@ -159,10 +159,7 @@ func (o *object) Get(ctx context.Context, have string) (blob.Object, error) {
 	if have != "" {
 		in.IfNoneMatch = &have
 	}
-	out, err := o.client.GetObject(ctx, in, o.options)
-	if err != nil && o.moveRegion(err) {
-		out, err = o.client.GetObject(ctx, in, o.options)
-	}
+	out, err := send(o, func() (*s3.GetObjectOutput, error) { return o.client.GetObject(ctx, in, o.options) })
 	switch status := statusOf(err); {
 	case err == nil:
 	case status == http.StatusNotModified:
@@ -179,7 +176,7 @@ func (o *object) Get(ctx context.Context, have string) (blob.Object, error) {
 	}
 	data, err := blob.ReadAll(out.Body, size)
 	if err != nil {
-		return blob.Object{}, unavailable("read", err)
+		return blob.Object{}, fmt.Errorf("%w: %w", feasterr.ErrUnavailable, stored("read", err))
 	}
 	if out.ETag == nil || *out.ETag == "" {
 		return blob.Object{}, feasterr.Unsupported("%s: the store names no ETag for it, without which changes are not noticed", o.place)
@@ -207,14 +204,10 @@ func (o *object) put(ctx context.Context, data []byte, version string) (string, 
 	} else {
 		in.IfMatch = &version
 	}
-	send := func() (*s3.PutObjectOutput, error) {
+	out, err := send(o, func() (*s3.PutObjectOutput, error) {
 		in.Body = bytes.NewReader(data)
 		return o.client.PutObject(ctx, &in, o.options)
-	}
-	out, err := send()
-	if err != nil && o.moveRegion(err) {
-		out, err = send()
-	}
+	})
 	switch status := statusOf(err); {
 	case err == nil:
 		return aws.ToString(out.ETag), nil
@@ -242,14 +235,20 @@ func (o *object) tryCondition(ctx context.Context, was blob.Object) error {
 // Delete implements blob.Store.
 func (o *object) Delete(ctx context.Context) error {
 	in := &s3.DeleteObjectInput{Bucket: &o.bucket, Key: &o.key}
-	_, err := o.client.DeleteObject(ctx, in, o.options)
-	if err != nil && o.moveRegion(err) {
-		_, err = o.client.DeleteObject(ctx, in, o.options)
-	}
+	_, err := send(o, func() (*s3.DeleteObjectOutput, error) { return o.client.DeleteObject(ctx, in, o.options) })
 	if err == nil || statusOf(err) == http.StatusNotFound {
 		return nil
 	}
 	return o.failed("delete", "s3:DeleteObject", err)
+}
+
+// send sends a request, and again when the bucket turns out to be in another region.
+func send[T any](o *object, request func() (T, error)) (T, error) {
+	out, err := request()
+	if err != nil && o.moveRegion(err) {
+		out, err = request()
+	}
+	return out, err
 }
 
 // moveRegion reports whether an error says that the bucket is in another region, and goes there from now on, as Feast's
@@ -287,30 +286,24 @@ var (
 // failed says what an error of the store means. actions are those that the identity needs.
 func (o *object) failed(op, actions string, err error) error {
 	status, code := statusOf(err), codeOf(err)
-	store := stored(op, err)
 	switch {
 	case errors.Is(err, feasterr.ErrUnauthenticated):
-		return store
+		return stored(op, err)
 	case code == noSuchBucket:
-		return fmt.Errorf("%w; create it, or correct registry.path: %w", &feasterr.NotFoundError{Kind: "bucket", Name: o.bucket}, store)
-	case slices.Contains(unknownCallers, code) || status == http.StatusUnauthorized:
-		return fmt.Errorf("the credentials are not accepted: %w: %w", feasterr.ErrUnauthenticated, store)
-	case status == http.StatusForbidden:
-		return fmt.Errorf("%w: the identity needs %s on it: %w", feasterr.ErrDenied, actions, store)
-	case slices.Contains(busy, code) || status == http.StatusTooManyRequests:
-		return fmt.Errorf("%w: %w: %w", feasterr.ErrUnavailable, blob.ErrBusy, store)
-	case status >= 300 && status < 500 && status != http.StatusRequestTimeout && code != "RequestTimeout":
-		return store
+		return blob.MissingBucket(o.bucket, stored(op, err))
+	case slices.Contains(unknownCallers, code):
+		status = http.StatusUnauthorized
+	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusTooManyRequests:
+	case slices.Contains(busy, code):
+		status = http.StatusTooManyRequests
+	case code == "RequestTimeout":
+		status = http.StatusRequestTimeout
 	}
-	return unavailable(op, err)
+	return blob.Answered(status, actions, stored(op, err))
 }
 
 func stored(op string, err error) error {
 	return &feasterr.StoreError{Store: "registry/s3", Op: op, Err: err}
-}
-
-func unavailable(op string, err error) error {
-	return fmt.Errorf("%w: %w", feasterr.ErrUnavailable, stored(op, err))
 }
 
 // statusOf returns the status of the answer that an error tells of, 0 when there was none.

@@ -1,12 +1,9 @@
 package s3_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +16,7 @@ import (
 
 	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/testserver"
 	"github.com/feastgo/feast/internal/testserver/s3server"
 	"github.com/feastgo/feast/registry"
 	"github.com/feastgo/feast/registry/registrytest"
@@ -26,19 +24,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// dial returns a client for a server, whose connections end with the test.
-func dial(t testing.TB, url string) *awss3.Client {
-	t.Helper()
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	return awss3.New(awss3.Options{
-		BaseEndpoint: &url, UsePathStyle: true, Region: "us-east-1", HTTPClient: &http.Client{Transport: transport},
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "id", SecretAccessKey: "secret"}, nil
-		}),
-	})
-}
 
 func newBackend(t testing.TB, client *awss3.Client, key string, opts s3.Options) *s3.Backend {
 	t.Helper()
@@ -59,7 +44,7 @@ func upload(t testing.TB, client *awss3.Client, key string, data []byte) {
 }
 
 func TestConformance(t *testing.T) {
-	client := dial(t, s3server.Start(t, nil))
+	client := s3server.Client(t, s3server.Start(t, nil))
 	registries, applies := 0, 0
 	if os.Getenv("FEAST_TEST_FULL") != "" {
 		applies = 200
@@ -209,7 +194,7 @@ func TestOpenErrors(t *testing.T) {
 // A store that ignores conditions would lose updates: it is found out before anything is changed.
 func TestIgnoredConditions(t *testing.T) {
 	data := golden(t)
-	client := dial(t, s3server.Start(t, func(next http.Handler) http.Handler {
+	client := s3server.Client(t, s3server.Start(t, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodPut {
 				r.Header.Del("If-Match")
@@ -240,7 +225,7 @@ func TestIgnoredConditions(t *testing.T) {
 // Amazon answers with the region of a bucket that is elsewhere; what follows goes there.
 func TestRegion(t *testing.T) {
 	var elsewhere atomic.Int32
-	client := dial(t, s3server.Start(t, func(next http.Handler) http.Handler {
+	client := s3server.Client(t, s3server.Start(t, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if !strings.Contains(r.Header.Get("Authorization"), "/eu-west-1/s3/") {
 				elsewhere.Add(1)
@@ -273,37 +258,21 @@ func TestRegion(t *testing.T) {
 
 // A registry that has not changed costs one request without a body.
 func TestPollSize(t *testing.T) {
-	var requests, in, out atomic.Int64
-	client := dial(t, s3server.Start(t, func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			whole := httptest.NewRecorder()
-			next.ServeHTTP(whole, r)
-			var size strings.Builder
-			_ = r.Header.Write(&size)
-			in.Add(int64(size.Len() + len(r.Method+r.RequestURI+r.Host) + 20))
-			size.Reset()
-			_ = whole.Header().Write(&size)
-			out.Add(int64(size.Len() + whole.Body.Len() + 40))
-			requests.Add(1)
-			maps.Copy(w.Header(), whole.Header())
-			w.WriteHeader(whole.Code)
-			_, _ = w.Write(whole.Body.Bytes())
-		})
-	}))
+	var meter testserver.Meter
+	client := s3server.Client(t, s3server.Start(t, meter.Wrap))
 	upload(t, client, "registry.db", golden(t))
 	b := newBackend(t, client, "registry.db", s3.Options{})
 	_, token, err := b.Load(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	requests.Store(0)
-	in.Store(0)
-	out.Store(0)
+	meter.Reset()
 	if state, now, err := b.Load(t.Context(), token); state != nil || now != token || err != nil {
 		t.Errorf("%v, %q, %v", state, now, err)
 	}
-	t.Logf("%d bytes there, %d back", in.Load(), out.Load())
-	if requests.Load() != 1 || in.Load() > 1000 || out.Load() > 1000 {
-		t.Errorf("%d requests, %d bytes there, %d back", requests.Load(), in.Load(), out.Load())
+	requests, in, out := meter.Requests.Load(), meter.In.Load(), meter.Out.Load()
+	t.Logf("%d bytes there, %d back", in, out)
+	if requests != 1 || in > 1000 || out > 1000 {
+		t.Errorf("%d requests, %d bytes there, %d back", requests, in, out)
 	}
 }

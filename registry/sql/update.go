@@ -19,6 +19,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/sleep"
 	"github.com/feastgo/feast/registry"
 )
 
@@ -61,14 +62,7 @@ func (b *Backend) Update(ctx context.Context, project string, fn func(registry.T
 
 // pause waits before another attempt, the longer the more there were.
 func pause(ctx context.Context, attempt int) error {
-	t := time.NewTimer(rand.N(time.Millisecond << min(attempt, 8)))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return sleep.For(ctx, rand.N(time.Millisecond<<min(attempt, 8)))
 }
 
 // attempt runs the transaction once. errMoved: it may run again.
@@ -116,11 +110,7 @@ func (b *Backend) attempt(ctx context.Context, project string, fn func(registry.
 	b.mu.Lock()
 	b.wrote = time.Now()
 	b.mu.Unlock()
-	after, err := t.result()
-	if err != nil { // cannot be: it was written
-		return "", err
-	}
-	return b.tokenOf(ctx, project, content{after, t.times(now)}, start), nil
+	return b.tokenOf(ctx, project, content{t.result(), t.times(now)}, start), nil
 }
 
 // lock waits for the turn of this transaction and reads the project.
@@ -190,6 +180,7 @@ type tx struct {
 	stored  map[registry.ID]*registry.Record // as read
 	raw     map[registry.ID][]byte           // messages of stored, as the database holds them
 	records map[registry.ID]*registry.Record
+	rows    map[registry.ID]row             // of records that were put
 	kinds   map[registry.Kind][]registry.ID // in order; those that were deleted, too
 	changed []registry.ID                   // in order of their first change
 	touched map[registry.ID]bool
@@ -198,7 +189,7 @@ type tx struct {
 func newTx(b *Backend, project string, records []registry.Record, raw map[registry.ID][]byte) *tx {
 	t := &tx{
 		b: b, project: project, raw: raw, stored: map[registry.ID]*registry.Record{}, kinds: map[registry.Kind][]registry.ID{},
-		touched: map[registry.ID]bool{},
+		rows: map[registry.ID]row{}, touched: map[registry.ID]bool{},
 	}
 	for i := range records {
 		if r := &records[i]; r.Project == project {
@@ -269,7 +260,8 @@ func (t *tx) Put(ctx context.Context, r registry.Record) error {
 	if r.ID = id; r.Updated.IsZero() {
 		r.Updated = t.b.now()
 	}
-	if _, err := rowOf(r); err != nil {
+	stored, err := rowOf(r)
+	if err != nil {
 		return err
 	}
 	was := t.records[id]
@@ -279,7 +271,7 @@ func (t *tx) Put(ctx context.Context, r registry.Record) error {
 	if was == nil && t.stored[id] == nil && !t.touched[id] {
 		t.kinds[id.Kind] = append(t.kinds[id.Kind], id)
 	}
-	t.records[id] = &r
+	t.records[id], t.rows[id] = &r, stored
 	t.touch(id)
 	return nil
 }
@@ -315,25 +307,21 @@ func (t *tx) deleted() bool {
 }
 
 // result returns the records as they will be read.
-func (t *tx) result() ([]registry.Record, error) {
+func (t *tx) result() []registry.Record {
 	var out []registry.Record
 	var memory arena
 	for id, r := range t.records {
 		if id.Kind == registry.KindProjectMetadata && (t.b.purge || t.deleted()) {
 			continue
 		}
-		if t.touched[id] {
-			stored, err := rowOf(*r)
-			if err != nil {
-				return nil, err
-			}
-			again := stored.record(&memory)
-			r = &again
+		if stored, put := t.rows[id]; put {
+			out = append(out, stored.record(&memory))
+		} else {
+			out = append(out, *r)
 		}
-		out = append(out, *r)
 	}
 	slices.SortFunc(out, compare)
-	return out, nil
+	return out
 }
 
 // times returns what Backend.times answers after the transaction.
@@ -459,10 +447,7 @@ func (t *tx) write(ctx context.Context, conn *database.Tx, tab *table, ids []reg
 		s.WriteString("INSERT INTO " + tab.name + " (" + strings.Join(columns, ", ") + ") VALUES ")
 		n, size := 0, 0
 		for n < len(ids) && n < maxRows && size < maxBytes {
-			r, err := rowOf(*t.records[ids[n]])
-			if err != nil {
-				return err
-			}
+			r := t.rows[ids[n]]
 			if n++; n > 1 {
 				s.WriteString(", ")
 			}
@@ -545,11 +530,7 @@ func (t *tx) metadata(ctx context.Context, conn *database.Tx, now int64, puts, d
 	}
 	s.WriteString("INSERT INTO " + metadataTable + " (project_id, metadata_key, metadata_value, last_updated_timestamp) VALUES ")
 	for _, id := range puts {
-		r, err := rowOf(*t.records[id])
-		if err != nil {
-			return err
-		}
-		s.list(t.project, uuidKey, r.text, now)
+		s.list(t.project, uuidKey, t.rows[id].text, now)
 		s.WriteString(", ")
 	}
 	s.list(t.project, updatedKey, strconv.FormatInt(now, 10), now)

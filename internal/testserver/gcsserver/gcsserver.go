@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"cloud.google.com/go/storage"
 	"github.com/fsouza/fake-gcs-server/fakestorage"
+	"google.golang.org/api/option"
 )
 
 // Bucket is there from the start.
@@ -20,14 +22,14 @@ func Start(t testing.TB, wrap func(http.Handler) http.Handler) (host string) {
 	t.Helper()
 	listening := httptest.NewUnstartedServer(nil)
 	host = listening.Listener.Addr().String()
-	storage, err := fakestorage.NewServerWithOptions(fakestorage.Options{
+	server, err := fakestorage.NewServerWithOptions(fakestorage.Options{
 		NoListener: true, Scheme: "http", PublicHost: host, ExternalURL: "http://" + host,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	storage.CreateBucketWithOpts(fakestorage.CreateBucketOpts{Name: Bucket})
-	handler := storage.HTTPHandler()
+	server.CreateBucketWithOpts(fakestorage.CreateBucketOpts{Name: Bucket})
+	handler := server.HTTPHandler()
 	if wrap != nil {
 		handler = wrap(handler)
 	}
@@ -35,7 +37,21 @@ func Start(t testing.TB, wrap func(http.Handler) http.Handler) (host string) {
 	listening.Start()
 	t.Cleanup(func() {
 		listening.Close()
-		storage.Stop()
+		server.Stop()
 	})
 	return strings.TrimPrefix(listening.URL, "http://")
+}
+
+// Client returns a client for the server at host:port, whose connections end with the test. STORAGE_EMULATOR_HOST names that
+// server from here on.
+func Client(t testing.TB, host string) *storage.Client {
+	t.Helper()
+	t.Setenv("STORAGE_EMULATOR_HOST", host)
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	client, err := storage.NewClient(t.Context(), option.WithoutAuthentication(), option.WithHTTPClient(&http.Client{Transport: transport}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
 }
