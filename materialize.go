@@ -323,8 +323,10 @@ func (m *materialization) view(ctx context.Context, name string) (done Materiali
 			err = fmt.Errorf("%w; and its state %s could not be restored: %w", err, was, rerr)
 		}
 	}()
-	if _, err := m.fs.registry.Refresh(ctx); err != nil { // to show the state
-		return done, err
+	if was != registry.StateUnspecified { // to show the state
+		if _, err := m.fs.registry.Refresh(ctx); err != nil {
+			return done, err
+		}
 	}
 	s := m.sink(p.Write, name, start)
 	err = m.engine.Run(ctx, &compute.Task{
