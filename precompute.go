@@ -1,7 +1,6 @@
 package feast
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -191,17 +190,17 @@ type vectorWriter struct {
 	*precomputation
 	done PrecomputedService
 
-	buf      []byte // keys that were added
-	ends     []int
-	distinct [][]byte
-	group    [1][]online.Key
-	keys     online.Keys
-	result   online.Result // rows
-	vector   []byte
-	value    []byte
-	time     []byte
-	block    types.Block // vectors
-	event    []types.Timestamp
+	buf    []byte // keys that were added
+	ends   []int
+	rows   [][]byte // keys in buf
+	group  [1][]online.Key
+	keys   online.Keys
+	result online.Result // rows
+	vector []byte
+	value  []byte
+	time   []byte
+	block  types.Block // vectors
+	event  []types.Timestamp
 }
 
 // add takes a key, which it copies.
@@ -212,15 +211,8 @@ func (w *vectorWriter) add(key []byte) {
 
 // flush makes the vectors of the keys that were added.
 func (w *vectorWriter) flush(ctx context.Context) error {
-	w.distinct = w.distinct[:0]
-	start := 0
-	for _, end := range w.ends {
-		w.distinct = append(w.distinct, w.buf[start:end:end])
-		start = end
-	}
-	slices.SortFunc(w.distinct, bytes.Compare)
-	w.distinct = slices.CompactFunc(w.distinct, bytes.Equal)
-	err := w.write(ctx, w.distinct)
+	w.rows = cut(w.rows[:0], w.buf, w.ends)
+	err := w.write(ctx, distinct(w.rows))
 	w.buf, w.ends = w.buf[:0], w.ends[:0]
 	return err
 }
@@ -342,8 +334,7 @@ func (p *precomputation) renew(ctx context.Context, w *writer, to *plan.Write, l
 		if err := w.encode(to, l, from, min(size, w.rows-from)); err != nil {
 			return err
 		}
-		slices.SortFunc(w.batch.Keys, bytes.Compare)
-		if err := v.write(ctx, slices.CompactFunc(w.batch.Keys, bytes.Equal)); err != nil {
+		if err := v.write(ctx, distinct(w.batch.Keys)); err != nil {
 			return err
 		}
 	}

@@ -238,19 +238,24 @@ func (fs *FeatureStore) DeleteFromOnlineStore(ctx context.Context, view string, 
 			if !write {
 				continue
 			}
-			slices.SortFunc(w.batch.Keys, bytes.Compare)
-			w.batch.Keys = slices.CompactFunc(w.batch.Keys, bytes.Equal)
-			if err := deleter.Delete(ctx, p.Table, w.batch.Keys); err != nil {
+			keys := distinct(w.batch.Keys)
+			if err := deleter.Delete(ctx, p.Table, keys); err != nil {
 				return feasterr.InStore(store.Info().Name, "delete", err)
 			}
 			for _, v := range vectors { // which hold what was in the rows
-				if err := deleter.Delete(ctx, v.plan.Precomputed.Table, w.batch.Keys); err != nil {
+				if err := deleter.Delete(ctx, v.plan.Precomputed.Table, keys); err != nil {
 					return feasterr.InStore(store.Info().Name, "delete", err)
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// distinct sorts keys and leaves each once.
+func distinct(keys [][]byte) [][]byte {
+	slices.SortFunc(keys, bytes.Compare)
+	return slices.CompactFunc(keys, bytes.Equal)
 }
 
 // destination is where rows go: a view, or the views of a push source.
@@ -619,13 +624,18 @@ func (w *writer) encode(p *plan.Write, l *plan.WriteLayout, from, n int) error {
 		}
 		w.ends = append(w.ends, len(w.buf))
 	}
-	w.batch.Keys = w.batch.Keys[:0]
+	w.batch.Keys = cut(w.batch.Keys[:0], w.buf, w.ends) // now that the buffer does not move any more
+	return nil
+}
+
+// cut appends the parts of b that end at ends.
+func cut(dst [][]byte, b []byte, ends []int) [][]byte {
 	start := 0
-	for _, end := range w.ends { // now that the buffer does not move any more
-		w.batch.Keys = append(w.batch.Keys, w.buf[start:end:end])
+	for _, end := range ends {
+		dst = append(dst, b[start:end:end])
 		start = end
 	}
-	return nil
+	return dst
 }
 
 // keyFields returns the fields of the key's columns; types that no view declares are those of the values.
