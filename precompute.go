@@ -2,7 +2,6 @@ package feast
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/plan"
+	"github.com/feastgo/feast/internal/wire"
 	"github.com/feastgo/feast/online"
 	"github.com/feastgo/feast/registry"
 	"github.com/feastgo/feast/types"
@@ -264,22 +264,17 @@ func (w *vectorWriter) append(row int, now types.Timestamp) {
 	for i := range p.Columns {
 		c := &p.Columns[i]
 		w.value = w.result.Column(p.Views[c.View].Table, c.Feature).AppendValue(w.value[:0], row)
-		b = appendField(b, vectorValues, w.value)
+		b = wire.AppendBytes(b, vectorValues, w.value)
 	}
 	for i := range p.Views {
 		v := &p.Views[i]
 		w.value = w.result.RowEvent(v.Table, row).AppendProto(w.value[:0])
-		w.time = appendField(w.time[:0], timeView, v.Name)
-		w.time = appendField(w.time, timeEvent, w.value)
-		b = appendField(b, vectorTimes, w.time)
+		w.time = wire.AppendBytes(w.time[:0], timeView, v.Name)
+		w.time = wire.AppendBytes(w.time, timeEvent, w.value)
+		b = wire.AppendBytes(b, vectorTimes, w.time)
 	}
 	w.value = now.AppendProto(w.value[:0])
-	w.vector = appendField(b, vectorMade, w.value)
-}
-
-// appendField appends a field of bytes to a message.
-func appendField[T []byte | string](dst []byte, tag byte, data T) []byte {
-	return append(binary.AppendUvarint(append(dst, tag), uint64(len(data))), data...)
+	w.vector = wire.AppendBytes(b, vectorMade, w.value)
 }
 
 // precomputed returns the precomputations of services that have one of the views.

@@ -29,7 +29,7 @@ var (
 var rules = map[string]rule{
 	"feasterr":  {},
 	"telemetry": {},
-	"types":     {own: []string{"feasterr"}},
+	"types":     {own: []string{"feasterr", "internal/wire"}},
 	"types/arrowconv": {
 		own: []string{"types", "feasterr"}, modules: []string{arrow},
 	},
@@ -38,6 +38,7 @@ var rules = map[string]rule{
 	"internal/sealed":     {},
 	"internal/duration":   {},
 	"internal/drivers":    {},
+	"internal/wire":       {},
 	"internal/localfile":  {own: []string{"feasterr"}},
 	"internal/yamldoc":    {own: []string{"feasterr"}, modules: []string{"go.yaml.in/yaml/v3"}},
 	"internal/protos/...": {own: []string{"internal/protos/..."}, modules: []string{"google.golang.org/protobuf"}},
@@ -117,13 +118,13 @@ var rules = map[string]rule{
 	"offline/compute/...": {own: []string{"offline/compute", "offline", "config", "feasterr"}, modules: []string{arrow}},
 
 	"internal/plan": {
-		own: []string{"registry", "online", "offline", "permissions", "config", "types", "telemetry", "feasterr"},
+		own: []string{"registry", "online", "offline", "permissions", "config", "types", "telemetry", "feasterr", "internal/wire"},
 	},
 	".": {
 		own: []string{
 			"registry", "registry/definitions", "online", "offline", "permissions", "config", "types", "types/arrowconv",
 			"telemetry", "feasterr", "offline/compute", "offline/compute/local",
-			"internal/plan",
+			"internal/plan", "internal/wire",
 		},
 		modules: []string{arrow},
 	},
