@@ -139,6 +139,7 @@ var rules = map[string]rule{
 	"internal/testserver/s3server":  {modules: []string{"github.com/johannesboyne/gofakes3"}},
 	"internal/testserver/gcsserver": {modules: []string{"github.com/fsouza/fake-gcs-server"}},
 	"internal/cputime":              {},
+	"internal/looks":                {},
 	"internal/redisbench":           {},
 	"internal/registryserver": {
 		own:     []string{"registry", "permissions", "feasterr", "internal/protos/..."},
