@@ -167,14 +167,12 @@ func vectorsOf(snap *registry.Snapshot, svc *registry.FeatureService, o Options)
 	if svc == nil || !svc.PrecomputeOnline {
 		return nil
 	}
-	r := &resolver{snap: snap, opts: o, svc: svc, byName: map[string]*use{}}
-	for i := range svc.Features {
-		if err := r.projection(svc.Name, &svc.Features[i]); err != nil {
-			return nil
-		}
+	r := &resolver{snap: snap, opts: o, byName: map[string]*use{}}
+	if err := r.projections(svc); err != nil || len(r.uses) == 0 {
+		return nil
 	}
 	set, err := r.vectorKeys(r.uses)
-	if err != nil || len(r.uses) == 0 {
+	if err != nil {
 		return nil
 	}
 	return vectorTable(snap.ProjectName(), svc.Name, set)
