@@ -2,9 +2,7 @@ package feast_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,37 +11,9 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/feastgo/feast"
+	"github.com/feastgo/feast/internal/looks"
 	"github.com/feastgo/feast/offline"
 )
-
-// countdown is a context that ends when it was asked for its error a number of times.
-type countdown struct {
-	context.Context //nolint:containedctx // it is one
-	left            atomic.Int64
-}
-
-func (c *countdown) Err() error {
-	if c.left.Add(-1) < 0 {
-		return context.Canceled
-	}
-	return nil
-}
-
-// looks returns how often a call looks at its context. It sees that the call ends with the context's error, whenever that ends.
-func looks(t *testing.T, name string, call func(ctx context.Context) error) int {
-	t.Helper()
-	for n := 0; ; n++ {
-		ctx := &countdown{Context: t.Context()}
-		ctx.left.Store(int64(n))
-		err := call(ctx)
-		if err == nil {
-			return n
-		}
-		if !errors.Is(err, context.Canceled) {
-			t.Fatalf("%s, after %d looks at the context: %v", name, n, err)
-		}
-	}
-}
 
 // lookRows is how many rows may be converted between two looks at the context.
 const lookRows = 16 << 10
@@ -51,8 +21,8 @@ const lookRows = 16 << 10
 // passes returns how often a call goes through its rows, looking at its context once in lookRows rows.
 func passes(t *testing.T, name string, call func(ctx context.Context, rows int) error) int {
 	t.Helper()
-	one := looks(t, name, func(ctx context.Context) error { return call(ctx, lookRows) })
-	three := looks(t, name, func(ctx context.Context) error { return call(ctx, 2*lookRows+1) })
+	one := looks.Count(t, name, func(ctx context.Context) error { return call(ctx, lookRows) })
+	three := looks.Count(t, name, func(ctx context.Context) error { return call(ctx, 2*lookRows+1) })
 	if (three-one)%2 != 0 {
 		t.Errorf("%s: %d looks at one time %d rows, %d at three times", name, one, lookRows, three)
 	}
@@ -169,10 +139,10 @@ func TestCancelOnlineWrite(t *testing.T) {
 		}
 		// Beside those of gathering: once a batch to see that rows are right, once to write it.
 		least := 3*gathering + 2*((2*lookRows+1+batch-1)/batch)
-		if got := looks(t, form, write); got < least {
+		if got := looks.Count(t, form, write); got < least {
 			t.Errorf("writing %s: %d looks, want %d at least", form, got, least)
 		}
-		if got := looks(t, form, remove); got < least {
+		if got := looks.Count(t, form, remove); got < least {
 			t.Errorf("deleting %s: %d looks, want %d at least", form, got, least)
 		}
 	}
@@ -211,7 +181,7 @@ func TestCancelSpine(t *testing.T) {
 	}
 	read := func(n int) int {
 		store.rows = map[string]arrow.RecordBatch{"stats_source": table(n), "pushed": table(n)}
-		return looks(t, "spine", func(ctx context.Context) error {
+		return looks.Count(t, "spine", func(ctx context.Context) error {
 			rb, err := job.RecordBatch(ctx)
 			if err == nil {
 				rb.Release()

@@ -192,11 +192,7 @@ func (fs *FeatureStore) materialize(ctx context.Context, r MaterializeRequest, s
 	}
 	for i, v := range found.views {
 		m.index = i
-		materialize := m.view
-		if v.Info().Kind == registry.KindOnDemandFeatureView {
-			materialize = m.computed
-		}
-		done, err := materialize(ctx, v.Info().Name)
+		done, err := m.run(ctx, v.Info())
 		if err != nil {
 			return res, fmt.Errorf("feature view %q was not materialized: %w", v.Info().Name, err)
 		}
@@ -270,15 +266,26 @@ func (m *materialization) open(ctx context.Context) error {
 // restoring bounds how long the state of a view is tried to be restored, after the caller's context has ended.
 const restoring = 10 * time.Second
 
-// view materializes a view and notes it in the registry.
-func (m *materialization) view(ctx context.Context, name string) (done MaterializedView, err error) {
-	leave, err := m.fs.runs.enter(ctx, name, m.req.Refuse)
+// run materializes a view when no other run of this FeatureStore does.
+func (m *materialization) run(ctx context.Context, v registry.ViewInfo) (done MaterializedView, err error) {
+	leave, err := m.fs.runs.enter(ctx, v.Name, m.req.Refuse)
 	if err != nil {
 		return done, err
 	}
 	defer leave()
 	began := time.Now()
-	defer func() { m.tell(ctx, name, began, done, err) }()
+	if v.Kind == registry.KindOnDemandFeatureView {
+		done, err = m.computed(ctx, v.Name)
+	} else {
+		done, err = m.view(ctx, v.Name)
+	}
+	done.Took = time.Since(began)
+	m.tell(ctx, v.Name, began, done, err)
+	return done, err
+}
+
+// view materializes a view and notes it in the registry.
+func (m *materialization) view(ctx context.Context, name string) (done MaterializedView, err error) {
 	snap, err := m.fs.registry.Refresh(ctx) // the latest windows
 	if err != nil {
 		return done, err
@@ -289,7 +296,7 @@ func (m *materialization) view(ctx context.Context, name string) (done Materiali
 	}
 	start := m.start(v)
 	if start.After(m.req.End) {
-		return MaterializedView{Name: name, Start: start.UTC(), End: m.req.End.UTC(), Took: time.Since(began)}, nil
+		return MaterializedView{Name: name, Start: start.UTC(), End: m.req.End.UTC()}, nil
 	}
 	p, err := plan.ResolveMaterialization(snap, v, m.pinned(), m.fs.planOptions(m.online.Info()))
 	if err != nil {
@@ -316,8 +323,10 @@ func (m *materialization) view(ctx context.Context, name string) (done Materiali
 			err = fmt.Errorf("%w; and its state %s could not be restored: %w", err, was, rerr)
 		}
 	}()
-	if _, err := m.fs.registry.Refresh(ctx); err != nil { // to show the state
-		return done, err
+	if was != registry.StateUnspecified { // to show the state
+		if _, err := m.fs.registry.Refresh(ctx); err != nil {
+			return done, err
+		}
 	}
 	s := m.sink(p.Write, name, start)
 	err = m.engine.Run(ctx, &compute.Task{
@@ -328,7 +337,6 @@ func (m *materialization) view(ctx context.Context, name string) (done Materiali
 			err = fmt.Errorf("%d of its rows were written, and then its window could not be noted in the registry: %w", s.counts.Written, err)
 		}
 	}
-	s.counts.Took = time.Since(began)
 	return s.counts, err
 }
 
@@ -337,7 +345,7 @@ func (m *materialization) tell(ctx context.Context, name string, began time.Time
 	if hook := m.fs.opts.hooks.Materialize; hook != nil {
 		hook(ctx, telemetry.Materialize{
 			View: name, WindowStart: done.Start, WindowEnd: done.End, Read: done.Read, NullKeys: done.NullKeys,
-			Older: done.Older, Written: done.Written, Start: began, Took: time.Since(began), Err: err,
+			Older: done.Older, Written: done.Written, Start: began, Took: done.Took, Err: err,
 		})
 	}
 }

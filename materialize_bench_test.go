@@ -103,6 +103,23 @@ func (r *recorder) Write(_ context.Context, b *online.WriteBatch) (online.WriteR
 	return online.WriteResult{Written: b.Rows()}, nil
 }
 
+// createParquet writes a file of rows.
+func createParquet(b *testing.B, path string, rb arrow.RecordBatch) {
+	b.Helper()
+	r, err := array.NewRecordReader(rb.Schema(), []arrow.RecordBatch{rb})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer r.Release()
+	codec, err := offline.Parquet()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := codec.Create(b.Context(), path, r); err != nil {
+		b.Fatal(err)
+	}
+}
+
 // BenchmarkMaterialize materializes a million rows of 10 features from a Parquet file into empty stores. The floor is the
 // bare bulk write of the same rows: batches that were converted before, handed to the same store one after the other.
 func BenchmarkMaterialize(b *testing.B) {
@@ -110,18 +127,7 @@ func BenchmarkMaterialize(b *testing.B) {
 	ctx := context.Background()
 	dir := b.TempDir()
 	rb := wideBatch(rows)
-	r, err := array.NewRecordReader(rb.Schema(), []arrow.RecordBatch{rb})
-	if err != nil {
-		b.Fatal(err)
-	}
-	codec, err := offline.Parquet()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if _, err := codec.Create(ctx, filepath.Join(dir, "wide.parquet"), r); err != nil {
-		b.Fatal(err)
-	}
-	r.Release()
+	createParquet(b, filepath.Join(dir, "wide.parquet"), rb)
 	rb.Release()
 	request := feast.MaterializeRequest{Start: t0, End: t0.Add(time.Hour)}
 	materialize := func(fs *feast.FeatureStore) {

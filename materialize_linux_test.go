@@ -2,20 +2,16 @@ package feast_test
 
 import (
 	"context"
-	"fmt"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-
 	"github.com/feastgo/feast"
 	"github.com/feastgo/feast/config"
-	"github.com/feastgo/feast/offline"
 	"github.com/feastgo/feast/offline/file"
 	"github.com/feastgo/feast/online/memory"
 	registrymemory "github.com/feastgo/feast/registry/memory"
@@ -42,20 +38,9 @@ func residentMemory(b *testing.B, name string) int {
 func BenchmarkMaterializeComputed(b *testing.B) {
 	const rows = 1_000_000
 	ctx, dir := context.Background(), b.TempDir()
-	codec, err := offline.Parquet()
-	if err != nil {
-		b.Fatal(err)
-	}
 	rb := wideBatch(rows)
 	for _, name := range []string{"a", "b"} {
-		r, err := array.NewRecordReader(rb.Schema(), []arrow.RecordBatch{rb})
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, err := codec.Create(ctx, fmt.Sprintf("%s/%s.parquet", dir, name), r); err != nil {
-			b.Fatal(err)
-		}
-		r.Release()
+		createParquet(b, filepath.Join(dir, name+".parquet"), rb)
 	}
 	rb.Release()
 	fs, err := feast.New(ctx, config.Default(project), feast.WithRegistry(registrymemory.New()), feast.WithOnlineStore(discard{memory.New()}),

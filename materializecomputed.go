@@ -3,7 +3,6 @@ package feast
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -15,13 +14,6 @@ import (
 // computed materializes an on-demand view. With several source views, the keys, each with the newest time that a source view
 // has in the window, and what the offline store's join holds are in memory.
 func (m *materialization) computed(ctx context.Context, name string) (done MaterializedView, err error) {
-	leave, err := m.fs.runs.enter(ctx, name, m.req.Refuse)
-	if err != nil {
-		return done, err
-	}
-	defer leave()
-	began := time.Now()
-	defer func() { m.tell(ctx, name, began, done, err) }()
 	snap, err := m.fs.registry.Snapshot(ctx)
 	if err != nil {
 		return done, err
@@ -44,7 +36,6 @@ func (m *materialization) computed(ctx context.Context, name string) (done Mater
 	}
 	s := m.sink(p.Write, name, start)
 	err = s.join(ctx, p)
-	s.counts.Took = time.Since(began)
 	return s.counts, err
 }
 

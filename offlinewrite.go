@@ -231,11 +231,11 @@ func inParts(ctx context.Context, c *frameColumn, typ types.Type, dt arrow.DataT
 		part := c.part(from, min(lookRows, c.n-from))
 		col := types.NewColumn(c.name, typ, part.n)
 		if err := fill(col, &part); err != nil {
-			return nil, inFrame(err, from)
+			return nil, inRows(err, from)
 		}
 		a, err := arrowconv.Array(col, dt, memory.DefaultAllocator)
 		if err != nil {
-			return nil, inFrame(err, from)
+			return nil, inRows(err, from)
 		}
 		parts = append(parts, a)
 	}

@@ -1,9 +1,7 @@
 package feast
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,6 +10,7 @@ import (
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/plan"
+	"github.com/feastgo/feast/internal/wire"
 	"github.com/feastgo/feast/online"
 	"github.com/feastgo/feast/registry"
 	"github.com/feastgo/feast/types"
@@ -191,17 +190,17 @@ type vectorWriter struct {
 	*precomputation
 	done PrecomputedService
 
-	buf      []byte // keys that were added
-	ends     []int
-	distinct [][]byte
-	group    [1][]online.Key
-	keys     online.Keys
-	result   online.Result // rows
-	vector   []byte
-	value    []byte
-	time     []byte
-	block    types.Block // vectors
-	event    []types.Timestamp
+	buf    []byte // keys that were added
+	ends   []int
+	rows   [][]byte // keys in buf
+	group  [1][]online.Key
+	keys   online.Keys
+	result online.Result // rows
+	vector []byte
+	value  []byte
+	time   []byte
+	block  types.Block // vectors
+	event  []types.Timestamp
 }
 
 // add takes a key, which it copies.
@@ -212,15 +211,8 @@ func (w *vectorWriter) add(key []byte) {
 
 // flush makes the vectors of the keys that were added.
 func (w *vectorWriter) flush(ctx context.Context) error {
-	w.distinct = w.distinct[:0]
-	start := 0
-	for _, end := range w.ends {
-		w.distinct = append(w.distinct, w.buf[start:end:end])
-		start = end
-	}
-	slices.SortFunc(w.distinct, bytes.Compare)
-	w.distinct = slices.CompactFunc(w.distinct, bytes.Equal)
-	err := w.write(ctx, w.distinct)
+	w.rows = cut(w.rows[:0], w.buf, w.ends)
+	err := w.write(ctx, distinct(w.rows))
 	w.buf, w.ends = w.buf[:0], w.ends[:0]
 	return err
 }
@@ -272,22 +264,17 @@ func (w *vectorWriter) append(row int, now types.Timestamp) {
 	for i := range p.Columns {
 		c := &p.Columns[i]
 		w.value = w.result.Column(p.Views[c.View].Table, c.Feature).AppendValue(w.value[:0], row)
-		b = appendField(b, vectorValues, w.value)
+		b = wire.AppendBytes(b, vectorValues, w.value)
 	}
 	for i := range p.Views {
 		v := &p.Views[i]
 		w.value = w.result.RowEvent(v.Table, row).AppendProto(w.value[:0])
-		w.time = appendField(w.time[:0], timeView, v.Name)
-		w.time = appendField(w.time, timeEvent, w.value)
-		b = appendField(b, vectorTimes, w.time)
+		w.time = wire.AppendBytes(w.time[:0], timeView, v.Name)
+		w.time = wire.AppendBytes(w.time, timeEvent, w.value)
+		b = wire.AppendBytes(b, vectorTimes, w.time)
 	}
 	w.value = now.AppendProto(w.value[:0])
-	w.vector = appendField(b, vectorMade, w.value)
-}
-
-// appendField appends a field of bytes to a message.
-func appendField[T []byte | string](dst []byte, tag byte, data T) []byte {
-	return append(binary.AppendUvarint(append(dst, tag), uint64(len(data))), data...)
+	w.vector = wire.AppendBytes(b, vectorMade, w.value)
 }
 
 // precomputed returns the precomputations of services that have one of the views.
@@ -342,8 +329,7 @@ func (p *precomputation) renew(ctx context.Context, w *writer, to *plan.Write, l
 		if err := w.encode(to, l, from, min(size, w.rows-from)); err != nil {
 			return err
 		}
-		slices.SortFunc(w.batch.Keys, bytes.Compare)
-		if err := v.write(ctx, slices.CompactFunc(w.batch.Keys, bytes.Equal)); err != nil {
+		if err := v.write(ctx, distinct(w.batch.Keys)); err != nil {
 			return err
 		}
 	}

@@ -3,28 +3,28 @@ package feast
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"slices"
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/plan"
+	"github.com/feastgo/feast/internal/wire"
 	"github.com/feastgo/feast/online"
 	"github.com/feastgo/feast/types"
 )
 
 // Tags of the fields of feast.core.PrecomputedFeatureVector.
 const (
-	vectorNames  = 1<<3 | wireBytes // feature_names, repeated
-	vectorValues = 2<<3 | wireBytes // values, parallel to them
-	vectorTimes  = 3<<3 | wireBytes // fv_timestamps, repeated
-	vectorMade   = 4<<3 | wireBytes // precomputed_at
+	vectorNames  = 1<<3 | wire.Bytes // feature_names, repeated
+	vectorValues = 2<<3 | wire.Bytes // values, parallel to them
+	vectorTimes  = 3<<3 | wire.Bytes // fv_timestamps, repeated
+	vectorMade   = 4<<3 | wire.Bytes // precomputed_at
 )
 
 // Tags of the fields of feast.core.FeatureViewTimestamp.
 const (
-	timeView  = 1<<3 | wireBytes // feature_view_name
-	timeEvent = 2<<3 | wireBytes // event_timestamp
+	timeView  = 1<<3 | wire.Bytes // feature_view_name
+	timeEvent = 2<<3 | wire.Bytes // event_timestamp
 )
 
 // vectors is the memory of reading precomputed vectors.
@@ -294,49 +294,11 @@ func (v *vectors) reorder(p *plan.Precomputed, b []byte) bool {
 
 // cutField reads the field of a message that b begins with and its length, 0 when b is malformed. data is that of a field of
 // bytes; the tags of others are none of a vector's.
-func cutField(b []byte) (tag uint64, data []byte, size int) {
-	if len(b) > 1 && b[0] < 0x80 && b[0]&7 == wireBytes && b[0] > 7 && b[1] < 0x80 && 2+int(b[1]) <= len(b) { // most are short
+func cutField(b []byte) (tag uint32, data []byte, size int) {
+	if len(b) > 1 && b[0] < 0x80 && b[0]&7 == wire.Bytes && b[0] > 7 && b[1] < 0x80 && 2+int(b[1]) <= len(b) { // most are short
 		size = 2 + int(b[1])
-		return uint64(b[0]), b[2:size], size
+		return uint32(b[0]), b[2:size], size
 	}
-	return cutAnyField(b)
-}
-
-// Wire types of protobuf. Groups are refused: no message of Feast has any.
-const (
-	wireVarint  = 0
-	wireFixed64 = 1
-	wireBytes   = 2
-	wireFixed32 = 5
-)
-
-func cutAnyField(b []byte) (tag uint64, data []byte, size int) {
-	tag, n := binary.Uvarint(b)
-	if n <= 0 || tag>>3 == 0 || tag>>3 > 1<<29-1 {
-		return 0, nil, 0
-	}
-	rest := b[n:]
-	switch tag & 7 {
-	case wireVarint:
-		if _, size = binary.Uvarint(rest); size <= 0 {
-			return 0, nil, 0
-		}
-	case wireFixed64:
-		size = 8
-	case wireFixed32:
-		size = 4
-	case wireBytes:
-		length, m := binary.Uvarint(rest)
-		if m <= 0 || length > uint64(len(rest)-m) {
-			return 0, nil, 0
-		}
-		size = m + int(length)
-		data = rest[m:size]
-	default:
-		return 0, nil, 0
-	}
-	if size > len(rest) {
-		return 0, nil, 0
-	}
-	return tag, data, n + size
+	tag, _, data, size = wire.Next(b)
+	return tag, data, size
 }

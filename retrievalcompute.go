@@ -60,7 +60,7 @@ func (j *RetrievalJob) computed(ctx context.Context, r array.RecordReader) (arra
 	}), nil
 }
 
-// inRows moves the row that an error names from a batch to all rows.
+// inRows moves the row that an error names from a batch to all rows, of which the batch begins with number first.
 func inRows(err error, first int) error {
 	switch e := err.(type) { //nolint:errorlint // as they were made just now
 	case *feasterr.TransformError:

@@ -238,19 +238,24 @@ func (fs *FeatureStore) DeleteFromOnlineStore(ctx context.Context, view string, 
 			if !write {
 				continue
 			}
-			slices.SortFunc(w.batch.Keys, bytes.Compare)
-			w.batch.Keys = slices.CompactFunc(w.batch.Keys, bytes.Equal)
-			if err := deleter.Delete(ctx, p.Table, w.batch.Keys); err != nil {
+			keys := distinct(w.batch.Keys)
+			if err := deleter.Delete(ctx, p.Table, keys); err != nil {
 				return feasterr.InStore(store.Info().Name, "delete", err)
 			}
 			for _, v := range vectors { // which hold what was in the rows
-				if err := deleter.Delete(ctx, v.plan.Precomputed.Table, w.batch.Keys); err != nil {
+				if err := deleter.Delete(ctx, v.plan.Precomputed.Table, keys); err != nil {
 					return feasterr.InStore(store.Info().Name, "delete", err)
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// distinct sorts keys and leaves each once.
+func distinct(keys [][]byte) [][]byte {
+	slices.SortFunc(keys, bytes.Compare)
+	return slices.CompactFunc(keys, bytes.Equal)
 }
 
 // destination is where rows go: a view, or the views of a push source.
@@ -551,7 +556,7 @@ func (w *writer) convert(ctx context.Context, p *plan.Write, l *plan.WriteLayout
 // column converts n rows of a frame's column.
 func (w *writer) column(dst *types.Column, source, from, n int, nulls bool) error {
 	part := w.frame[source].part(from, n)
-	return inFrame(fill(dst, &part, nulls), from)
+	return inRows(fill(dst, &part, nulls), from)
 }
 
 // compute puts what the function of an on-demand view computes of n rows into the batch.
@@ -573,23 +578,12 @@ func (w *writer) compute(ctx context.Context, c *plan.Computed, l *plan.WriteLay
 		w.in.Append(fields[i].Name, &cols[i])
 	}
 	if err := w.fs.transform(ctx, c, &w.in, &w.out); err != nil {
-		if at, ok := err.(*feasterr.TransformError); ok && at.Row >= 0 { //nolint:errorlint // as it was made there
-			at.Row += from
-		}
-		return err
+		return inRows(err, from)
 	}
 	for i, feature := range l.Computed {
 		w.batch.Columns[feature] = w.out.At(i)
 	}
 	return nil
-}
-
-// inFrame moves the row that an error names from a batch to the frame.
-func inFrame(err error, from int) error {
-	if re, ok := err.(*feasterr.RequestError); ok && re.Row >= 0 { //nolint:errorlint // as it was made here
-		re.Row += from
-	}
-	return err
 }
 
 // encode serializes the keys of n rows.
@@ -615,17 +609,22 @@ func (w *writer) encode(p *plan.Write, l *plan.WriteLayout, from, n int) error {
 		}
 		var err error
 		if w.buf, err = p.Key.Append(w.buf, w.columns, at); err != nil {
-			return inFrame(err, from)
+			return inRows(err, from)
 		}
 		w.ends = append(w.ends, len(w.buf))
 	}
-	w.batch.Keys = w.batch.Keys[:0]
+	w.batch.Keys = cut(w.batch.Keys[:0], w.buf, w.ends) // now that the buffer does not move any more
+	return nil
+}
+
+// cut appends the parts of b that end at ends.
+func cut(dst [][]byte, b []byte, ends []int) [][]byte {
 	start := 0
-	for _, end := range w.ends { // now that the buffer does not move any more
-		w.batch.Keys = append(w.batch.Keys, w.buf[start:end:end])
+	for _, end := range ends {
+		dst = append(dst, b[start:end:end])
 		start = end
 	}
-	return nil
+	return dst
 }
 
 // keyFields returns the fields of the key's columns; types that no view declares are those of the values.
@@ -695,12 +694,12 @@ func (w *writer) times(l *plan.WriteLayout, from, n int) error {
 	}
 	part := w.frame[l.Event].part(from, n)
 	if err := fillTimes(w.event, &part, false); err != nil || l.Created < 0 {
-		return inFrame(err, from)
+		return inRows(err, from)
 	}
 	w.created = slices.Grow(w.created[:0], n)[:n]
 	w.batch.Created = w.created
 	part = w.frame[l.Created].part(from, n)
-	return inFrame(fillTimes(w.created, &part, true), from)
+	return inRows(fillTimes(w.created, &part, true), from)
 }
 
 // fillTimes converts a column of times; a null is the zero Timestamp.

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/wire"
 )
 
 // Column is a typed column of cells, each with a status. Its values stand dense in Go slices; a cell without a value
@@ -162,12 +163,12 @@ func (c *Column) SetValue(row int, b []byte) error {
 	if len(b) > 0 && b[0] == c.key[0] {
 		switch c.store {
 		case storeInt64:
-			if v, n := uvarint(b[1:]); n > 0 && n == len(b)-1 {
+			if v, n := wire.Uvarint(b[1:]); n > 0 && n == len(b)-1 {
 				c.setInt64(row, int64(v))
 				return nil
 			}
 		case storeInt32:
-			if v, n := uvarint(b[1:]); n > 0 && n == len(b)-1 {
+			if v, n := wire.Uvarint(b[1:]); n > 0 && n == len(b)-1 {
 				c.i32()[row], c.states()[row] = int32(v), byte(Present)
 				return nil
 			}
@@ -196,7 +197,7 @@ func (c *Column) SetValue(row int, b []byte) error {
 				}
 				body = body[1:]
 			}
-			size, n := uvarint(body)
+			size, n := wire.Uvarint(body)
 			if n == 0 || uint64(len(body)-n) != size {
 				break
 			}

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/feastgo/feast/internal/protos/feast/types"
+	"github.com/feastgo/feast/internal/wire"
 )
 
 // FuzzValue decodes bytes through a column of any type and compares with the protobuf library. Two differences are on
@@ -121,7 +122,7 @@ func readAs[T Native](c *Column) {
 // hasGroup reports whether b, read as a message, or anything in it that may be a message, has a group.
 func hasGroup(b []byte) bool {
 	for len(b) > 0 {
-		if tag, n := uvarint(b); n > 0 && (tag&7 == 3 || tag&7 == 4) {
+		if tag, n := wire.Uvarint(b); n > 0 && (tag&7 == 3 || tag&7 == 4) {
 			return true
 		}
 		f, n := nextField(b)

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/wire"
 )
 
 // An image of a row holds, for each of its columns, the cell's state, and behind it, where there is one, the value: a
@@ -108,7 +109,7 @@ func PutImage(columns []Column, row int, image []byte) error {
 		}
 		c.Clear(row, NotFound)
 		if s&stateOdd != 0 || c.kept(s) {
-			size, n := uvarint(image)
+			size, n := wire.Uvarint(image)
 			if n == 0 || uint64(len(image)-n) < size {
 				return errImage
 			}

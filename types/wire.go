@@ -7,14 +7,15 @@ import (
 	"unicode/utf8"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/wire"
 )
 
 // Wire types of the protobuf encoding.
 const (
-	wireVarint  = 0
-	wireFixed64 = 1
-	wireBytes   = 2
-	wireFixed32 = 5
+	wireVarint  = wire.Varint
+	wireFixed64 = wire.Fixed64
+	wireBytes   = wire.Bytes
+	wireFixed32 = wire.Fixed32
 )
 
 // maxDepth bounds how deep values nest (maps in maps, lists of lists), so that hostile bytes cannot exhaust the stack.
@@ -34,44 +35,10 @@ type field struct {
 	data []byte // wireBytes, aliasing the message, without spare capacity
 }
 
-// nextField reads the field that b begins with and its length in bytes, 0 when b is malformed. Groups are refused:
-// no message of Feast has any.
+// nextField reads the field that b begins with and its length in bytes, 0 when b is malformed.
 func nextField(b []byte) (f field, n int) {
-	tag, n := uvarint(b)
-	if n == 0 || tag>>3 == 0 || tag>>3 > 1<<29-1 {
-		return field{}, 0
-	}
-	f.num, f.wire = int32(tag>>3), uint8(tag&7)
-	rest := b[n:]
-	switch f.wire {
-	case wireVarint:
-		v, m := uvarint(rest)
-		if m == 0 {
-			return field{}, 0
-		}
-		f.bits = v
-		return f, n + m
-	case wireFixed64:
-		if len(rest) < 8 {
-			return field{}, 0
-		}
-		f.bits = binary.LittleEndian.Uint64(rest)
-		return f, n + 8
-	case wireFixed32:
-		if len(rest) < 4 {
-			return field{}, 0
-		}
-		f.bits = uint64(binary.LittleEndian.Uint32(rest))
-		return f, n + 4
-	case wireBytes:
-		size, m := uvarint(rest)
-		if m == 0 || size > uint64(len(rest)-m) {
-			return field{}, 0
-		}
-		f.data = rest[m : m+int(size) : m+int(size)]
-		return f, n + m + int(size)
-	}
-	return field{}, 0
+	tag, bits, data, n := wire.Next(b)
+	return field{int32(tag >> 3), uint8(tag & 7), bits, data}, n
 }
 
 // eachField calls fn for each field of a message that was not looked at before.
@@ -123,44 +90,6 @@ func merge(before, data []byte) []byte {
 		return data
 	}
 	return append(before, data...)
-}
-
-// uvarint reads a varint and its length, 0 when b is truncated or the number needs more than 64 bits.
-func uvarint(b []byte) (v uint64, n int) {
-	if len(b) > 0 && b[0] < 0x80 {
-		return uint64(b[0]), 1
-	}
-	return longUvarint(b)
-}
-
-// longUvarint is uvarint for any length. Where it can, it works on eight bytes at a time.
-func longUvarint(b []byte) (v uint64, n int) {
-	if len(b) < 8 {
-		for i, ch := range b {
-			v |= uint64(ch&0x7f) << (7 * i & 63)
-			if ch < 0x80 {
-				return v, i + 1
-			}
-		}
-		return 0, 0
-	}
-	v = binary.LittleEndian.Uint64(b)
-	stop := ^v & 0x8080808080808080 // the top bit of each byte that may end the varint
-	if stop != 0 {
-		v &= stop&-stop - 1
-	}
-	v = v&0x007f007f007f007f | v&0x7f007f007f007f00>>1
-	v = v&0x00003fff00003fff | v&0x3fff00003fff0000>>2
-	v = v&0x000000000fffffff | v&0x0fffffff00000000>>4
-	switch {
-	case stop != 0:
-		return v, bits.TrailingZeros64(stop)/8 + 1
-	case len(b) > 8 && b[8] < 0x80:
-		return v | uint64(b[8])<<56, 9
-	case len(b) > 9 && b[9] <= 1:
-		return v | uint64(b[8]&0x7f)<<56 | uint64(b[9])<<63, 10
-	}
-	return 0, 0
 }
 
 // uvarintLen is the length of v as a varint.
@@ -348,7 +277,7 @@ func checkUTF8(t Type, b []byte) error {
 func packedElem(elem Type, b []byte) (bits uint64, n int) {
 	switch wireOf(elem) {
 	case wireVarint:
-		return uvarint(b)
+		return wire.Uvarint(b)
 	case wireFixed64:
 		if len(b) >= 8 {
 			return binary.LittleEndian.Uint64(b), 8

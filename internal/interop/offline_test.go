@@ -30,9 +30,6 @@ import (
 func newOfflineRepo(t testing.TB, store string) (*repo, *feast.FeatureStore) {
 	t.Helper()
 	r := newRepo(t, store, "offline_store: {type: duckdb}\n")
-	if err := os.MkdirAll(filepath.Join(r.dir, "data/pairs"), 0o750); err != nil {
-		t.Fatal(err)
-	}
 	fs := r.open(feast.WithOfflineStore(file.New(r.dir)))
 	r.apply(fs, history(r.project)...)
 	return r, fs
@@ -172,9 +169,12 @@ func (f *frame) len() int {
 	return 0
 }
 
-// create writes a Parquet file of rows, here.
+// create writes a Parquet file of rows, here, and the directories that it is in.
 func (r *repo) create(path string, rb arrow.RecordBatch) {
 	r.t.Helper()
+	if err := os.MkdirAll(filepath.Join(r.dir, filepath.Dir(path)), 0o750); err != nil {
+		r.t.Fatal(err)
+	}
 	codec, err := offline.Parquet()
 	if err != nil {
 		r.t.Fatal(err)
@@ -247,13 +247,8 @@ func (s sources) entities(t *testing.T, rng *rand.Rand, n int) *frame {
 	return f
 }
 
-// table is the content of a Parquet file: columns with their types, and rows in order of column row.
-type table struct {
-	columns []string
-	rows    [][]string
-}
-
-func (r *repo) table(path string) table {
+// read reads a Parquet file, here.
+func (r *repo) read(path string) (*arrow.Schema, []arrow.RecordBatch) {
 	r.t.Helper()
 	codec, err := offline.Parquet()
 	if err != nil {
@@ -264,13 +259,33 @@ func (r *repo) table(path string) table {
 		r.t.Fatal(err)
 	}
 	defer reader.Release()
-	var out table
-	for _, f := range reader.Schema().Fields() {
-		out.columns = append(out.columns, f.Name+" "+arrowconv.TypeText(f.Type))
-	}
-	order := reader.Schema().FieldIndices("row")[0]
+	var batches []arrow.RecordBatch
 	for reader.Next() {
 		b := reader.RecordBatch()
+		b.Retain() // for the garbage collector
+		batches = append(batches, b)
+	}
+	if err := reader.Err(); err != nil {
+		r.t.Fatal(err)
+	}
+	return reader.Schema(), batches
+}
+
+// table is the content of a Parquet file: columns with their types, and rows in order of column row.
+type table struct {
+	columns []string
+	rows    [][]string
+}
+
+func (r *repo) table(path string) table {
+	r.t.Helper()
+	schema, batches := r.read(path)
+	var out table
+	for _, f := range schema.Fields() {
+		out.columns = append(out.columns, f.Name+" "+arrowconv.TypeText(f.Type))
+	}
+	order := schema.FieldIndices("row")[0]
+	for _, b := range batches {
 		for i := range int(b.NumRows()) {
 			row := []string{fmt.Sprintf("%6s", b.Column(order).ValueStr(i))}
 			for _, c := range b.Columns() {
@@ -278,9 +293,6 @@ func (r *repo) table(path string) table {
 			}
 			out.rows = append(out.rows, row)
 		}
-	}
-	if err := reader.Err(); err != nil {
-		r.t.Fatal(err)
 	}
 	slices.SortFunc(out.rows, func(a, b []string) int { return strings.Compare(a[0], b[0]) })
 	return out
@@ -406,9 +418,6 @@ func newestPlaces(t *testing.T, batches ...arrow.RecordBatch) map[int64]place {
 func TestTrainingWithoutRows(t *testing.T) {
 	s := randomSources(t, rand.New(rand.NewPCG(19, 20)))
 	r := newRepo(t, "sqlite", "offline_store: {type: file}\n")
-	if err := os.MkdirAll(filepath.Join(r.dir, "data/pairs"), 0o750); err != nil {
-		t.Fatal(err)
-	}
 	s.create(r)
 	fs := r.open(feast.WithOfflineStore(file.New(r.dir)))
 	features := []string{"place_stats:rating", "place_stats:label"}
@@ -426,27 +435,9 @@ func TestTrainingWithoutRows(t *testing.T) {
 				from = end.Add(-ttl)
 			}
 			r.python("history", map[string]any{"rows": nil, "out": "theirs.parquet", "features": features, "start": from, "end": end}, nil)
-			codec, err := offline.Parquet()
-			if err != nil {
-				t.Fatal(err)
-			}
-			theirs, err := codec.Open(t.Context(), filepath.Join(r.dir, "theirs.parquet"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var answered []arrow.RecordBatch
-			rows := 0
-			for theirs.Next() {
-				b := theirs.RecordBatch()
-				b.Retain()
-				answered, rows = append(answered, b), rows+int(b.NumRows())
-			}
-			if err := theirs.Err(); err != nil {
-				t.Fatal(err)
-			}
+			_, answered := r.read("theirs.parquet")
 			want := newestPlaces(t, answered...)
-			theirs.Release()
-			if len(want) != rows {
+			if rows := r.rows("theirs.parquet"); len(want) != rows {
 				t.Errorf("Feast answered %d rows of %d places", rows, len(want))
 			}
 
@@ -708,9 +699,6 @@ func TestMaterializingVersions(t *testing.T) {
 		for range 2 {
 			r := newRepo(t, store, "offline_store: {type: duckdb}\n")
 			r.versioned()
-			if err := os.MkdirAll(filepath.Join(r.dir, "data/pairs"), 0o750); err != nil {
-				t.Fatal(err)
-			}
 			s.create(r)
 			fs := r.open(feast.WithOfflineStore(file.New(r.dir)))
 			for _, features := range [][]string{{"rating", "label"}, {"rating"}, {"label"}} { // versions 0, 1 and 2
@@ -822,20 +810,9 @@ func TestFirstIncremental(t *testing.T) {
 // rows counts the rows of a Parquet file.
 func (r *repo) rows(path string) (n int) {
 	r.t.Helper()
-	codec, err := offline.Parquet()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	reader, err := codec.Open(r.t.Context(), filepath.Join(r.dir, path))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer reader.Release()
-	for reader.Next() {
-		n += int(reader.RecordBatch().NumRows())
-	}
-	if err := reader.Err(); err != nil {
-		r.t.Fatal(err)
+	_, batches := r.read(path)
+	for _, b := range batches {
+		n += int(b.NumRows())
 	}
 	return n
 }

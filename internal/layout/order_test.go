@@ -29,7 +29,7 @@ var (
 var rules = map[string]rule{
 	"feasterr":  {},
 	"telemetry": {},
-	"types":     {own: []string{"feasterr"}},
+	"types":     {own: []string{"feasterr", "internal/wire"}},
 	"types/arrowconv": {
 		own: []string{"types", "feasterr"}, modules: []string{arrow},
 	},
@@ -41,6 +41,7 @@ var rules = map[string]rule{
 	"internal/drivers":    {},
 	"internal/sleep":      {},
 	"internal/localfile":  {own: []string{"feasterr", "internal/sleep"}},
+	"internal/wire":       {},
 	"internal/yamldoc":    {own: []string{"feasterr"}, modules: []string{"go.yaml.in/yaml/v3"}},
 	"internal/protos/...": {own: []string{"internal/protos/..."}, modules: []string{"google.golang.org/protobuf"}},
 	"internal/protos/feast/registry/registrygrpc": {
@@ -119,13 +120,13 @@ var rules = map[string]rule{
 	"offline/compute/...": {own: []string{"offline/compute", "offline", "config", "feasterr"}, modules: []string{arrow}},
 
 	"internal/plan": {
-		own: []string{"registry", "online", "offline", "permissions", "config", "types", "telemetry", "feasterr"},
+		own: []string{"registry", "online", "offline", "permissions", "config", "types", "telemetry", "feasterr", "internal/wire"},
 	},
 	".": {
 		own: []string{
 			"registry", "registry/definitions", "online", "offline", "permissions", "config", "types", "types/arrowconv",
 			"telemetry", "feasterr", "offline/compute", "offline/compute/local",
-			"internal/plan",
+			"internal/plan", "internal/wire",
 		},
 		modules: []string{arrow},
 	},
@@ -144,6 +145,7 @@ var rules = map[string]rule{
 		modules: []string{"github.com/fsouza/fake-gcs-server", "cloud.google.com/go/storage", "google.golang.org/api"},
 	},
 	"internal/cputime":    {},
+	"internal/looks":      {},
 	"internal/redisbench": {},
 	"internal/registryserver": {
 		own:     []string{"registry", "permissions", "feasterr", "internal/protos/..."},

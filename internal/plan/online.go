@@ -267,15 +267,23 @@ func (r *resolver) service(name string) error {
 	if err != nil {
 		return err
 	}
+	if err := r.projections(svc); err != nil {
+		return err
+	}
+	if len(r.flat) == 0 {
+		return feasterr.Invalid("feature service %q has no features", name)
+	}
+	return nil
+}
+
+// projections looks up the views of a service.
+func (r *resolver) projections(svc *registry.FeatureService) error {
 	r.svc = svc
 	var errs []error
 	for i := range svc.Features {
-		if err := r.projection(name, &svc.Features[i]); err != nil {
+		if err := r.projection(svc.Name, &svc.Features[i]); err != nil {
 			errs = append(errs, err)
 		}
-	}
-	if len(errs) == 0 && len(r.flat) == 0 {
-		return feasterr.Invalid("feature service %q has no features", name)
 	}
 	return errors.Join(dedupe(errs)...)
 }

@@ -1,10 +1,10 @@
 package plan
 
 import (
-	"encoding/binary"
 	"slices"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/wire"
 	"github.com/feastgo/feast/online"
 	"github.com/feastgo/feast/registry"
 	"github.com/feastgo/feast/types"
@@ -74,8 +74,7 @@ func (r *resolver) vector(p *Online, uses []*use, flat []flatRef) (*Precomputed,
 			return nil, ineligible(name, "two of its features are named %s", c.Name)
 		}
 		v.byName[c.Name] = len(v.Columns)
-		v.Names = append(v.Names, 1<<3|2) // feature_names
-		v.Names = append(binary.AppendUvarint(v.Names, uint64(len(c.Name))), c.Name...)
+		v.Names = wire.AppendBytes(v.Names, 1<<3|wire.Bytes, c.Name) // feature_names
 		at := slices.IndexFunc(p.Columns, func(o Column) bool { return o.View == f.use.name && o.feature() == f.feature })
 		if at >= 0 {
 			c.Feature = p.Columns[at].Feature
@@ -168,14 +167,12 @@ func vectorsOf(snap *registry.Snapshot, svc *registry.FeatureService, o Options)
 	if svc == nil || !svc.PrecomputeOnline {
 		return nil
 	}
-	r := &resolver{snap: snap, opts: o, svc: svc, byName: map[string]*use{}}
-	for i := range svc.Features {
-		if err := r.projection(svc.Name, &svc.Features[i]); err != nil {
-			return nil
-		}
+	r := &resolver{snap: snap, opts: o, byName: map[string]*use{}}
+	if err := r.projections(svc); err != nil || len(r.uses) == 0 {
+		return nil
 	}
 	set, err := r.vectorKeys(r.uses)
-	if err != nil || len(r.uses) == 0 {
+	if err != nil {
 		return nil
 	}
 	return vectorTable(snap.ProjectName(), svc.Name, set)

@@ -28,12 +28,7 @@ import (
 // oneRow is a reader of the row k, noon, v.
 func oneRow(t testing.TB, k, v int) array.RecordReader {
 	t.Helper()
-	b := table("k i64, e us, v i64", row(k, noon, v))
-	r, err := array.NewRecordReader(b.Schema(), []arrow.RecordBatch{b})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
+	return reader(t, table("k i64, e us, v i64", row(k, noon, v)))
 }
 
 // Several processes append to one source at the same time, and to one that is not there yet: what was acknowledged is
@@ -196,11 +191,7 @@ func TestAppendLessAndLess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "source.parquet")
 	for n := 30; n > 0; n-- {
 		b := table("k i64, e us, v i64", slices.Repeat([][]any{row(1, noon, n)}, n)...)
-		r, err := array.NewRecordReader(b.Schema(), []arrow.RecordBatch{b})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := file.New(".").Append(t.Context(), &offline.Source{Path: path}, r); err != nil {
+		if _, err := file.New(".").Append(t.Context(), &offline.Source{Path: path}, reader(t, b)); err != nil {
 			t.Fatal(err)
 		}
 	}

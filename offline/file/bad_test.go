@@ -46,6 +46,15 @@ func tryAll(t testing.TB, store *file.Store, p *offline.ScanPlan) ([]string, err
 	return offlinetest.ReadJob(t.Context(), t, job)
 }
 
+// values are those of column number i of rows.
+func values(rows []string, i int) string {
+	var out []string
+	for _, r := range rows {
+		out = append(out, strings.Split(r, ",")[i])
+	}
+	return strings.Join(out, " ")
+}
+
 // Bad files: the error says which file, and what is wrong.
 func TestBadFiles(t *testing.T) {
 	dir := t.TempDir()
@@ -318,11 +327,7 @@ func TestPaths(t *testing.T) {
 		{"hive/*/*", "8 7"},
 	} {
 		rows, err := tryAll(t, file.New(dir), scanPlan(c.path))
-		var got []string
-		for _, r := range rows {
-			got = append(got, strings.Split(r, ",")[1])
-		}
-		if err != nil || strings.Join(got, " ") != c.want {
+		if got := values(rows, 1); err != nil || got != c.want {
 			t.Errorf("%s: %s, %v, want %s", c.path, got, err, c.want)
 		}
 	}
@@ -386,11 +391,7 @@ func TestLinks(t *testing.T) {
 	store := file.New(dir)
 	for path, want := range map[string]string{"data": "1 2 3 4", "source": "1 2 3 4", "source/": "1 2 3 4", "source/**/*.parquet": "1 2 3 4", "data/linked/*.parquet": "2"} {
 		rows, err := tryAll(t, store, scanPlan(path))
-		var got []string
-		for _, r := range rows {
-			got = append(got, strings.Split(r, ",")[1])
-		}
-		if err != nil || strings.Join(got, " ") != want {
+		if got := values(rows, 1); err != nil || got != want {
 			t.Errorf("%s: %s, %v", path, got, err)
 		}
 	}
@@ -413,14 +414,7 @@ func TestLinks(t *testing.T) {
 func TestAppendPlaces(t *testing.T) {
 	dir := t.TempDir()
 	store := file.New(dir)
-	rows := func(v int) array.RecordReader {
-		b := table("k i64, e us, v i64", row(1, noon, v))
-		r, err := array.NewRecordReader(b.Schema(), []arrow.RecordBatch{b})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r
-	}
+	rows := func(v int) array.RecordReader { return oneRow(t, 1, v) }
 	for i := range 3 { // makes the file, then adds to it
 		if n, err := store.Append(t.Context(), &offline.Source{Path: "new.parquet"}, rows(i)); n != 1 || err != nil {
 			t.Fatal(n, err)
@@ -434,11 +428,7 @@ func TestAppendPlaces(t *testing.T) {
 	}
 	for path, want := range map[string]string{"new.parquet": "2 1 0", "many": "3 2 1 0"} {
 		all, err := tryAll(t, store, scanPlan(path))
-		var got []string
-		for _, r := range all {
-			got = append(got, strings.Split(r, ",")[1])
-		}
-		if err != nil || strings.Join(got, " ") != want {
+		if got := values(all, 1); err != nil || got != want {
 			t.Errorf("%s: %s, %v", path, got, err)
 		}
 	}

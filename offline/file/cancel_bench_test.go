@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/feastgo/feast/internal/cputime"
@@ -28,13 +27,7 @@ func BenchmarkCancel(b *testing.B) {
 			size.generate(b, path)
 			plan := size.plan(path, 24*time.Hour)
 			entities := size.entityRows()
-			benchmarkCancel(b, plan, func() array.RecordReader {
-				r, err := array.NewRecordReader(entities.Schema(), []arrow.RecordBatch{entities})
-				if err != nil {
-					b.Fatal(err)
-				}
-				return r
-			})
+			benchmarkCancel(b, plan, func() array.RecordReader { return reader(b, entities) })
 		})
 	}
 	b.Run("texts", func(b *testing.B) {

@@ -2,32 +2,17 @@ package file_test
 
 import (
 	"context"
-	"errors"
 	"path/filepath"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
+	"github.com/feastgo/feast/internal/looks"
 	"github.com/feastgo/feast/offline"
 	"github.com/feastgo/feast/offline/file"
 	"github.com/feastgo/feast/offline/offlinetest"
 )
-
-// countdown is a context that ends when it was asked for its error a number of times.
-type countdown struct {
-	context.Context //nolint:containedctx // it is one
-	left            atomic.Int64
-}
-
-func (c *countdown) Err() error {
-	if c.left.Add(-1) < 0 {
-		return context.Canceled
-	}
-	return nil
-}
 
 // A context that ends at any stage ends the call with its error; TestMain sees that no goroutine is left.
 func TestCancel(t *testing.T) {
@@ -41,13 +26,7 @@ func TestCancel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := func() array.RecordReader {
-		r, err := array.NewRecordReader(size.entityRows().Schema(), []arrow.RecordBatch{size.entityRows()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r
-	}
+	rows := func() array.RecordReader { return reader(t, size.entityRows()) }
 	scan := &offline.ScanPlan{
 		Source: &offline.Source{Path: path}, Keys: []offline.Column{{Source: "driver_id", Name: "k"}}, Features: []offline.Column{{Source: "f3", Name: "f3"}},
 		Event: offline.Column{Source: "event_timestamp", Name: "e"},
@@ -86,21 +65,8 @@ func TestCancel(t *testing.T) {
 			return r.Err()
 		},
 	} {
-		checks := 0
-		for ; ; checks++ {
-			ctx := &countdown{Context: t.Context()}
-			ctx.left.Store(int64(checks))
-			err := call(ctx)
-			if err == nil {
-				break
-			}
-			if !errors.Is(err, context.Canceled) {
-				t.Errorf("%s, after %d looks at the context: %v", name, checks, err)
-				break
-			}
-		}
-		if checks < 2 {
-			t.Errorf("%s looks at its context %d times", name, checks)
+		if n := looks.Count(t, name, call); n < 2 {
+			t.Errorf("%s looks at its context %d times", name, n)
 		}
 	}
 }

@@ -57,15 +57,22 @@ func source(t testing.TB, rows ...arrow.RecordBatch) *offline.Source {
 	return &offline.Source{Name: "source", Kind: "FileSource", Path: dir}
 }
 
+// reader reads rows, at least one batch.
+func reader(t testing.TB, rows ...arrow.RecordBatch) array.RecordReader {
+	t.Helper()
+	r, err := array.NewRecordReader(rows[0].Schema(), rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 func write(t testing.TB, path string, rows ...arrow.RecordBatch) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	r, err := array.NewRecordReader(rows[0].Schema(), rows)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := reader(t, rows...)
 	defer r.Release()
 	codec, err := offline.Parquet()
 	if err != nil {

@@ -148,11 +148,13 @@ func (s benchmarkSize) generate(t testing.TB, path string) {
 // joined runs the join.
 func (s benchmarkSize) joined(t testing.TB, path string, entities arrow.RecordBatch, visit func(arrow.RecordBatch)) {
 	t.Helper()
-	rows, err := array.NewRecordReader(entities.Schema(), []arrow.RecordBatch{entities})
-	if err != nil {
-		t.Fatal(err)
-	}
-	job, err := file.New(".").Historical(t.Context(), s.plan(path, 24*time.Hour), offline.EntityRows{Rows: rows, Event: "event_timestamp"})
+	joined(t, s.plan(path, 24*time.Hour), reader(t, entities), visit)
+}
+
+// joined runs a join whose entity rows have their times in column event_timestamp.
+func joined(t testing.TB, plan *offline.JoinPlan, entities array.RecordReader, visit func(arrow.RecordBatch)) {
+	t.Helper()
+	job, err := file.New(".").Historical(t.Context(), plan, offline.EntityRows{Rows: entities, Event: "event_timestamp"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -180,7 +180,7 @@ func (e *entities) join(ctx context.Context, views []*joinedView) error {
 
 // named names the view in an error.
 func (v *joinedView) named(err error) error {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if err == nil || cancelled(err) {
 		return err
 	}
 	return fmt.Errorf("view %q: %w", v.view.Name, err)

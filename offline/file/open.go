@@ -353,17 +353,27 @@ func (t *table) columns(names []string) ([]*column, error) {
 }
 
 // inFile names the file that an error is about.
-func inFile(path string, err error) error {
-	if _, named := errors.AsType[*feasterr.StoreError](err); err == nil || named || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+func inFile(path string, err error) error { return during("read", path, err) }
+
+// writing names the file that could not be written.
+func writing(path string, err error) error { return during("write", path, err) }
+
+func during(op, path string, err error) error {
+	if _, named := errors.AsType[*feasterr.StoreError](err); err == nil || named || cancelled(err) {
 		return err
 	}
-	return &feasterr.StoreError{Store: name, Op: "read", Table: path, Err: err}
+	return &feasterr.StoreError{Store: name, Op: op, Table: path, Err: err}
+}
+
+// cancelled reports whether an error is that of a context that has ended.
+func cancelled(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // malformed is an error of the Parquet library about the bytes of a file.
 func malformed(err error) error {
 	var path *fs.PathError
-	if errors.As(err, &path) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.As(err, &path) || cancelled(err) {
 		return err
 	}
 	return feasterr.Invalid("the file is damaged: %w", err)

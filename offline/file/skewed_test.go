@@ -13,7 +13,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/feastgo/feast/offline"
-	"github.com/feastgo/feast/offline/file"
 )
 
 // skewedSize is a join by keys of text whose answers follow from a formula. A fifth of the rows of both sides are of key 0;
@@ -186,20 +185,9 @@ func (s skewedSize) plan(dir string) *offline.JoinPlan {
 // check joins and compares every row with the formula.
 func (s skewedSize) check(t testing.TB, dir string) {
 	t.Helper()
-	job, err := file.New(".").Historical(t.Context(), s.plan(dir), offline.EntityRows{Rows: s.entityRows(), Event: "event_timestamp"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer job.Close()
-	r, err := job.Read(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Release()
 	j, found, nulls, even := 0, 0, 0, 0
 	var want []byte
-	for r.Next() {
-		b := r.RecordBatch()
+	joined(t, s.plan(dir), s.entityRows(), func(b arrow.RecordBatch) {
 		ids, numbers, texts := b.Column(0).(*array.Int64), b.Column(3).(*array.Int64), b.Column(4).(*array.String)
 		for i := range ids.Len() {
 			key, at := s.entityRow(j)
@@ -222,10 +210,7 @@ func (s skewedSize) check(t testing.TB, dir string) {
 				even++
 			}
 		}
-	}
-	if r.Err() != nil {
-		t.Fatal(r.Err())
-	}
+	})
 	// So that neither side of any rule is missing.
 	if j != s.entities || found < j/2 || found > j*9/10 || nulls == 0 || even > 0 != s.filter {
 		t.Fatalf("%d rows, %d found, %d nulls, %d created early", j, found, nulls, even)

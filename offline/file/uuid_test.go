@@ -87,15 +87,11 @@ func TestUUIDKeys(t *testing.T) {
 				t.Errorf("%s, %s: %v", of, with, err)
 				continue
 			}
-			var got []string
-			for _, r := range rows {
-				got = append(got, strings.Split(r, ",")[3])
-			}
 			want := "3 null 2"
 			if same[of+"/"+with] {
 				want = "null null null"
 			}
-			if strings.Join(got, " ") != want {
+			if got := values(rows, 3); got != want {
 				t.Errorf("%s, %s: %s, want %s", of, with, got, want)
 			}
 		}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/cputime"
@@ -112,26 +111,7 @@ func BenchmarkViews(b *testing.B) {
 	entities := size.entityRows()
 	rowsSeen := 0
 	join := func(p *offline.JoinPlan) {
-		r, err := array.NewRecordReader(entities.Schema(), []arrow.RecordBatch{entities})
-		if err != nil {
-			b.Fatal(err)
-		}
-		job, err := file.New(dir).Historical(b.Context(), p, offline.EntityRows{Rows: r, Event: "event_timestamp"})
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer job.Close()
-		result, err := job.Read(b.Context())
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer result.Release()
-		for result.Next() {
-			rowsSeen += int(result.RecordBatch().NumRows())
-		}
-		if result.Err() != nil {
-			b.Fatal(result.Err())
-		}
+		joined(b, p, reader(b, entities), func(rb arrow.RecordBatch) { rowsSeen += int(rb.NumRows()) })
 	}
 	b.Run("together", func(b *testing.B) {
 		defer cputime.Report(b)()

@@ -93,14 +93,6 @@ func createBy(ctx context.Context, path string, rows array.RecordReader, place f
 	return n, nil
 }
 
-// writing names the file that could not be written.
-func writing(path string, err error) error {
-	if _, named := errors.AsType[*feasterr.StoreError](err); named || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	return &feasterr.StoreError{Store: name, Op: "write", Table: path, Err: err}
-}
-
 // shapesOf are the shapes that a reader finds in files of a schema.
 func shapesOf(schema *parquet.Schema, known hints) ([]*shape, error) {
 	var probe bytes.Buffer
