@@ -144,8 +144,7 @@ func naturalType(c *frameColumn) types.Type {
 		return types.UnixTimestamp
 	case colArrow:
 		return arrowconv.TypeOf(c.array().DataType())
-	}
-	if c.kind == colAny || c.kind == colOther {
+	case colAny, colOther:
 		for i := range c.n {
 			if v := c.native(i); v != nil {
 				return types.Infer(v)

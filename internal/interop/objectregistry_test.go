@@ -35,9 +35,8 @@ func inObjectStores(t *testing.T, test func(t *testing.T, newObjectRepo func() *
 			test(t, func() *repo {
 				t.Helper()
 				r := newRepo(t, "sqlite")
-				r.write("feature_store.yaml", fmt.Sprintf("project: interop\nprovider: local\n"+
-					"registry: {path: '%s://bucket/%d/registry.db', cache_ttl_seconds: 1}\n"+
-					"online_store: {type: sqlite, path: data/online.db}\nentity_key_serialization_version: 3\n", scheme, projects.Add(1)))
+				r.write("feature_store.yaml", r.withRegistry(fmt.Sprintf("{path: '%s://bucket/%d/registry.db', cache_ttl_seconds: 1}",
+					scheme, projects.Add(1))))
 				r.python("environment", map[string]any{"variables": maps.Clone(env)}, nil)
 				return r
 			})

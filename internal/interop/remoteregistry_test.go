@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -85,11 +84,7 @@ func (r *repo) serveRegistry(certs string) string {
 // remote opens the repository with its registry behind a server.
 func (r *repo) remote(keys string) *feast.FeatureStore {
 	r.t.Helper()
-	text, err := os.ReadFile(filepath.Join(r.dir, "feature_store.yaml"))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.write("remote.yaml", strings.Replace(string(text), "registry: data/registry.db\n", "registry: {registry_type: remote, "+keys+"}\n", 1))
+	r.write("remote.yaml", r.withRegistry("{registry_type: remote, "+keys+"}"))
 	fs, err := feast.Open(r.t.Context(), filepath.Join(r.dir, "remote.yaml"))
 	if err != nil {
 		r.t.Fatal(err)
@@ -134,16 +129,7 @@ func testRegistryServer(t *testing.T, secure bool) {
 		t.Helper()
 		r.define(d.python())
 		r.python("open_repo", nil, nil)
-		if plan := r.plan(); !slices.Equal(plan, always) {
-			t.Errorf("%s: Feast would change %q", turn, plan)
-		}
-		diff, err := fs.Plan(t.Context(), d.objects()...)
-		if err != nil {
-			t.Fatalf("%s: %v", turn, err)
-		}
-		if !diff.Empty() {
-			t.Errorf("%s: we would change\n%s", turn, diff)
-		}
+		r.nothingLeft(fs, d, turn, always)
 	}
 	agree("applied by Feast")
 	snap := func() *registry.Snapshot {

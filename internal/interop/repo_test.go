@@ -63,6 +63,12 @@ func newRepo(t testing.TB, store string, sections ...string) *repo {
 // versioned makes both sides keep the rows of each version of a view apart.
 func (r *repo) versioned() {
 	r.t.Helper()
+	r.write("feature_store.yaml", r.withRegistry("{path: data/registry.db, enable_online_feature_view_versioning: true}"))
+}
+
+// withRegistry returns the feature_store.yaml of newRepo with another registry.
+func (r *repo) withRegistry(section string) string {
+	r.t.Helper()
 	text, err := os.ReadFile(filepath.Join(r.dir, "feature_store.yaml"))
 	if err != nil {
 		r.t.Fatal(err)
@@ -71,8 +77,7 @@ func (r *repo) versioned() {
 	if !strings.Contains(string(text), plain) {
 		r.t.Fatalf("%s", text)
 	}
-	r.write("feature_store.yaml", strings.Replace(string(text), plain,
-		"registry: {path: data/registry.db, enable_online_feature_view_versioning: true}\n", 1))
+	return strings.Replace(string(text), plain, "registry: "+section+"\n", 1)
 }
 
 func (r *repo) write(name, text string) {

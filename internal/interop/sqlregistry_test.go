@@ -63,8 +63,7 @@ func newDatabase(t *testing.T, driver, url string) string {
 func newSQLRepo(t *testing.T, url string) *repo {
 	t.Helper()
 	r := newRepo(t, "sqlite")
-	r.write("feature_store.yaml", fmt.Sprintf("project: interop\nprovider: local\nregistry: {registry_type: sql, path: %q, cache_ttl_seconds: 1}\n"+
-		"online_store: {type: sqlite, path: data/online.db}\nentity_key_serialization_version: 3\n", url))
+	r.write("feature_store.yaml", r.withRegistry(fmt.Sprintf("{registry_type: sql, path: %q, cache_ttl_seconds: 1}", url)))
 	t.Cleanup(func() { // which ends Feast's connections
 		if err := r.try("close", nil, nil); err != nil {
 			t.Error(err)
@@ -166,36 +165,8 @@ func takeTurns(t *testing.T, r *repo) {
 	agree := func(turn string, versions ...int) {
 		t.Helper()
 		r.define(d.python())
-		if plan := r.plan(); len(plan) > 0 {
-			t.Errorf("%s: Feast would change %q", turn, plan)
-		}
-		diff, err := fs.Plan(t.Context(), d.objects()...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !diff.Empty() {
-			t.Errorf("%s: we would change\n%s", turn, diff)
-		}
-		if err := fs.Refresh(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		snap, err := fs.Snapshot(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		var ours, theirs []int
-		for v := range snap.Versions("stats") {
-			ours = append(ours, v.Number)
-		}
-		var raw [][]any
-		r.python("versions", map[string]any{"view": "stats"}, &raw)
-		for _, v := range raw {
-			theirs = append(theirs, int(v[0].(float64)))
-		}
-		slices.Sort(theirs)
-		if !slices.Equal(ours, versions) || !slices.Equal(theirs, versions) {
-			t.Errorf("%s: versions are %v here and %v in Feast, want %v", turn, ours, theirs, versions)
-		}
+		r.nothingLeft(fs, d, turn, nil)
+		r.sameVersions(fs, turn, versions)
 	}
 	feastApplies := func() { t.Helper(); r.define(d.python()); r.python("apply", nil, nil) }
 	weApply := func() { t.Helper(); r.apply(fs, d.objects()...) }

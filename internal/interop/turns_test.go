@@ -92,6 +92,46 @@ func (d definition) rows(t *testing.T, n int, base int64, at time.Time) *frame {
 	return f
 }
 
+// nothingLeft checks that of the definition neither side would change anything, except for what Feast always would.
+func (r *repo) nothingLeft(fs *feast.FeatureStore, d definition, turn string, always []string) {
+	r.t.Helper()
+	if plan := r.plan(); !slices.Equal(plan, always) {
+		r.t.Errorf("%s: Feast would change %q", turn, plan)
+	}
+	diff, err := fs.Plan(r.t.Context(), d.objects()...)
+	if err != nil {
+		r.t.Fatalf("%s: %v", turn, err)
+	}
+	if !diff.Empty() {
+		r.t.Errorf("%s: we would change\n%s", turn, diff)
+	}
+}
+
+// sameVersions checks that both sides know these versions of stats, and no others.
+func (r *repo) sameVersions(fs *feast.FeatureStore, turn string, versions []int) {
+	r.t.Helper()
+	if err := fs.Refresh(r.t.Context()); err != nil {
+		r.t.Fatal(err)
+	}
+	snap, err := fs.Snapshot(r.t.Context())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var ours, theirs []int
+	for v := range snap.Versions("stats") {
+		ours = append(ours, v.Number)
+	}
+	var raw [][]any
+	r.python("versions", map[string]any{"view": "stats"}, &raw)
+	for _, v := range raw {
+		theirs = append(theirs, int(v[0].(float64)))
+	}
+	slices.Sort(theirs)
+	if !slices.Equal(ours, versions) || !slices.Equal(theirs, versions) {
+		r.t.Errorf("%s: versions are %v here and %v in Feast, want %v", turn, ours, theirs, versions)
+	}
+}
+
 // TestTurns lets both sides change one repository in turns. After each turn both must find nothing left to do, know the
 // same versions, and read what either pushed.
 func TestTurns(t *testing.T) {
@@ -111,36 +151,8 @@ func TestTurns(t *testing.T) {
 		agree := func(turn string, versions ...int) {
 			t.Helper()
 			r.define(d.python())
-			if plan := r.plan(); !slices.Equal(plan, always) {
-				t.Errorf("%s: Feast would change %q", turn, plan)
-			}
-			diff, err := fs.Plan(t.Context(), d.objects()...)
-			if err != nil {
-				t.Fatalf("%s: %v", turn, err)
-			}
-			if !diff.Empty() {
-				t.Errorf("%s: we would change\n%s", turn, diff)
-			}
-			if err := fs.Refresh(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			snap, err := fs.Snapshot(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			var ours, theirs []int
-			for v := range snap.Versions("stats") {
-				ours = append(ours, v.Number)
-			}
-			var raw [][]any
-			r.python("versions", map[string]any{"view": "stats"}, &raw)
-			for _, v := range raw {
-				theirs = append(theirs, int(v[0].(float64)))
-			}
-			slices.Sort(theirs)
-			if !slices.Equal(ours, versions) || !slices.Equal(theirs, versions) {
-				t.Errorf("%s: versions are %v here and %v in Feast, want %v", turn, ours, theirs, versions)
-			}
+			r.nothingLeft(fs, d, turn, always)
+			r.sameVersions(fs, turn, versions)
 			pushes++
 			f := d.rows(t, 3, int64(100*pushes), start.Add(time.Duration(pushes)*time.Hour))
 			if pushes%2 == 0 {
