@@ -38,6 +38,7 @@ import (
 	"github.com/feastgo/feast/offline"
 	"github.com/feastgo/feast/offline/compute"
 	"github.com/feastgo/feast/online"
+	"github.com/feastgo/feast/permissions/auth"
 	"github.com/feastgo/feast/registry"
 	"github.com/feastgo/feast/telemetry"
 )
@@ -55,6 +56,7 @@ type FeatureStore struct {
 	writes   writes
 	runs     runs
 	vectors  precomputations
+	tokens   *auth.TokenSource // of the auth section, nil when it is not used
 	closed   atomic.Bool
 	closing  sync.Once
 	closeErr error
@@ -105,7 +107,8 @@ func WithRegistry(b registry.Backend) Option {
 	return func(o *options) { o.given("WithRegistry", b); o.backend = b }
 }
 
-// WithTokenSource has t give the tokens that servers are called with: a registry server, so far.
+// WithTokenSource has t give the tokens that Feast's servers are called with, instead of what the auth section of
+// feature_store.yaml describes.
 func WithTokenSource(t config.TokenSource) Option {
 	return func(o *options) { o.given("WithTokenSource", t); o.token = t }
 }
@@ -189,6 +192,9 @@ func New(ctx context.Context, cfg *config.RepoConfig, opts ...Option) (*FeatureS
 	for _, w := range cfg.Warnings {
 		fs.opts.logger.WarnContext(ctx, "feature store configuration", "file", cfg.File, "line", w.Line, "key", w.Key, "problem", w.Message)
 	}
+	if t := auth.Tokens(cfg.Auth, fs.authEnv()); t != nil && fs.opts.token == nil {
+		fs.opts.token, fs.tokens = t, t
+	}
 	backend := fs.opts.backend
 	if backend == nil {
 		var err error
@@ -212,6 +218,11 @@ func New(ctx context.Context, cfg *config.RepoConfig, opts ...Option) (*FeatureS
 		}
 	}
 	return fs, nil
+}
+
+// authEnv is what types of the auth section need.
+func (fs *FeatureStore) authEnv() auth.Env {
+	return auth.Env{RepoDir: fs.cfg.RepoPath, Getenv: os.Getenv, Now: fs.opts.now, Logger: fs.opts.logger}
 }
 
 // refreshed tells hooks and log of an attempt to load the registry.
@@ -294,6 +305,7 @@ func (fs *FeatureStore) onlineStore(ctx context.Context) (online.Store, error) {
 		}
 		return online.Open(ctx, cfg, online.Env{
 			Project: fs.cfg.Project, RepoDir: fs.cfg.RepoPath, KeyVersion: fs.cfg.EntityKeyVersion, Now: fs.opts.now,
+			Token: fs.opts.token,
 		})
 	})
 }
@@ -380,6 +392,10 @@ func (fs *FeatureStore) Snapshot(ctx context.Context) (*registry.Snapshot, error
 // Config returns the configuration. It must not be changed.
 func (fs *FeatureStore) Config() *config.RepoConfig { return fs.cfg }
 
+// Backend returns where the registry is kept, for [registry.Copy] and the like, and for servers in front of it. The feature
+// store closes it.
+func (fs *FeatureStore) Backend() registry.Backend { return fs.backend }
+
 // Stats is what there is to know about a feature store's state.
 type Stats struct {
 	Registry registry.Stats // age of the state that serves, and why it is not newer
@@ -404,5 +420,6 @@ func (fs *FeatureStore) closeStores() error {
 		fs.engine.close(func(e compute.Engine) error { return e.Close() }),
 		fs.online.close(func(s online.Store) error { return s.Close() }),
 		fs.offline.close(func(s offline.Store) error { return s.Close() }),
+		fs.tokens.Close(),
 	)
 }

@@ -122,6 +122,14 @@ func (fs *FeatureStore) resolveHistorical(ctx context.Context, r HistoricalReque
 	return resolved, err
 }
 
+// OfflineStore opens the offline store and returns it, for servers in front of it. The feature store closes it.
+func (fs *FeatureStore) OfflineStore(ctx context.Context) (offline.Store, error) {
+	if err := fs.usable(ctx); err != nil {
+		return nil, err
+	}
+	return fs.offlineStore(ctx)
+}
+
 // offlineStore opens the offline store on first use.
 func (fs *FeatureStore) offlineStore(ctx context.Context) (offline.Store, error) {
 	return fs.offline.get(ctx, func() (offline.Store, error) {
@@ -129,7 +137,7 @@ func (fs *FeatureStore) offlineStore(ctx context.Context) (offline.Store, error)
 		if cfg.IsNull() {
 			return nil, feasterr.Unsupported("the repository has no offline store: feature_store.yaml says offline_store: null")
 		}
-		return offline.Open(ctx, cfg, offline.Env{Project: fs.cfg.Project, RepoDir: fs.cfg.RepoPath, Now: fs.opts.now})
+		return offline.Open(ctx, cfg, offline.Env{Project: fs.cfg.Project, RepoDir: fs.cfg.RepoPath, Now: fs.opts.now, Token: fs.opts.token})
 	})
 }
 

@@ -22,8 +22,9 @@ type Driver struct {
 // Env is what a store may need besides its own section.
 type Env struct {
 	Project string
-	RepoDir string           // what relative paths resolve against
-	Now     func() time.Time // never nil
+	RepoDir string             // what relative paths resolve against
+	Now     func() time.Time   // never nil
+	Token   config.TokenSource // the identity for stores that are Feast servers; may be nil
 }
 
 var table drivers.Table[Driver]

@@ -26,6 +26,7 @@ type Env struct {
 	RepoDir    string                                  // what relative paths resolve against
 	KeyVersion int                                     // entity_key_serialization_version
 	Now        func() time.Time                        // never nil
+	Token      config.TokenSource                      // the identity for stores that are Feast servers; may be nil
 	Open       func(cfg config.Section) (Store, error) // opens another section's store, for wrappers
 }
 

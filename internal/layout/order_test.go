@@ -19,7 +19,7 @@ var (
 	arrow          = "github.com/apache/arrow-go/v18"
 	onlineDriver   = []string{"online", "config", "types", "feasterr"}
 	public         = []string{
-		".", "registry/...", "online/...", "offline/...", "remote", "permissions", "config", "types", "telemetry", "feasterr",
+		".", "registry/...", "online/...", "offline/...", "remote/...", "permissions/...", "config", "types", "telemetry", "feasterr",
 		"drivers/...", "feasttest",
 	}
 )
@@ -48,8 +48,11 @@ var rules = map[string]rule{
 		own: []string{"internal/protos/..."}, modules: []string{"google.golang.org/protobuf", "google.golang.org/grpc"},
 	},
 
-	"internal/pyregexp": {},
-	"permissions":       {own: []string{"feasterr", "internal/sealed", "internal/pyregexp"}},
+	"internal/pyregexp":   {},
+	"internal/guard":      {own: []string{"permissions", "permissions/auth", "feasterr"}},
+	"internal/exceptions": {own: []string{"permissions", "feasterr"}},
+	"permissions":         {own: []string{"feasterr", "internal/sealed", "internal/pyregexp"}},
+	"permissions/auth":    {own: []string{"permissions", "config", "feasterr", "internal/drivers"}},
 
 	"registry": {
 		own: []string{
@@ -94,7 +97,17 @@ var rules = map[string]rule{
 		modules: []string{"go.yaml.in/yaml/v3"},
 	},
 
-	"remote": {own: []string{"config", "feasterr"}, modules: []string{"google.golang.org/grpc"}},
+	"remote": {
+		own:     []string{"config", "feasterr"},
+		modules: []string{"google.golang.org/grpc", "github.com/hashicorp/go-retryablehttp"},
+	},
+	"remote/server": {
+		own: []string{
+			".", "registry", "offline", "online", "permissions", "permissions/auth", "types", "types/arrowconv", "config", "feasterr", "telemetry",
+			"internal/exceptions", "internal/guard", "internal/registryserver", "internal/featureserver", "internal/offlineserver",
+		},
+		modules: []string{"google.golang.org/grpc", arrow},
+	},
 
 	"online":            {own: []string{"types", "config", "feasterr", "internal/drivers"}},
 	"online/memory":     {own: onlineDriver},
@@ -125,7 +138,7 @@ var rules = map[string]rule{
 	".": {
 		own: []string{
 			"registry", "registry/definitions", "online", "offline", "permissions", "config", "types", "types/arrowconv",
-			"telemetry", "feasterr", "offline/compute", "offline/compute/local",
+			"permissions/auth", "telemetry", "feasterr", "offline/compute", "offline/compute/local",
 			"internal/plan", "internal/wire",
 		},
 		modules: []string{arrow},
@@ -148,7 +161,7 @@ var rules = map[string]rule{
 	"internal/looks":      {},
 	"internal/redisbench": {},
 	"internal/registryserver": {
-		own:     []string{"registry", "permissions", "feasterr", "internal/protos/..."},
+		own:     []string{"registry", "permissions", "feasterr", "internal/exceptions", "internal/guard", "internal/protos/..."},
 		modules: []string{"google.golang.org/protobuf", "google.golang.org/grpc"},
 	},
 }

@@ -6,7 +6,6 @@ package registryserver
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/exceptions"
 	"github.com/feastgo/feast/internal/protos/feast/core"
 	pb "github.com/feastgo/feast/internal/protos/feast/registry"
 	"github.com/feastgo/feast/internal/protos/feast/registry/registrygrpc"
@@ -274,39 +274,23 @@ func (s *Server) Refresh(context.Context, *pb.RefreshRequest) (*emptypb.Empty, e
 	return new(emptypb.Empty), nil
 }
 
-// exceptions are Feast's classes for what is not found, by kind.
-var exceptions = map[string]string{
-	"entity": "EntityNotFoundException", "data source": "DataSourceObjectNotFoundException",
-	"feature view": "FeatureViewNotFoundException", "stream feature view": "FeatureViewNotFoundException",
-	"on-demand feature view": "FeatureViewNotFoundException", "label view": "FeatureViewNotFoundException",
-	"feature service": "FeatureServiceNotFoundException", "saved dataset": "SavedDatasetNotFound",
-	"validation reference": "ValidationReferenceNotFound", "permission": "PermissionObjectNotFoundException",
-	"project": "ProjectObjectNotFoundException",
-}
-
 // failed writes an error as Feast does: Feast's own exceptions as JSON, others as text.
 func failed(err error) error {
-	code, class := codes.Unknown, ""
-	notFound, missing := errors.AsType[*feasterr.NotFoundError](err)
-	switch {
-	case missing:
-		code, class = codes.NotFound, exceptions[notFound.Kind]
-		if class == "" {
-			class = "FeastObjectNotFoundException"
+	if e, ok := exceptions.Of(err); ok {
+		code := codes.NotFound
+		switch e.Class {
+		case exceptions.Permission:
+			code = codes.PermissionDenied
+		case exceptions.PushSource:
+			code = codes.Internal
 		}
-	case errors.Is(err, feasterr.ErrDenied):
-		code, class = codes.PermissionDenied, "FeastPermissionError"
+		return status.Error(code, e.JSON())
+	}
+	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return status.FromContextError(err).Err()
 	case errors.Is(err, feasterr.ErrUnavailable):
-		code = codes.Unavailable
+		return status.Error(codes.Unavailable, "Exception calling application: "+err.Error())
 	}
-	if class == "" {
-		return status.Error(code, "Exception calling application: "+err.Error())
-	}
-	details, jerr := json.Marshal(map[string]string{"module": "feast.errors", "class": class, "message": err.Error()})
-	if jerr != nil {
-		return status.Error(code, err.Error())
-	}
-	return status.Error(code, string(details))
+	return status.Error(codes.Unknown, "Exception calling application: "+err.Error())
 }

@@ -1,0 +1,41 @@
+package exceptions
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/permissions"
+)
+
+func TestOf(t *testing.T) {
+	denied := permissions.NewEnforcer(nil).Check(permissions.User{}, permissions.Resource{Kind: permissions.Entity, Name: "driver"}, permissions.Describe)
+	for _, c := range []struct {
+		err   error
+		class string
+	}{
+		{&feasterr.NotFoundError{Kind: "entity", Name: "driver"}, "EntityNotFoundException"},
+		{fmt.Errorf("read: %w", &feasterr.NotFoundError{Kind: "label view", Name: "driver"}), "FeatureViewNotFoundException"},
+		{&feasterr.NotFoundError{Kind: "column", Name: "driver"}, "FeastObjectNotFoundException"},
+		{denied, "FeastPermissionError"},
+		{fmt.Errorf("%w: closed", feasterr.ErrDenied), "FeastPermissionError"},
+	} {
+		if e, ok := Of(c.err); !ok || e.Class != c.class || e.Message == "" {
+			t.Errorf("%v: %+v, %t", c.err, e, ok)
+		}
+	}
+	if e, ok := Of(errors.New("disk full")); ok {
+		t.Errorf("%+v", e)
+	}
+}
+
+// The texts are those of Python's json.dumps.
+func TestJSON(t *testing.T) {
+	e := Exception{"EntityNotFoundException", "a \"b\" \\ /\b\f\n\r\t\x00\x1f\x7f é € \U0001F600 \xff"}
+	const want = `{"module": "feast.errors", "class": "EntityNotFoundException", ` +
+		`"message": "a \"b\" \\ /\b\f\n\r\t\u0000\u001f\u007f \u00e9 \u20ac \ud83d\ude00 \ufffd"}`
+	if got := e.JSON(); got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}
