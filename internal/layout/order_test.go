@@ -54,6 +54,11 @@ var rules = map[string]rule{
 	"permissions":         {own: []string{"feasterr", "internal/sealed", "internal/pyregexp"}},
 	"permissions/auth":    {own: []string{"permissions", "config", "feasterr", "internal/drivers"}},
 
+	"permissions/kubernetes": {
+		own:     []string{"permissions", "permissions/auth", "config", "feasterr", "internal/calls"},
+		modules: []string{"k8s.io/api", "k8s.io/apimachinery", "k8s.io/client-go"},
+	},
+
 	"registry": {
 		own: []string{
 			"types", "config", "permissions", "feasterr", "internal/sealed", "internal/duration", "internal/drivers",
