@@ -56,7 +56,7 @@ var rules = map[string]rule{
 
 	"permissions/kubernetes": {
 		own:     []string{"permissions", "permissions/auth", "config", "feasterr", "internal/calls"},
-		modules: []string{"k8s.io/api", "k8s.io/apimachinery", "k8s.io/client-go"},
+		modules: []string{"github.com/go-logr/logr", "k8s.io/api", "k8s.io/apimachinery", "k8s.io/client-go"},
 	},
 
 	"registry": {

@@ -62,7 +62,11 @@ func (a *Authenticator) Authenticate(ctx context.Context, token string) (permiss
 	if err := fits(token); err != nil {
 		return permissions.User{}, err
 	}
-	got := a.users.get(ctx, sha256.Sum256([]byte(token)), func(ctx context.Context) answer[permissions.User] {
+	key := sha256.Sum256([]byte(token))
+	if got, ok := a.users.known(key); ok {
+		return got.value, got.err
+	}
+	got := a.users.get(ctx, key, func(ctx context.Context) answer[permissions.User] {
 		asked := a.users.now()
 		c, _ := readClaims(token)
 		if c.isIntra(a.intra) {

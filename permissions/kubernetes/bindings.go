@@ -12,7 +12,7 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 
 	"github.com/feastgo/feast/feasterr"
 )
@@ -236,7 +236,7 @@ func (r *rbac) askGrants(ctx context.Context) answer[[]grant] {
 	}
 	byRole := map[string][]string{}
 	for _, b := range bindings {
-		if groups := groupsOf(b.subjects); len(groups) > 0 && len(path.IsValidPathSegmentName(b.role)) == 0 {
+		if groups := groupsOf(b.subjects); len(groups) > 0 && b.role != "" && len(content.IsPathSegmentName(b.role)) == 0 {
 			byRole[b.role] = append(byRole[b.role], groups...)
 		}
 	}

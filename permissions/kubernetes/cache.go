@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
+
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/calls"
 )
@@ -42,6 +44,17 @@ func newCache[K comparable, V any](limit int) *cache[K, V] {
 	return &cache[K, V]{now: time.Now, max: limit, patience: patience, entries: map[K]*entry[V]{}}
 }
 
+// known returns what is known of a key without asking.
+func (c *cache[K, V]) known(key K) (answer[V], bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.entries[key]
+	if e == nil || c.closed || !e.isDone() || !c.now().Before(e.until) {
+		return answer[V]{}, false
+	}
+	return e.answer, true
+}
+
 // get returns what is known of a key, by ask where nothing is.
 func (c *cache[K, V]) get(ctx context.Context, key K, ask func(context.Context) answer[V]) answer[V] {
 	c.mu.Lock()
@@ -65,6 +78,7 @@ func (c *cache[K, V]) get(ctx context.Context, key K, ask func(context.Context) 
 // start asks, with mu held.
 func (c *cache[K, V]) start(ctx context.Context, key K, ask func(context.Context) answer[V]) *entry[V] {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.patience)
+	ctx = logr.NewContext(ctx, logr.Discard()) // client-go prints errors, and requests with their tokens when klog is talkative
 	e := &entry[V]{done: make(chan struct{}), cancel: cancel}
 	delete(c.entries, key)
 	c.makeRoom()
