@@ -56,7 +56,13 @@ func (a *api) connect() *cluster {
 
 func (a *api) authenticator(o Options) *Authenticator {
 	a.t.Helper()
-	auth := newAuthenticator(a.connect().client, o)
+	if o.Namespace == "" {
+		o.Namespace = "feast"
+	}
+	auth, err := newAuthenticator(a.connect().client, o)
+	if err != nil {
+		a.t.Fatal(err)
+	}
 	a.t.Cleanup(func() { _ = auth.Close() })
 	return auth
 }

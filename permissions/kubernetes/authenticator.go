@@ -8,6 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/validate/content"
+
+	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/permissions"
 )
 
@@ -19,7 +22,7 @@ const (
 // Authenticator is an [auth.Authenticator]: callers are the users and service accounts of a cluster. It is safe for
 // concurrent use.
 //
-// A service account is known as NAMESPACE:NAME and has the roles that role bindings of the server's namespace give it; its
+// A service account is known as NAMESPACE:NAME, by the name of the review, and has the roles that role bindings of the server's namespace give it; its
 // groups are those of the review and, as in Feast, those that can see its namespace. Any other user has the name of the
 // review, the roles of all role bindings and cluster role bindings, by name or group, and the namespaces whose admin it is.
 //
@@ -39,25 +42,28 @@ type Authenticator struct {
 //
 //	clientset, err := kubernetes.NewForConfig(cfg) // of k8s.io/client-go
 //	a := feastkubernetes.NewAuthenticator(clientset, feastkubernetes.Options{Namespace: "feast"})
-func NewAuthenticator[A, R Group](c Clientset[A, R], o Options) *Authenticator {
+func NewAuthenticator[A, R Group](c Clientset[A, R], o Options) (*Authenticator, error) {
 	return newAuthenticator(clientOf(c), o)
 }
 
-func newAuthenticator(c client, o Options) *Authenticator {
+func newAuthenticator(c client, o Options) (*Authenticator, error) {
+	if len(content.IsPathSegmentName(o.Namespace)) > 0 || o.Namespace == "" { // which would stand for all of them
+		return nil, feasterr.Invalid("auth: %q is not the name of a namespace", o.Namespace)
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Authenticator{
 		client: c, namespace: o.Namespace, intra: o.Intra,
 		users: newCache[[sha256.Size]byte, permissions.User](maxTokens), rbac: newRBAC(c, o.Logger),
-	}
+	}, nil
 }
 
 func (a *Authenticator) setClock(now func() time.Time) {
 	a.users.now, a.rbac.now, a.rbac.lists.now, a.rbac.grants.now = now, now, now, now
 }
 
-// Authenticate implements [auth.Authenticator]. The user's lists are sorted.
+// Authenticate implements [auth.Authenticator]. The user's lists are sorted and must not be modified.
 func (a *Authenticator) Authenticate(ctx context.Context, token string) (permissions.User, error) {
 	if err := fits(token); err != nil {
 		return permissions.User{}, err
@@ -77,7 +83,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, token string) (permiss
 		if err != nil {
 			return answer[permissions.User]{err: err, until: holds.Time}
 		}
-		u, err := a.user(ctx, who, c, &holds)
+		u, err := a.user(ctx, who, &holds)
 		if err != nil {
 			return answer[permissions.User]{err: err}
 		}
@@ -97,37 +103,33 @@ func (a *Authenticator) Close() error {
 }
 
 // user puts together what the cluster knows of the owner of a reviewed token.
-func (a *Authenticator) user(ctx context.Context, who identity, c claims, holds *until) (permissions.User, error) {
-	u := permissions.User{Name: who.name, Groups: slices.Clone(who.groups)}
-	account := strings.HasPrefix(who.name, accountPrefix)
-	switch parts := strings.SplitN(who.name, ":", 4); {
-	case account && len(parts) == 4:
-		u.Namespaces = append(u.Namespaces, parts[2])
-		groups, err := a.rbac.groupsIn(ctx, parts[2], holds)
+func (a *Authenticator) user(ctx context.Context, who identity, holds *until) (u permissions.User, err error) {
+	u = permissions.User{Name: who.name, Groups: slices.Clone(who.groups)}
+	namespace, account, isAccount := "", "", false
+	if rest, ok := strings.CutPrefix(who.name, accountPrefix); ok {
+		namespace, account, isAccount = strings.Cut(rest, ":")
+		isAccount = isAccount && namespace != "" && len(content.IsPathSegmentName(namespace)) == 0
+	} else if u.Namespaces, err = a.rbac.projects(ctx, who.name, holds); err != nil {
+		return permissions.User{}, err
+	}
+	if isAccount {
+		u.Name = namespace + ":" + account
+		u.Namespaces = []string{namespace}
+		groups, err := a.rbac.groupsIn(ctx, namespace, holds)
 		if err != nil {
 			return permissions.User{}, err
 		}
 		u.Groups = append(u.Groups, groups...)
-	case !account:
-		namespaces, err := a.rbac.projects(ctx, who.name, holds)
-		if err != nil {
-			return permissions.User{}, err
-		}
-		u.Namespaces = append(u.Namespaces, namespaces...)
 	}
 	for _, group := range u.Groups {
 		if rest, ok := strings.CutPrefix(group, accountGroupsPrefix); ok {
-			namespace, _, _ := strings.Cut(rest, ":")
-			u.Namespaces = append(u.Namespaces, namespace)
+			in, _, _ := strings.Cut(rest, ":")
+			u.Namespaces = append(u.Namespaces, in)
 		}
 	}
 	u.Groups, u.Namespaces = sorted(u.Groups), sorted(u.Namespaces)
-
-	// A token that speaks of an account has its roles only if the cluster speaks of the same.
-	var err error
-	if namespace, name, ok := c.account(); ok && account && c.subject == who.name {
-		u.Name = namespace + ":" + name
-		u.Roles, err = a.rbac.accountRoles(ctx, a.namespace, namespace, name, holds)
+	if isAccount {
+		u.Roles, err = a.rbac.accountRoles(ctx, a.namespace, namespace, account, holds)
 	} else {
 		u.Roles, err = a.rbac.userRoles(ctx, who.name, u.Groups, holds)
 	}

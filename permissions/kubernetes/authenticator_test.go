@@ -48,7 +48,7 @@ func TestKept(t *testing.T) {
 	long, short := account(t, "apps", "client", c.Now().Add(time.Hour)), account(t, "apps", "client", c.Now().Add(10*time.Second))
 	a.accept(map[string][]string{long: {reviewed}, short: {reviewed}})
 	a.roles = []json.RawMessage{roleBinding("feast", "b", "reader", appsClient)}
-	auth := a.authenticator(Options{Namespace: "feast"})
+	auth := a.authenticator(Options{})
 	auth.setClock(c.Now)
 	want := permissions.User{Name: "apps:client", Roles: []string{"reader"}, Namespaces: []string{"apps"}}
 	lists := []string{"GET " + rbacPath + "namespaces/apps/rolebindings", "GET " + rbacPath + "clusterrolebindings", "GET " + rbacPath + "namespaces/feast/rolebindings"}
@@ -91,7 +91,7 @@ func TestKeptAsTheOldestList(t *testing.T) {
 	a := newAPI(t)
 	first, second := account(t, "apps", "client", c.Now().Add(time.Hour)), account(t, "apps", "other", c.Now().Add(time.Hour))
 	a.accept(map[string][]string{first: {reviewed}, second: {"system:serviceaccount:apps:other"}})
-	auth := a.authenticator(Options{Namespace: "feast"})
+	auth := a.authenticator(Options{})
 	auth.setClock(c.Now)
 	for _, step := range []struct {
 		wait  time.Duration
@@ -125,7 +125,7 @@ func TestOneReview(t *testing.T) {
 		}
 		return false
 	}
-	auth := a.authenticator(Options{Namespace: "feast"})
+	auth := a.authenticator(Options{})
 	ctx, giveUp := context.WithCancel(t.Context())
 	var calls sync.WaitGroup
 	calls.Go(func() {
@@ -273,7 +273,7 @@ func TestAPIFails(t *testing.T) {
 			if name == "redirect" {
 				a.intercept = c.intercept
 			}
-			auth := a.authenticator(Options{Namespace: "feast"})
+			auth := a.authenticator(Options{})
 			if strings.HasPrefix(c.says, "did not answer") {
 				auth.users.patience = 50 * time.Millisecond
 			}
@@ -316,7 +316,7 @@ func TestListsFail(t *testing.T) {
 			}
 			return fails
 		}
-		auth := a.authenticator(Options{Namespace: "feast"})
+		auth := a.authenticator(Options{})
 		caller, want := token, permissions.User{Name: "apps:client", Groups: []string{"viewers"}, Namespaces: []string{"apps"}}
 		if part == "v1/rolebindings" {
 			caller, want = "opaque", permissions.User{Name: "bob"}
@@ -354,13 +354,13 @@ func TestPages(t *testing.T) {
 			next, roleBinding("ns", "b", "role"+r.FormValue("continue"), `{"kind":"User","name":"bob"}`))
 		return true
 	}
-	auth := a.authenticator(Options{Namespace: "feast"})
+	auth := a.authenticator(Options{})
 	u, err := auth.Authenticate(t.Context(), "opaque")
 	if err != nil || !slices.Equal(u.Roles, []string{"role", "role1", "role2"}) {
 		t.Errorf("%+v, %v", u, err)
 	}
 	endless = true
-	auth = a.authenticator(Options{Namespace: "feast"})
+	auth = a.authenticator(Options{})
 	auth.rbac.lists.patience = 50 * time.Millisecond
 	if u, err := auth.Authenticate(t.Context(), "opaque"); !errors.Is(err, feasterr.ErrUnavailable) {
 		t.Errorf("%+v, %v", u, err)
@@ -372,8 +372,10 @@ func TestSubjectOfAnother(t *testing.T) {
 	token := account(t, "apps", "client", time.Now().Add(time.Hour))
 	for name, want := range map[string]permissions.User{
 		"bob":                             {Name: "bob", Roles: []string{"bobs"}},
-		"system:serviceaccount:apps:poor": {Name: "system:serviceaccount:apps:poor", Namespaces: []string{"apps"}},
+		"system:serviceaccount:apps:poor": {Name: "apps:poor", Namespaces: []string{"apps"}},
 		"system:serviceaccount:apps":      {Name: "system:serviceaccount:apps"},
+		"system:serviceaccount::client":   {Name: "system:serviceaccount::client"},
+		"system:serviceaccount:/:client":  {Name: "system:serviceaccount:/:client"},
 		"":                                {},
 	} {
 		a := newAPI(t)
@@ -381,7 +383,7 @@ func TestSubjectOfAnother(t *testing.T) {
 		a.roles = []json.RawMessage{
 			roleBinding("feast", "a", "reader", appsClient), roleBinding("elsewhere", "b", "bobs", `{"kind":"User","name":"bob"}`),
 		}
-		u, err := a.authenticator(Options{Namespace: "feast"}).Authenticate(t.Context(), token)
+		u, err := a.authenticator(Options{}).Authenticate(t.Context(), token)
 		if !sameUser(u, want) || (err != nil) != (name == "") || err != nil && !errors.Is(err, feasterr.ErrUnauthenticated) {
 			t.Errorf("%q: %+v, %v", name, u, err)
 		}
@@ -396,7 +398,7 @@ func TestOddBindings(t *testing.T) {
 	for _, role := range []string{"missing", "../../api/v1/secrets", "..", ""} {
 		a.cluster = append(a.cluster, json.RawMessage(fmt.Sprintf(`{"metadata":{"name":"x"},"roleRef":{"name":%q},"subjects":[{"kind":"Group","name":"g"}]}`, role)))
 	}
-	u, err := a.authenticator(Options{Namespace: "feast"}).Authenticate(t.Context(), token)
+	u, err := a.authenticator(Options{}).Authenticate(t.Context(), token)
 	if want := (permissions.User{Name: "apps:client", Namespaces: []string{"apps"}}); err != nil || !sameUser(u, want) {
 		t.Errorf("%+v, %v", u, err)
 	}
@@ -486,7 +488,10 @@ func TestClientset(t *testing.T) {
 		t.Fatal(err)
 	}
 	var i kubernetes.Interface = clientset
-	auth := NewAuthenticator(i, Options{Namespace: "feast"})
+	auth, err := NewAuthenticator(i, Options{Namespace: "feast"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer auth.Close()
 	want := permissions.User{Name: "apps:client", Roles: []string{"reader"}, Groups: []string{"devs"}, Namespaces: []string{"apps"}}
 	if u, err := auth.Authenticate(t.Context(), token); err != nil || !sameUser(u, want) {
@@ -529,6 +534,15 @@ func TestRegistered(t *testing.T) {
 	tokens = auth.Tokens(config.NewSection("kubernetes", map[string]any{"user_token": []any{1}}), env)
 	if _, err := tokens.Token(t.Context()); !errors.Is(err, feasterr.ErrInvalid) {
 		t.Error(err)
+	}
+}
+
+// Without its namespace an authenticator would give the roles of all.
+func TestNoNamespace(t *testing.T) {
+	for _, namespace := range []string{"", "/", "..", "a/b"} {
+		if _, err := newAuthenticator(client{}, Options{Namespace: namespace}); !errors.Is(err, feasterr.ErrInvalid) {
+			t.Errorf("%q: %v", namespace, err)
+		}
 	}
 }
 

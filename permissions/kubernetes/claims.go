@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// claims are what a token says of itself. Nothing of it is verified: of whom it speaks counts only together with what the
-// API says.
+// claims are what a token says of itself. Nothing of it is verified, and whose the token is, the API says: the subject counts
+// only where servers call each other.
 type claims struct {
 	subject string    // "" when there is none
 	expires time.Time // zero when there is none
@@ -43,19 +43,11 @@ func readClaims(token string) (c claims, ok bool) {
 	return c, true
 }
 
-// account returns the parts of a subject system:serviceaccount:NAMESPACE:NAME. As in Feast, the first two may be any.
-func (c claims) account() (namespace, name string, ok bool) {
-	parts := strings.Split(c.subject, ":")
-	if len(parts) != 4 {
-		return "", "", false
-	}
-	return parts[2], parts[3], true
-}
-
-// isIntra reports whether the token is that of a server which knows the name of servers.
+// isIntra reports whether the token is that of a server which knows the name of servers: the last of four parts of the subject,
+// of which the others, as in Feast, may be any.
 func (c claims) isIntra(intra string) bool {
-	_, name, ok := c.account()
-	return ok && intra != "" && subtle.ConstantTimeCompare([]byte(name), []byte(intra)) == 1
+	parts := strings.Split(c.subject, ":")
+	return len(parts) == 4 && intra != "" && subtle.ConstantTimeCompare([]byte(parts[3]), []byte(intra)) == 1
 }
 
 // intraToken is the unsigned token by which servers call each other: that of a service account without a namespace.

@@ -73,9 +73,6 @@ func FuzzReadClaims(f *testing.F) {
 		if !c.expires.IsZero() && (c.expires.Unix() < 0 || c.expires.Year() > 40000) {
 			t.Errorf("%q expires %v", token, c.expires)
 		}
-		if namespace, name, ok := c.account(); ok && strings.Contains(namespace+name, ":") {
-			t.Errorf("%q is of %q, %q", token, namespace, name)
-		}
 		if c.isIntra("") {
 			t.Errorf("%q is of a server that has no name", token)
 		}

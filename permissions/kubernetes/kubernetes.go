@@ -66,7 +66,10 @@ func init() {
 			if err != nil {
 				return nil, errors.Join(err, c.close())
 			}
-			a := newAuthenticator(c.client, Options{Namespace: namespace, Intra: env.Getenv(auth.IntraVariable), Logger: env.Logger})
+			a, err := newAuthenticator(c.client, Options{Namespace: namespace, Intra: env.Getenv(auth.IntraVariable), Logger: env.Logger})
+			if err != nil {
+				return nil, errors.Join(err, c.close())
+			}
 			a.setClock(env.Now)
 			a.closing = c.close
 			return a, nil
