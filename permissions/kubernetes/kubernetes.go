@@ -100,7 +100,7 @@ func decode(cfg config.Section) (section, error) {
 }
 
 // Clientset is what is asked of a cluster: a kubernetes.Interface of client-go, and all that has its methods. It is put so
-// that programs do not link it with this package: it is three times as large as all the rest. Answers and calls are bounded by
+// that programs do not link it with this package, which it would make three times as large. Answers and calls are bounded by
 // whoever makes it: here each question has a deadline, nothing more.
 type Clientset[A, R Group] interface {
 	AuthenticationV1() A
