@@ -43,7 +43,11 @@ type Authenticator struct {
 //	clientset, err := kubernetes.NewForConfig(cfg) // of k8s.io/client-go
 //	a := feastkubernetes.NewAuthenticator(clientset, feastkubernetes.Options{Namespace: "feast"})
 func NewAuthenticator[A, R Group](c Clientset[A, R], o Options) (*Authenticator, error) {
-	return newAuthenticator(clientOf(c), o)
+	asked, err := clientOf(c)
+	if err != nil {
+		return nil, err
+	}
+	return newAuthenticator(asked, o)
 }
 
 func newAuthenticator(c client, o Options) (*Authenticator, error) {

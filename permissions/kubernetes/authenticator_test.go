@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/rest"
 
 	"github.com/feastgo/feast/config"
@@ -500,7 +501,10 @@ func TestClientset(t *testing.T) {
 	if u, err := auth.Authenticate(t.Context(), "wrong"); !errors.Is(err, feasterr.ErrUnauthenticated) || !strings.Contains(err.Error(), "invalid bearer token") {
 		t.Errorf("%+v, %v", u, err)
 	}
-	r := NewReviewer(clientset)
+	r, err := NewReviewer(clientset)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer r.Close()
 	a.questions()
 	for range 2 {
@@ -510,6 +514,15 @@ func TestClientset(t *testing.T) {
 	}
 	if asked := a.questions(); !slices.Equal(asked, []string{reviewQuestion}) {
 		t.Errorf("asked %q", asked)
+	}
+}
+
+func TestFakeClientset(t *testing.T) {
+	if _, err := NewAuthenticator(fake.NewClientset(), Options{Namespace: "feast"}); !errors.Is(err, feasterr.ErrInvalid) {
+		t.Error(err)
+	}
+	if _, err := NewReviewer(fake.NewClientset()); !errors.Is(err, feasterr.ErrInvalid) {
+		t.Error(err)
 	}
 }
 

@@ -101,7 +101,8 @@ func decode(cfg config.Section) (section, error) {
 
 // Clientset is what is asked of a cluster: a kubernetes.Interface of client-go, and all that has its methods. It is put so
 // that programs do not link it with this package, which it would make three times as large. Answers and calls are bounded by
-// whoever makes it: here each question has a deadline, nothing more.
+// whoever makes it: here each question has a deadline, nothing more. The fakes of client-go do not serve, since they answer
+// no REST client.
 type Clientset[A, R Group] interface {
 	AuthenticationV1() A
 	RbacV1() R
@@ -128,8 +129,14 @@ type client struct {
 	authentication, rbac rest.Interface
 }
 
-func clientOf[A, R Group](c Clientset[A, R]) client {
-	return client{authentication: c.AuthenticationV1().RESTClient(), rbac: c.RbacV1().RESTClient()}
+func clientOf[A, R Group](c Clientset[A, R]) (client, error) {
+	out := client{authentication: c.AuthenticationV1().RESTClient(), rbac: c.RbacV1().RESTClient()}
+	for _, r := range []rest.Interface{out.authentication, out.rbac} {
+		if r, isReal := r.(*rest.RESTClient); isReal && r == nil {
+			return client{}, feasterr.Invalid("auth: %T is a fake clientset, which has no REST client: give one that calls a server", c)
+		}
+	}
+	return out, nil
 }
 
 // cluster is the API of the cluster in which the program runs.
@@ -169,7 +176,7 @@ func connect(cfg *rest.Config) (*cluster, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS = -1                           // the cache bounds how often it is asked; a limit would make tokens wait for each other
 	cfg.WarningHandler = rest.NoWarnings{} // which are printed otherwise
-	cfg.UserAgent = "feast-go"             //
+	cfg.UserAgent = "feast-go"
 	cfg.Wrap(func(rt http.RoundTripper) http.RoundTripper { return bounded{rt} })
 	h, err := rest.HTTPClientFor(cfg)
 	if err != nil {

@@ -30,7 +30,13 @@ type identity struct {
 // NewReviewer makes a reviewer that asks through a clientset, which needs the right to create tokenreviews
 // (authentication.k8s.io), as the cluster role system:auth-delegator has it. Close leaves the
 // clientset as it is.
-func NewReviewer[A, R Group](c Clientset[A, R]) *Reviewer { return newReviewer(clientOf(c)) }
+func NewReviewer[A, R Group](c Clientset[A, R]) (*Reviewer, error) {
+	asked, err := clientOf(c)
+	if err != nil {
+		return nil, err
+	}
+	return newReviewer(asked), nil
+}
 
 func newReviewer(c client) *Reviewer {
 	return &Reviewer{client: c, answers: newCache[[sha256.Size]byte, identity](maxTokens)}
