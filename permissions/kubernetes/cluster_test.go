@@ -175,7 +175,7 @@ func TestCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer api.close()
+	t.Cleanup(func() { _ = api.close() })
 	var log bytes.Buffer
 	a, err := newAuthenticator(api.client, Options{Namespace: "feast", Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
