@@ -108,10 +108,13 @@ func Import(ctx context.Context, dst Backend, r io.Reader, opts CopyOptions) (*C
 	return copyState(ctx, dst, state, opts)
 }
 
-// LoadAll returns the records of all projects that a backend shows, as they are where updates go: see [Whole].
-func LoadAll(ctx context.Context, b Backend) (*State, error) {
-	if w, ok := b.(Whole); ok {
-		return w.LoadAll(ctx)
+// LoadAll returns the records of all projects that a backend shows, as they are where updates go: see [Written].
+func LoadAll(ctx context.Context, b Backend) (*State, error) { return loadWritten(ctx, b, "") }
+
+// loadWritten returns at least the records of a project, of all when it is empty, as they are where updates go.
+func loadWritten(ctx context.Context, b Backend, project string) (*State, error) {
+	if w, ok := b.(Written); ok {
+		return w.LoadWritten(ctx, project)
 	}
 	state, _, err := b.Load(ctx, "")
 	return state, err

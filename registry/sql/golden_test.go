@@ -159,6 +159,7 @@ func TestGoldenRows(t *testing.T) {
 		}
 
 		again := openURL(t, s.url(t), "", nil)
+		again.SetClock(func() time.Time { return time.Unix(goldenTime, 0) })
 		_, err = again.Update(t.Context(), "golden", func(tx registry.Tx) error {
 			for _, r := range state.Records {
 				if err := tx.Put(t.Context(), r); err != nil {

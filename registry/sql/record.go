@@ -6,11 +6,13 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/projectmeta"
 	"github.com/feastgo/feast/internal/protos/feast/core"
 	"github.com/feastgo/feast/registry"
 )
@@ -113,9 +115,6 @@ func (r *row) record(a *arena) registry.Record {
 	switch r.kind {
 	case registry.KindViewVersion:
 		b = r.appendVersion(b)
-	case registry.KindProjectMetadata:
-		out.Name = r.project
-		b = appendText(appendText(b, 1, r.project), 2, r.text)
 	default:
 		b = placeOf(r.kind).appendNamed(b, r.proto, r.project)
 	}
@@ -136,12 +135,17 @@ func rowOf(r registry.Record) (row, error) {
 		}
 		out.proto, out.text, out.viewKind, out.id = v.FeatureViewProto, v.Description, v.FeatureViewType, v.VersionId
 		out.time = v.CreatedTimestamp.GetSeconds()
-	case registry.KindProjectMetadata:
-		var m core.ProjectMetadata
-		if err := proto.Unmarshal(r.Proto, &m); err != nil {
+	case registry.KindProjectMetadata: // which has several
+		rows, err := metadataRows(r.Proto)
+		if err != nil {
 			return row{}, feasterr.Invalid("%s cannot be written: %w", r.ID, err)
 		}
-		out.name, out.text, out.proto = uuidKey, m.ProjectUuid, nil
+		for key := range rows {
+			if n := utf8.RuneCountInString(key); n > maxKey {
+				return row{}, feasterr.Invalid("%s cannot be written: its key %q has %d characters, and may have %d", r.ID, key, n, maxKey)
+			}
+		}
+		out.proto = metadataRecord(r.Project, rows).Proto
 	default:
 		if p := placeOf(r.Kind); p.omitted {
 			out.proto = p.remove(out.proto)
@@ -151,6 +155,27 @@ func rowOf(r registry.Record) (row, error) {
 		out.proto = []byte{}
 	}
 	return out, nil
+}
+
+// maxKey is the number of characters of a key in feast_metadata.
+const maxKey = 50
+
+// metadataRecord returns the record for the rows that feast_metadata has of a project, by key, without that of the last
+// change.
+func metadataRecord(project string, rows map[string]string) registry.Record {
+	return registry.Record{
+		ID:    registry.ID{Kind: registry.KindProjectMetadata, Project: project, Name: project},
+		Proto: appendText(appendText(nil, 1, project), 2, projectmeta.Text(rows)),
+	}
+}
+
+// metadataRows is the inverse of metadataRecord.
+func metadataRows(message []byte) (map[string]string, error) {
+	var m core.ProjectMetadata
+	if err := proto.Unmarshal(message, &m); err != nil {
+		return nil, err
+	}
+	return projectmeta.Rows(m.ProjectUuid), nil
 }
 
 // appendVersion appends a row of the history as a feast.core.FeatureViewVersionRecord.
