@@ -32,3 +32,6 @@ func (b *Backend) Age(d time.Duration) {
 		b.seen.read = b.seen.read.Add(-d)
 	}
 }
+
+// Mask removes the password of a URL from a text.
+func Mask(u *URL, text string) string { return u.mask(text) }

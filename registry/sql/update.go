@@ -155,7 +155,8 @@ func (b *Backend) tokenOf(ctx context.Context, project string, c content, start 
 // collision finds out why a row was there that was not: another writer was quicker, or the database takes two names for
 // one, as MySQL does when they differ in case. Then it is an error.
 func (b *Backend) collision(ctx context.Context, t *tx) error {
-	for _, id := range t.changed {
+	byKind := func(a, b registry.ID) int { return cmp.Compare(a.Kind, b.Kind) } // the project first
+	for _, id := range slices.SortedStableFunc(slices.Values(t.changed), byKind) {
 		if t.stored[id] != nil || t.records[id] == nil || id.Kind == registry.KindProjectMetadata {
 			continue
 		}
@@ -166,7 +167,9 @@ func (b *Backend) collision(ctx context.Context, t *tx) error {
 		var name, project string
 		err := b.db.QueryRowContext(ctx, s.String(), s.args...).Scan(&name, &project)
 		if err == nil && (name != id.Name || project != id.Project) {
-			return feasterr.Invalid("%s cannot be written: for %s its name is that of %q in project %q", id, b.dialect.Name, name, project)
+			was := registry.ID{Kind: id.Kind, Project: project, Name: name, Version: id.Version}
+			return feasterr.Invalid("%s cannot be written: for this database its name is that of %s, which is there already; names must "+
+				"differ in more than case", id, was)
 		}
 	}
 	return nil
