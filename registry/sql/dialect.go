@@ -26,6 +26,8 @@ type Dialect struct {
 
 	Blob       string              // type of columns that hold messages
 	Text       func(string) string // makes texts of several tables alike in a UNION; nil: they are
+	Folds      bool                // names that differ in case alone are one
+	Owned      bool                // bytes that the client returns are the caller's, and stay
 	Numbered   bool                // placeholders are $1, $2, ... and not ?
 	Inline     bool                // indexes are made within CREATE TABLE, which is one step then
 	Duplicates bool                // ON DUPLICATE KEY UPDATE, and not ON CONFLICT

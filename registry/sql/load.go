@@ -280,10 +280,10 @@ func (b *Backend) query(
 	b.mu.Unlock()
 	timed, projects := map[string]bool{}, map[string]bool{}
 	metadata := map[string]map[string]string{}
-	scanner := newScanner()
+	scanner := newScanner(project)
 	var r row
 	var p print
-	var memory arena
+	memory := arena{owned: b.dialect.Owned}
 	err = each(ctx, db, &s, func(rows *database.Rows) error {
 		last := r.project
 		if err := scanner.scan(rows, &r); err != nil {
@@ -343,7 +343,11 @@ func (b *Backend) selection(s *statement, there []*table, project string) {
 		if i > 0 {
 			s.WriteString(" UNION ALL ")
 		}
-		s.WriteString("SELECT " + strconv.Itoa(int(t.kind)) + ", " + d.text("project_id") + ", " + d.text(t.key))
+		id := d.text("project_id")
+		if project != "" && !d.Folds { // each column costs
+			id = "NULL"
+		}
+		s.WriteString("SELECT " + strconv.Itoa(int(t.kind)) + ", " + id + ", " + d.text(t.key))
 		switch t.kind {
 		case registry.KindViewVersion:
 			s.WriteString(", created_timestamp, " + t.proto + ", version_number, " + d.text("description") + ", " +

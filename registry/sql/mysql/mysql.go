@@ -34,6 +34,7 @@ var dialect = &sql.Dialect{
 	Classify:   classify,
 	Blob:       "LONGBLOB",
 	Text:       func(column string) string { return "CONVERT(" + column + " USING utf8mb4) COLLATE utf8mb4_bin" },
+	Folds:      true,
 	Inline:     true,
 	Duplicates: true,
 	Tables: "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() UNION ALL " +

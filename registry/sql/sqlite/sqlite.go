@@ -33,6 +33,7 @@ var dialect = &sql.Dialect{
 	Create:   create,
 	Classify: classify,
 	Blob:     "BLOB",
+	Owned:    true,
 	Tables:   "SELECT name FROM sqlite_master WHERE type IN ('table', 'index')",
 }
 
