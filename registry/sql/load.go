@@ -21,7 +21,7 @@ const (
 	// settle is for how long after a change was first seen the registry is still read as a whole: Feast's times are in whole
 	// seconds, and it writes the history of a view in a transaction of its own.
 	settle = 3 * time.Second
-	// trust is for how long the probe is believed: two changes may look alike to it, see [print].
+	// trust is for how long the probe is believed: two changes may look alike to it, see [marks].
 	trust = 10 * time.Minute
 	// replicaGrace is for how long own writes are looked for where they were written, and not in a copy that may be late.
 	replicaGrace = 30 * time.Second
@@ -30,22 +30,22 @@ const (
 // seen is what the registry was when it was last read as a whole.
 type seen struct {
 	token registry.Token
-	print string    // empty when it tells nothing
-	since time.Time // when this print was first seen
+	mark  string    // empty when it tells nothing
+	since time.Time // when this mark was first seen
 	read  time.Time // when the registry was read
 	count int       // of records
 }
 
-// trusted reports whether the print tells whether anything changed.
+// trusted reports whether the mark tells whether anything changed.
 func (s seen) trusted() bool {
-	return s.print != "" && s.read.Sub(s.since) >= settle && time.Since(s.read) < trust
+	return s.mark != "" && s.read.Sub(s.since) >= settle && time.Since(s.read) < trust
 }
 
-// print is what a probe learns of the registry, which is compared and nothing else: of each project, the value by which
+// marks are what a probe learns of the registry, which is compared and nothing else: of each project, the value by which
 // feast_metadata tells one change from the next, and of each table how many rows it has, and the sum of the times they
 // were written at. This library never writes a value twice, see [stamp]. Feast writes the time of its clock in seconds, and
 // forgets it when it keeps the history of a view, or is told to keep no metadata; then rows and their times tell.
-type print struct {
+type marks struct {
 	rows, times [numTables]int64 // by kind
 	values      []string
 }
@@ -53,7 +53,7 @@ type print struct {
 const numTables = int(registry.KindViewVersion) + 1
 
 // add counts a row.
-func (p *print) add(r *row) {
+func (p *marks) add(r *row) {
 	p.rows[r.kind]++
 	p.times[r.kind] += r.time
 	if r.kind == registry.KindProjectMetadata && r.name == projectmeta.Updated {
@@ -61,7 +61,7 @@ func (p *print) add(r *row) {
 	}
 }
 
-func (p *print) String() string {
+func (p *marks) String() string {
 	slices.Sort(p.values)
 	return fmt.Sprint(p.rows, p.times) + strings.Join(p.values, "\x00")
 }
@@ -95,7 +95,7 @@ func (b *Backend) Load(ctx context.Context, have registry.Token) (*registry.Stat
 	if have != "" && have == was.token && was.trusted() {
 		now, err := b.probe(ctx, p)
 		switch {
-		case err == nil && now == was.print:
+		case err == nil && now == was.mark:
 			return nil, have, nil
 		case err != nil && b.dialect.Classify(err) != MissingTable:
 			return nil, "", p.failed("probe", err)
@@ -138,10 +138,10 @@ func (b *Backend) remember(c content, start time.Time) registry.Token {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	since := time.Now()
-	if b.seen.print == c.print {
+	if b.seen.mark == c.mark {
 		since = b.seen.since
 	}
-	b.seen = seen{token, c.print, since, start, len(c.records)}
+	b.seen = seen{token, c.mark, since, start, len(c.records)}
 	return token
 }
 
@@ -187,7 +187,7 @@ func (b *Backend) probe(ctx context.Context, db *pool) (string, error) {
 		s.WriteString(" WHERE 1 = 1")
 	}
 	s.WriteString(" AND metadata_key = '" + projectmeta.Updated + "'")
-	var p print
+	var p marks
 	err = each(ctx, db, &s, func(rows *database.Rows) error {
 		var kind int
 		var count int64
@@ -219,7 +219,7 @@ func (b *Backend) where(s *statement, project string) bool {
 // content is what the registry held at one moment.
 type content struct {
 	records []registry.Record // sorted
-	print   string            // empty when a project has no metadata
+	mark    string            // empty when a project has no metadata
 }
 
 // state returns what was read, for those who asked for it.
@@ -282,7 +282,7 @@ func (b *Backend) query(
 	metadata := map[string]map[string]string{}
 	scanner := newScanner(project)
 	var r row
-	var p print
+	var p marks
 	memory := arena{owned: b.dialect.Owned}
 	err = each(ctx, db, &s, func(rows *database.Rows) error {
 		last := r.project
@@ -322,10 +322,10 @@ func (b *Backend) query(
 		c.records = append(c.records, metadataRecord(project, rows))
 	}
 	slices.SortFunc(c.records, compare)
-	c.print = p.String()
+	c.mark = p.String()
 	for project := range projects {
 		if !timed[project] {
-			c.print = ""
+			c.mark = ""
 		}
 	}
 	return c, nil
