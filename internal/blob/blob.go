@@ -23,12 +23,12 @@ import (
 // Store is one object of an object store. A method is one attempt: it does not try again.
 //
 // Errors of the class feasterr.ErrUnavailable leave open what happened, and are tried again; unless the error is [Untouched],
-// which says that nothing did. All others are final, and a Put that ends with one has written nothing.
+// which says that nothing did. All others are final, and a Put that ends with one has written nothing, unless it returns a version.
 type Store interface {
 	// Get returns the object. ErrUnchanged: its version is still have, unless that is empty. ErrMissing: there is none.
 	Get(ctx context.Context, have string) (Object, error)
-	// Put replaces the object that was, or creates it when was has no version, and returns the new version. ErrMoved: the
-	// object is another one by now.
+	// Put replaces the object that was, or creates it when was has no version, and returns the new version; with an error,
+	// when the write took place and must not be relied on. ErrMoved: the object is another one by now.
 	Put(ctx context.Context, data []byte, was Object) (version string, err error)
 	// Delete removes the object. One that does not exist is no error.
 	Delete(ctx context.Context) error
@@ -158,6 +158,8 @@ func (r *Registry) put(ctx context.Context, data []byte, was Object) (version st
 		switch {
 		case err == nil:
 			return version, nil
+		case version != "":
+			return version, fmt.Errorf("registry %q holds the change, but: %w", r.place, err)
 		case errors.Is(err, ErrMoved):
 			if lost == nil {
 				return "", err

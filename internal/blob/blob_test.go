@@ -83,8 +83,10 @@ func (s *scripted) Get(context.Context, string) (Object, error) {
 func (s *scripted) Put(_ context.Context, data []byte, was Object) (string, error) {
 	step := s.script[min(s.puts, len(s.script)-1)]
 	s.puts++
-	err := step(s, data, was)
-	return s.held.Version, err
+	if err := step(s, data, was); err != nil {
+		return "", err
+	}
+	return s.held.Version, nil
 }
 
 func (s *scripted) Delete(context.Context) error { return nil }

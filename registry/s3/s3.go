@@ -60,7 +60,9 @@ func New(client *s3.Client, bucket, key string, opts Options) (*Backend, error) 
 		return nil, err
 	}
 	place := "s3://" + bucket + "/" + key
-	return &Backend{blob.New(place, &object{client: client, bucket: bucket, key: key, place: place, parameters: parameters})}, nil
+	return &Backend{blob.New(place, &object{
+		client: client, bucket: bucket, key: key, place: place, parameters: parameters, trying: make(chan struct{}, 1),
+	})}, nil
 }
 
 // Load implements registry.Backend. A registry that has not changed costs one request with an empty answer.
@@ -76,9 +78,11 @@ func (b *Backend) Load(ctx context.Context, have registry.Token) (*registry.Stat
 // has ended. Where that cannot tell, because yet another writer came in between, the error says so and fn does not run
 // again. After any other error nothing was written.
 //
-// A store that ignores conditions would lose updates. Unless the endpoint is Amazon's, the first update therefore tries
-// to write the object as it is under a condition that does not hold. When the store takes that for a good write, the error
-// is a feasterr.ErrUnsupported and the registry is what it was.
+// A store that ignores conditions would lose updates. Unless the endpoint is Amazon's, the conditions are therefore tried
+// before they are relied on, each once, by a write that they forbid and that would change nothing: of what the object holds
+// already. When the store takes it for a good write, the error is a feasterr.ErrUnsupported, and the registry is what it was.
+// For an object that does not exist that can be tried only when it does: a registry that was created on a store that
+// ignores conditions holds the change, and the error says so.
 func (b *Backend) Update(ctx context.Context, project string, fn func(registry.Tx) error) (registry.Token, error) {
 	return b.blob.Update(ctx, project, fn)
 }
@@ -137,12 +141,23 @@ type object struct {
 	place       string
 	parameters  s3.PutObjectInput
 
-	region      atomic.Pointer[string] // of the bucket, where it is not the client's
-	conditional atomic.Bool            // the store is known to honour conditions
+	region atomic.Pointer[string] // of the bucket, where it is not the client's
+
+	trying          chan struct{} // holds one while a condition is tried
+	replace, create trial
 }
+
+// condition is one of a write.
+type condition struct{ header, value string }
+
+// absent is the condition that there is no object.
+var absent = condition{"If-None-Match", "*"}
 
 // wrongTag is no object's entity tag.
 const wrongTag = `"00000000000000000000000000000000"`
+
+// trial is what is known about a store and a kind of condition.
+type trial struct{ honoured, ignored atomic.Bool }
 
 // options are those of one request.
 func (o *object) options(opts *s3.Options) {
@@ -186,23 +201,38 @@ func (o *object) Get(ctx context.Context, have string) (blob.Object, error) {
 
 // Put implements blob.Store.
 func (o *object) Put(ctx context.Context, data []byte, was blob.Object) (string, error) {
-	if !o.conditional.Load() && o.client.Options().BaseEndpoint != nil {
-		if err := o.tryCondition(ctx, was); err != nil {
+	if was.Version != "" {
+		if err := o.try(ctx, &o.replace, condition{"If-Match", wrongTag}, was.Data); err != nil {
 			return "", err
 		}
+		return o.put(ctx, data, condition{"If-Match", was.Version})
 	}
-	o.conditional.Store(true)
-	return o.put(ctx, data, was.Version)
+	if o.create.ignored.Load() {
+		return "", ignores(absent)
+	}
+	version, err := o.put(ctx, data, absent)
+	if err != nil {
+		return "", err
+	}
+	// Only what the store ignores counts: the object is there.
+	for _, err := range []error{
+		o.try(ctx, &o.create, absent, data), o.try(ctx, &o.replace, condition{"If-Match", wrongTag}, data),
+	} {
+		if errors.Is(err, feasterr.ErrUnsupported) {
+			return version, err
+		}
+	}
+	return version, nil
 }
 
-// put writes on condition that the object has a version; that there is none when it is empty.
-func (o *object) put(ctx context.Context, data []byte, version string) (string, error) {
+// put writes on a condition.
+func (o *object) put(ctx context.Context, data []byte, c condition) (string, error) {
 	in := o.parameters
 	in.Bucket, in.Key, in.ContentLength = &o.bucket, &o.key, aws.Int64(int64(len(data)))
-	if version == "" {
-		in.IfNoneMatch = aws.String("*")
+	if c == absent {
+		in.IfNoneMatch = &c.value
 	} else {
-		in.IfMatch = &version
+		in.IfMatch = &c.value
 	}
 	out, err := send(o, func() (*s3.PutObjectOutput, error) {
 		in.Body = bytes.NewReader(data)
@@ -212,24 +242,51 @@ func (o *object) put(ctx context.Context, data []byte, version string) (string, 
 	case err == nil:
 		return aws.ToString(out.ETag), nil
 	case status == http.StatusPreconditionFailed, status == http.StatusConflict,
-		status == http.StatusNotFound && version != "" && codeOf(err) != noSuchBucket:
+		status == http.StatusNotFound && c != absent && codeOf(err) != noSuchBucket:
 		return "", blob.ErrMoved
+	case status == http.StatusNotImplemented:
+		return "", feasterr.Unsupported("the store does not know the condition of a write (%s of PutObject), or another of its parameters: %w",
+			c.header, stored("write", err))
 	}
 	return "", o.failed("write", "s3:PutObject", err)
 }
 
-// tryCondition finds out whether the store honours conditions. It writes the object as it is, so that a store which does
-// not is harmed by it no more than by any other write.
-func (o *object) tryCondition(ctx context.Context, was blob.Object) error {
-	_, err := o.put(ctx, was.Data, wrongTag)
-	switch {
-	case errors.Is(err, blob.ErrMoved):
-		return nil
-	case err == nil:
-		return feasterr.Unsupported("the store ignores the condition of a write (If-Match of PutObject), without which several writers " +
-			"lose updates: use a newer version of it, or keep the registry elsewhere; it can be read as it is")
+// try finds out, once, whether the store honours a condition. data is what the object holds, so that a store which does
+// not is harmed no more than by any other write. c must not hold, unless the object was deleted meanwhile: one
+// write that succeeds proves nothing, the second does.
+func (o *object) try(ctx context.Context, t *trial, c condition, data []byte) error {
+	if o.client.Options().BaseEndpoint == nil {
+		return nil // Amazon's
 	}
-	return err
+	if !t.honoured.Load() && !t.ignored.Load() {
+		select {
+		case o.trying <- struct{}{}:
+			defer func() { <-o.trying }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for n := 0; !t.honoured.Load() && !t.ignored.Load(); n++ {
+		_, err := o.put(ctx, data, c)
+		switch {
+		case err == nil:
+			t.ignored.Store(c != absent || n > 0)
+		case errors.Is(err, blob.ErrMoved):
+			t.honoured.Store(true)
+		default:
+			return blob.Untouched{Err: err}
+		}
+	}
+	if t.ignored.Load() {
+		return ignores(c)
+	}
+	return nil
+}
+
+// ignores is the error for a store that ignores a condition.
+func ignores(c condition) error {
+	return feasterr.Unsupported("the store ignores the condition of a write (%s of PutObject), without which several writers lose updates: "+
+		"use a newer version of it, or keep the registry elsewhere; it can be read as it is", c.header)
 }
 
 // Delete implements blob.Store.
