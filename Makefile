@@ -6,6 +6,9 @@ SHELL := bash
 GOLANGCI_LINT := .build/bin/golangci-lint
 # A Python with Feast, as internal/interop/requirements.txt pins it; the copy of that file there says that it is complete.
 FEAST := .build/feast
+# A server for tests, nothing of which is linked; MinIO tags no releases as Go modules.
+MINIO := .build/bin/minio
+MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
 PLATFORMS := linux/arm64 darwin/arm64 windows/amd64
 # How long one test package may take, and how long one fuzz target runs.
 TIMEOUT ?= 10m
@@ -84,7 +87,11 @@ memory: ## Test the memory of joins, of 100M rows too: minutes, 4 GB of disk
 # FEAST_TEST_FULL makes tests do all of what they otherwise do in small: eight writers apply 200 times each.
 .PHONY: test-all
 test-all: export FEAST_TEST_FULL = 1
-test-all: test memory fuzz ## Run the tests at full size, those of memory too, then the fuzz targets
+test-all: export PATH := $(CURDIR)/.build/bin:$(PATH)
+test-all: $(MINIO) test memory fuzz ## Run the tests at full size, those of memory and of MinIO too, then the fuzz targets
+
+$(MINIO):
+	GOBIN=$(CURDIR)/.build/bin CGO_ENABLED=0 go install -trimpath github.com/minio/minio@$(MINIO_VERSION)
 
 .PHONY: bench
 bench: ## Run the benchmarks; with Feast beside them once make interop has installed it

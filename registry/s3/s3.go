@@ -41,7 +41,10 @@ const endpointEnv = "FEAST_S3_ENDPOINT_URL"
 const defaultRegion = "us-east-1"
 
 // Backend is one registry in an object. It implements registry.Backend. Opening it asks the store nothing.
-type Backend struct{ blob *blob.Registry }
+type Backend struct {
+	blob  *blob.Registry
+	close func()
+}
 
 // Options are what is to be done differently from the defaults.
 type Options struct {
@@ -62,7 +65,7 @@ func New(client *s3.Client, bucket, key string, opts Options) (*Backend, error) 
 	place := "s3://" + bucket + "/" + key
 	return &Backend{blob.New(place, &object{
 		client: client, bucket: bucket, key: key, place: place, parameters: parameters, trying: make(chan struct{}, 1),
-	})}, nil
+	}), func() {}}, nil
 }
 
 // Load implements registry.Backend. A registry that has not changed costs one request with an empty answer.
@@ -90,8 +93,11 @@ func (b *Backend) Update(ctx context.Context, project string, fn func(registry.T
 // Teardown implements registry.Backend: it removes the object.
 func (b *Backend) Teardown(ctx context.Context) error { return b.blob.Teardown(ctx) }
 
-// Close implements registry.Backend. There is nothing to release.
-func (b *Backend) Close() error { return nil }
+// Close implements registry.Backend. A client that the caller brought keeps its connections.
+func (b *Backend) Close() error {
+	b.close()
+	return nil
+}
 
 func open(ctx context.Context, cfg *config.RepoConfig, _ registry.Env) (registry.Backend, error) {
 	bucket, key, err := blob.Split("s3", cfg.Registry.Path)
@@ -119,7 +125,34 @@ func open(ctx context.Context, cfg *config.RepoConfig, _ registry.Env) (registry
 			o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		}
 	})
-	return New(s3.NewFromConfig(clients, more...), bucket, key, Options{PutParameters: cfg.Registry.S3Kwargs})
+	transport := awshttp.NewBuildableClient().GetTransport()
+	if configured, ok := clients.HTTPClient.(*awshttp.BuildableClient); ok {
+		transport = configured.GetTransport() // which knows AWS_CA_BUNDLE
+	}
+	clients.HTTPClient = &http.Client{Transport: transport, CheckRedirect: follow}
+	b, err := New(s3.NewFromConfig(clients, more...), bucket, key, Options{PutParameters: cfg.Registry.S3Kwargs})
+	if err != nil {
+		return nil, err
+	}
+	b.close = transport.CloseIdleConnections
+	return b, nil
+}
+
+// follow is http.Client.CheckRedirect, as the SDK's own client has it, whose connections cannot be closed: a request goes
+// elsewhere only as it is, and without the token of a session.
+func follow(r *http.Request, via []*http.Request) error {
+	switch r.Response.StatusCode {
+	case http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	default:
+		return http.ErrUseLastResponse
+	}
+	if len(via) >= 10 {
+		return errors.New("redirected too often")
+	}
+	if via[len(via)-1].URL.Host != r.URL.Host {
+		r.Header.Del("X-Amz-Security-Token")
+	}
+	return nil
 }
 
 // identity says of errors that they are about credentials.

@@ -3,13 +3,17 @@ package s3_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
@@ -141,7 +145,53 @@ func TestOpen(t *testing.T) {
 	if state, _, err := b.Load(t.Context(), ""); err != nil || len(state.Records) != 1 {
 		t.Error(state, err)
 	}
-	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+}
+
+// Close leaves no connection to the store, and a redirect is followed without the token of a session.
+func TestClose(t *testing.T) {
+	clean(t)
+	closed := make(chan struct{})
+	var tokens []string
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tokens = append(tokens, r.Header.Get("X-Amz-Security-Token"))
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	defer elsewhere.Close()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tokens = append(tokens, r.Header.Get("X-Amz-Security-Token"))
+		http.Redirect(w, r, elsewhere.URL+r.URL.RequestURI(), http.StatusTemporaryRedirect)
+	}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			close(closed)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	t.Setenv("FEAST_S3_ENDPOINT_URL", server.URL)
+	t.Setenv("AWS_ACCESS_KEY_ID", "id")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+	t.Setenv("AWS_SESSION_TOKEN", "of a session")
+	b, err := registry.Open(t.Context(), repo(t, "s3://bucket/registry.db"), registry.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.Load(t.Context(), ""); !errors.Is(err, feasterr.ErrNotFound) {
+		t.Error(err)
+	}
+	for range 2 {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Error("the connection is still there")
+	}
+	if !slices.Equal(tokens, []string{"of a session", ""}) {
+		t.Errorf("%q", tokens)
+	}
 }
 
 func TestOpenErrors(t *testing.T) {
