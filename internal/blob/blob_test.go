@@ -72,7 +72,7 @@ type scripted struct {
 
 func (s *scripted) Get(context.Context, string) (Object, error) {
 	if s.down {
-		return Object{}, noAnswer
+		return Object{}, errNoAnswer
 	}
 	if s.held.Version == "" {
 		return Object{}, ErrMissing
@@ -102,16 +102,16 @@ func (s *scripted) write(data []byte, was Object) error {
 
 // What happens to a write.
 var (
-	noAnswer = fmt.Errorf("%w: reset", feasterr.ErrUnavailable)
+	errNoAnswer = fmt.Errorf("%w: reset", feasterr.ErrUnavailable)
 
 	answered = (*scripted).write
 	stored   = func(s *scripted, data []byte, was Object) error { // and the answer is lost
 		_ = s.write(data, was)
-		return noAnswer
+		return errNoAnswer
 	}
 	delayed = func(s *scripted, data []byte, was Object) error {
 		s.late = append(s.late, func() { _ = s.write(data, was) })
-		return noAnswer
+		return errNoAnswer
 	}
 	arrives = func(s *scripted, data []byte, was Object) error { // what was delayed, first
 		for _, write := range s.late {
@@ -124,11 +124,11 @@ var (
 		return s.write(data, was)
 	}
 	refused = func(*scripted, []byte, Object) error { return feasterr.ErrDenied }
-	busy    = func(*scripted, []byte, Object) error { return Untouched{noAnswer} }
+	busy    = func(*scripted, []byte, Object) error { return Untouched{errNoAnswer} }
 	nobody  = func(*scripted, []byte, Object) error {
 		return fmt.Errorf("%w: %w", feasterr.ErrUnavailable, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
 	}
-	deaf = func(s *scripted, _ []byte, _ Object) error { s.down = true; return noAnswer }
+	deaf = func(s *scripted, _ []byte, _ Object) error { s.down = true; return errNoAnswer }
 )
 
 // A write that was sent and not answered may be stored at any time: it is reported as not stored only when it was never
