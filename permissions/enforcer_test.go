@@ -137,6 +137,11 @@ permission "unknown" admits nobody: permission "unknown" has action Action(42), 
 permission "bare" has no policy: it admits nobody` {
 		t.Error(got)
 	}
+	idle := NewEnforcer([]*Permission{perm("idle", func(p *Permission) { p.Actions = nil })})
+	if err := idle.Check(ann, view); !errors.Is(err, feasterr.ErrDenied) || len(idle.Problems()) != 1 ||
+		idle.Problems()[0].Error() != `permission "idle" admits nobody: permission "idle" has no actions` {
+		t.Error(err, idle.Problems())
+	}
 	e = NewEnforcer([]*Permission{damaged, perm("good", func(*Permission) {})})
 	if err := e.Check(ann, view, ReadOnline); err != nil {
 		t.Error(err)
