@@ -78,14 +78,15 @@ func (b *Backend) Load(ctx context.Context, have registry.Token) (*registry.Stat
 // to what it read before this update overwrites it.
 //
 // When the store does not answer a write, the object is read back to see whether the write took place, also after ctx
-// has ended. Where that cannot tell, because yet another writer came in between, the error says so and fn does not run
-// again. After any other error nothing was written.
+// has ended, and the write is sent again while the object is what it was. Where that does not tell how it ended, the error,
+// a feasterr.ErrUnavailable, says that the outcome is unknown: the change may have been stored, or may still be, and fn
+// does not run again. After any other error nothing was written.
 //
 // A store that ignores conditions would lose updates. Unless the endpoint is Amazon's, the conditions are therefore tried
 // before they are relied on, each once, by a write that they forbid and that would change nothing: of what the object holds
 // already. When the store takes it for a good write, the error is a feasterr.ErrUnsupported, and the registry is what it was.
 // For an object that does not exist that can be tried only when it does: a registry that was created on a store that
-// ignores conditions holds the change, and the error says so.
+// ignores conditions holds the change, and the error says so, too.
 func (b *Backend) Update(ctx context.Context, project string, fn func(registry.Tx) error) (registry.Token, error) {
 	return b.blob.Update(ctx, project, fn)
 }
