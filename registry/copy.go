@@ -47,10 +47,10 @@ type CopyResult struct {
 // The list of infrastructure may belong to all projects or to each: dst lists afterwards what src lists, and what it
 // listed before.
 //
-// Errors: a feasterr.ErrNotFound when src does not exist or has not all of the projects; a feasterr.ErrInvalid when it has
-// records that cannot be read, which a copy would lose; a feasterr.ErrConflict when dst holds something else, or differs
-// afterwards because somebody else writes to it; a feasterr.ErrUnsupported when one of them is behind a server, which shows
-// no history: the registry that it serves can be copied.
+// Errors: a feasterr.ErrNotFound when src does not exist or has not all of the projects; a feasterr.ErrInvalid, and nothing
+// is written, when it has records of them that cannot be read, or dst has any; a feasterr.ErrConflict when dst holds
+// something else, or differs afterwards because somebody else writes to it; a feasterr.ErrUnsupported when one of them is
+// behind a server, which shows no history: the registry that it serves can be copied.
 func Copy(ctx context.Context, dst, src Backend, opts CopyOptions) (*CopyResult, error) {
 	state, err := loadToCopy(ctx, src)
 	if err != nil {
@@ -185,6 +185,13 @@ func selected(s *State, projects []string) (projectRecords, error) {
 	for _, bad := range lost {
 		if len(projects) == 0 || bad.ID.Project == "" || slices.Contains(projects, bad.ID.Project) {
 			problems = append(problems, fmt.Errorf("it would be lost: %w", bad.Err))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		for _, id := range slices.SortedFunc(maps.Keys(all[name]), compareIDs) {
+			if err := proto.Unmarshal(all[name][id].Proto, messages[id.Kind]()); err != nil {
+				problems = append(problems, feasterr.Invalid("%s cannot be read: %w", id, err))
+			}
 		}
 	}
 	if len(problems) > 0 {
