@@ -284,6 +284,9 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, rt *route, c
 		}
 		var err error
 		if ctx, err = s.Guard.Enter(ctx, header[0], given); err != nil {
+			if errors.Is(err, feasterr.ErrUnavailable) {
+				return nil, refuse(http.StatusServiceUnavailable, "Tokens cannot be verified at the moment")
+			}
 			return nil, err
 		}
 	}
