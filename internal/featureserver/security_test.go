@@ -216,4 +216,3 @@ func TestTokensCannotBeVerified(t *testing.T) {
 		t.Errorf("%d %s", w.Code, got)
 	}
 }
-

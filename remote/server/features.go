@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/feastgo/feast"
@@ -20,8 +21,10 @@ import (
 // It answers what it is asked; connections are the program's. An [http.Server] should set ReadHeaderTimeout and
 // IdleTimeout. From the end of the header on, the handler sets the deadlines of the connection itself.
 type FeatureServer struct {
-	server  *featureserver.Server
-	closing func() error
+	server   *featureserver.Server
+	closing  func() error
+	once     sync.Once
+	closeErr error
 }
 
 // WorkersVariable is the environment variable by which Feast bounds how many materializations run in the background, 2 when it
@@ -68,9 +71,11 @@ func (s *FeatureServer) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.se
 func (s *FeatureServer) Metrics() http.Handler { return s.server.Metrics() }
 
 // Close waits for materializations in the background and cancels those that still run when ctx ends, which is the error
-// then. Call it when no more requests come, after [http.Server.Shutdown], and before the feature store is closed.
+// then. It may be repeated. Call it when no more requests come, after [http.Server.Shutdown], and before the feature store is closed.
 func (s *FeatureServer) Close(ctx context.Context) error {
-	return errors.Join(s.server.Close(ctx), s.closing())
+	err := s.server.Close(ctx)
+	s.once.Do(func() { s.closeErr = s.closing() })
+	return errors.Join(err, s.closeErr)
 }
 
 var _ http.Handler = (*FeatureServer)(nil)
