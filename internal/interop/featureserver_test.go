@@ -124,20 +124,21 @@ func testFeatureServer(t *testing.T, secure bool) {
 	} {
 		compareRemote(t, client, fs, q)
 	}
-	close(paths)
-	called := map[string]int{}
-	for path := range paths {
-		called[path]++
-	}
-	if called["/write-to-online-store"] != 2 || called["/get-online-features"] != 3 {
-		t.Errorf("Feast called %v", called)
-	}
 
 	// Feast raises its own exceptions of our errors.
 	err = client.try("online", map[string]any{"features": []string{"nope:rate"}, "entities": map[string][]string{"driver_id": encodeAll(t, entities["driver_id"])}}, nil)
 	raised, ok := errors.AsType[*feastError](err)
 	if !ok || raised.Class != "FeatureViewNotFoundException" || raised.Message != "Feature view nope does not exist in project interop" {
 		t.Errorf("a view that does not exist: %v", err)
+	}
+
+	close(paths)
+	called := map[string]int{}
+	for path := range paths {
+		called[path]++
+	}
+	if called["/write-to-online-store"] != 2 || called["/get-online-features"] != 4 {
+		t.Errorf("Feast called %v", called)
 	}
 }
 
