@@ -89,6 +89,11 @@ func guarded(t testing.TB) *feasttest.Store {
 	)
 }
 
+// requestSource is a source of one Int64 of the request.
+func requestSource(name string) []*feast.DataSource {
+	return []*feast.DataSource{{Name: name + "_source", Options: registry.RequestOptions{Schema: []feast.Field{{Name: name, Type: feast.Int64}}}}}
+}
+
 // TestGoldenSecurity replays recorded calls with and without tokens.
 func TestGoldenSecurity(t *testing.T) {
 	raw, err := os.ReadFile("testdata/server_captures.json")

@@ -7,8 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -256,7 +258,7 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, rt *route, name st
 	if err != nil {
 		answer = s.fail(ctx, rt, err)
 	}
-	if n := int64(cap(answer.body)); n > smallBody && !c.reserve(n) {
+	if n := int64(len(answer.body)); n > smallBody && !c.reserve(n) {
 		answer = busy()
 	}
 	if rt.metric != "" && answer.status != http.StatusUnprocessableEntity {
@@ -299,8 +301,10 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, rt *route, c
 			return bad, nil
 		}
 		c.body = t
-		if len(c.in) > smallBody && !c.reserve(int64(t.values())*nativeSize) {
-			return nil, c.tooMuch()
+		if len(c.in) > smallBody {
+			if n := int64(t.values()) * nativeSize; !c.reserve(n) {
+				return nil, c.tooMuch(n)
+			}
 		}
 	}
 	select {
@@ -369,7 +373,7 @@ func (c *call) receive(ctx context.Context, w http.ResponseWriter) error {
 		if len(c.in) == cap(c.in) {
 			size := max(4<<10, 2*cap(c.in))
 			if size > smallBody && !c.reserve(int64(size)) {
-				return c.tooMuch()
+				return c.tooMuch(int64(size))
 			}
 			grown := make([]byte, len(c.in), size)
 			copy(grown, c.in)
@@ -383,10 +387,12 @@ func (c *call) receive(ctx context.Context, w http.ResponseWriter) error {
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
 			return tooLarge(limit)
 		}
-		if err.Error() == "EOF" {
+		switch {
+		case errors.Is(err, io.EOF):
 			return nil
-		}
-		if ctx.Err() != nil {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return refuse(http.StatusRequestTimeout, "The body did not arrive in time")
+		case ctx.Err() != nil:
 			return ctx.Err()
 		}
 		return refuse(http.StatusBadRequest, "There was an error parsing the body")
@@ -427,9 +433,9 @@ func (c *call) reserve(n int64) bool {
 	return true
 }
 
-// tooMuch is the answer to a request for which no memory is left: it is too large itself, or others take it.
-func (c *call) tooMuch() *reply {
-	if c.held > c.s.memory.limit/2 {
+// tooMuch is the answer to a request that needs n bytes more than there are: it is too large itself, or others hold them.
+func (c *call) tooMuch(n int64) *reply {
+	if c.held+n > c.s.memory.limit {
 		return refuse(http.StatusRequestEntityTooLarge, "The body has too many values")
 	}
 	return busy()
