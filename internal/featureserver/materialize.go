@@ -64,7 +64,9 @@ func (s *Server) materialization(ctx context.Context, c *call, incremental bool)
 		if req.Start, err = parseTime(start); err == nil {
 			req.End, err = parseTime(end)
 		}
-		if err == nil && !req.Start.Before(req.End) {
+		if err != nil {
+			err = pythonError("Invalid timestamp format: " + err.Error())
+		} else if !req.Start.Before(req.End) {
 			err = pythonError(fmt.Sprintf("start_ts (%s) must be before end_ts (%s)", pythonTime(req.Start), pythonTime(req.End)))
 		}
 	}
@@ -166,12 +168,33 @@ func (s *Server) admitMaterialization(ctx context.Context, names []string) (view
 		}
 		views, snap = append(views, v), fresh
 	}
+	defer func() {
+		for i := 0; i < len(names) && err == nil; i++ {
+			err = materializable(views[i]) // who may not write a view learns nothing else of it
+		}
+	}()
 	for _, v := range views {
 		if err := s.Guard.Check(ctx, snap, v.Resource(), permissions.WriteOnline); err != nil {
 			return nil, err
 		}
 	}
 	return views, nil
+}
+
+// materializable says in Feast's words why a view that is named cannot be materialized.
+func materializable(v registry.View) error {
+	info := v.Info()
+	kind := v.Resource().Kind.String()
+	od, _ := v.(*registry.OnDemandFeatureView)
+	switch {
+	case info.Disabled:
+		return pythonError(kind + " " + info.Name + " is disabled. Enable it before materializing.")
+	case od != nil && !od.WriteToOnlineStore:
+		return pythonError("OnDemandFeatureView " + info.Name + " is not configured for write_to_online_store.")
+	case od == nil && !info.Online:
+		return pythonError(kind + " " + info.Name + " is not configured to be served online.")
+	}
+	return nil
 }
 
 // runMaterialization materializes and counts the views in the metrics.
@@ -225,7 +248,10 @@ func parseTime(s string) (time.Time, error) {
 			return t.UTC(), nil
 		}
 	}
-	return time.Time{}, pythonError("Invalid timestamp format: Unknown string format: " + s)
+	if s == "" {
+		return time.Time{}, pythonError("String does not contain a date: ")
+	}
+	return time.Time{}, pythonError("Unknown string format: " + s)
 }
 
 // pythonTime is a time as str of a datetime in UTC.

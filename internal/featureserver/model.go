@@ -69,16 +69,12 @@ type model struct {
 	problems *[]problem
 }
 
-// bodyModel is the model of a whole body. ok is false when the body is no object.
-func bodyModel(body text, problems *[]problem) (m model, ok bool) {
-	m = model{object: body, loc: []any{"body"}, problems: problems}
-	if body.kind() != object {
-		m.add(problem{typ: "model_attributes_type", loc: m.loc, msg: "Input should be a valid dictionary or object to extract fields from", input: inputOf(body)})
-		return m, false
-	}
-	m.fields = body.fields(nil)
-	return m, true
+// notObject notes that there is no object at the place of the model.
+func (m *model) notObject(t text) {
+	m.wrong("model_attributes_type", noObject, t)
 }
+
+const noObject = "Input should be a valid dictionary or object to extract fields from"
 
 func (m *model) add(p problem) {
 	if len(*m.problems) < maxProblems {
@@ -299,9 +295,7 @@ func (m *model) filter(t text, depth int, loc ...any) {
 		{"ComparisonFilter", func(f *model) {
 			f.literal("type", comparisons)
 			f.text("key", true)
-			if v, ok := f.need("value"); ok && (v.kind() == null || v.kind() == object) {
-				f.wrong("string_type", "Input should be a valid string", v, "value", "str")
-			}
+			f.need("value")
 		}},
 		{"CompoundFilter", func(f *model) {
 			f.literal("type", compounds)
@@ -323,8 +317,7 @@ func (m *model) filter(t text, depth int, loc ...any) {
 		var found []problem
 		f := &model{object: t, loc: append(append([]any(nil), at...), as.name), problems: &found}
 		if t.kind() != object {
-			f.add(problem{typ: "model_type", loc: f.loc, msg: "Input should be a valid dictionary or instance of " + as.name,
-				input: inputOf(t), ctx: `{"class_name":"` + as.name + `"}`})
+			f.notObject(t)
 		} else {
 			f.fields = t.fields(nil)
 			as.check(f)
@@ -372,7 +365,7 @@ func parseBody(contentType string, body []byte) (text, *reply) {
 			input = appendString(nil, string(body))
 		}
 		return problems(problem{typ: "model_attributes_type", loc: []any{"body"}, input: input,
-			msg: "Input should be a valid dictionary or object to extract fields from"})
+			msg: noObject})
 	}
 	body = bytes.TrimPrefix(body, []byte("\uFEFF"))
 	if !utf8.Valid(body) {

@@ -77,11 +77,14 @@ func (s *Server) read(ctx context.Context, c *call) (*reply, error) {
 
 // model is the model of the body. Its fields are c.fields.
 func (c *call) model(problems *[]problem) (model, bool) {
+	m := model{object: c.body, loc: bodyLoc, problems: problems}
 	if c.body.kind() != object {
-		return bodyModel(c.body, problems)
+		m.notObject(c.body)
+		return m, false
 	}
 	c.fields = c.body.fields(c.fields[:0])
-	return model{object: c.body, fields: c.fields, loc: bodyLoc, problems: problems}, true
+	m.fields = c.fields
+	return m, true
 }
 
 var bodyLoc = []any{"body"}

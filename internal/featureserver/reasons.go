@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/http"
 	"slices"
 	"strconv"
@@ -140,9 +141,6 @@ func (w *why) names() error {
 	}
 	for _, x := range wants {
 		u := &w.uses[x.use]
-		if od, ok := u.view.(*registry.OnDemandFeatureView); ok && od.WriteToOnlineStore {
-			continue
-		}
 		if !slices.ContainsFunc(u.view.Info().Features, func(f registry.Field) bool { return f.Name == x.feature }) {
 			return keyError("Feature " + x.feature + " not found in projection " + u.name)
 		}
@@ -293,16 +291,30 @@ func cell(columns []field, name string, row int) text {
 	return nil
 }
 
+// maxDigits is how long the text of a number may be for Python to read it.
+const maxDigits = 4300
+
 // notAKey is why a value is no entity key.
 func notAKey(v text, err error) error {
 	switch v.kind() {
 	case null, array, object:
 		return pythonError("attribute name must be string, not 'NoneType'")
 	case str:
+		if n, ok := new(big.Int).SetString(strings.TrimSpace(v.str()), 10); ok && len(v) < maxDigits {
+			return pythonError("Value out of range: " + n.String())
+		}
 		return pythonError("invalid literal for int() with base 10: " + repr(v.str()))
 	case number:
-		if v.isNaN() {
+		switch {
+		case v.isNaN():
 			return pythonError("attribute name must be string, not 'NoneType'")
+		case v[len(v)-1] == 'y':
+			return pythonError("cannot convert float infinity to integer")
+		case !v.isInteger():
+			if f, err := strconv.ParseFloat(string(v), 64); err == nil {
+				whole, _ := big.NewFloat(f).Int(nil)
+				return pythonError("Value out of range: " + whole.String())
+			}
 		}
 		return pythonError("Value out of range: " + string(v))
 	}
@@ -409,6 +421,11 @@ func (s *Server) whyWrite(ctx context.Context, views []registry.View, columns []
 	if serr != nil {
 		return err
 	}
+	if wrong, ok := errors.AsType[*feasterr.RequestError](err); ok && wrong.Row >= 0 {
+		if v := cell(columns, wrong.Column, wrong.Row); v != nil && v.kind() == str && isKey(snap, wrong.Column) {
+			return notAKey(v, err)
+		}
+	}
 	for _, v := range views {
 		if to != feast.ToOffline {
 			if found := whyWriteTo(snap, v, columns); found != nil {
@@ -422,6 +439,16 @@ func (s *Server) whyWrite(ctx context.Context, views []registry.View, columns []
 		}
 	}
 	return err
+}
+
+// isKey reports whether a column is the join key of an entity.
+func isKey(snap *registry.Snapshot, column string) bool {
+	for e := range snap.Entities() {
+		if e.Key() == column {
+			return true
+		}
+	}
+	return false
 }
 
 // whyWriteTo reports columns that are missing, in Feast's order: features, times, keys; and times that are none.

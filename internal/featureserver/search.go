@@ -52,6 +52,8 @@ func (s *Server) search(ctx context.Context, c *call) (*reply, error) {
 	switch {
 	case version == 2 && !vector && words == "":
 		return nil, pythonError("Must provide either query (text embedding), query_image_bytes, or query_string")
+	case version != 2 && q.views > 1:
+		return nil, pythonError("Document retrieval only supports a single feature view.")
 	case store != "sqlite":
 		return nil, pythonError("Online store " + store + " does not support online retrieval")
 	case version == 2:
@@ -146,6 +148,7 @@ func (s *Server) searchVectorStore(ctx context.Context, c *call) (*reply, error)
 	}
 	if t, ok := m.need("query"); ok && t.kind() != str && t.kind() != array {
 		m.wrong("string_type", "Input should be a valid string", t, "query", "str")
+		m.wrong("list_type", "Input should be a valid list", t, "query", "list[str]")
 	}
 	if t, ok := m.get("filters"); ok && t.kind() != null {
 		m.filter(t, 0, "filters")
@@ -181,12 +184,11 @@ func (s *Server) chat(_ context.Context, c *call) (*reply, error) {
 	} else if ok {
 		e, end, more := list.first()
 		for i := 0; more; i++ {
-			at := append(append([]any(nil), m.loc...), "messages", i)
+			message := model{object: e, loc: append(append([]any(nil), m.loc...), "messages", i), problems: &problems}
 			if e.kind() != object {
-				m.add(problem{typ: "model_type", loc: at, msg: "Input should be a valid dictionary or instance of ChatMessage",
-					input: inputOf(e), ctx: `{"class_name":"ChatMessage"}`})
+				message.notObject(e)
 			} else {
-				message := model{object: e, fields: e.fields(nil), loc: at, problems: &problems}
+				message.fields = e.fields(nil)
 				message.text("role", true)
 				message.text("content", true)
 			}
