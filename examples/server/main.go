@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -39,7 +40,7 @@ func main() {
 }
 
 // drain bounds how long requests may go on after SIGTERM.
-const drain = 12 * time.Second
+const drain = 10 * time.Second
 
 // service is something that listens.
 type service struct {
@@ -142,11 +143,15 @@ func serve(ctx context.Context, services []service, closing []func(context.Conte
 	logger.Info("draining", "for", drain)
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
+	var stopping sync.WaitGroup
 	for _, s := range services {
-		if serr := s.stop(limit); serr != nil {
-			logger.Warn("requests were cut off", "service", s.name, "error", serr)
-		}
+		stopping.Go(func() {
+			if err := s.stop(limit); err != nil {
+				logger.Warn("requests were cut off", "service", s.name, "error", err)
+			}
+		})
 	}
+	stopping.Wait()
 	for ; running > 0; running-- {
 		err = errors.Join(err, <-ended)
 	}

@@ -91,15 +91,20 @@ func BenchmarkRead(b *testing.B) {
 			}
 			done()
 		})
-		b.Run(strconv.Itoa(rows)+"x50/handler", func(b *testing.B) {
-			next := request("/get-online-features", readBody(refs, rows))
-			w := &discard{http.Header{}}
-			done := cputime.Report(b)
-			b.ReportAllocs()
-			for b.Loop() {
-				s.ServeHTTP(w, next())
-			}
-			done()
-		})
+		for _, encoding := range []string{"identity", "gzip"} {
+			b.Run(strconv.Itoa(rows)+"x50/handler/"+encoding, func(b *testing.B) {
+				next := request("/get-online-features", readBody(refs, rows))
+				w := &discard{http.Header{}}
+				done := cputime.Report(b)
+				b.ReportAllocs()
+				for b.Loop() {
+					r := next()
+					r.Header.Set("Accept-Encoding", encoding)
+					clear(w.h)
+					s.ServeHTTP(w, r)
+				}
+				done()
+			})
+		}
 	}
 }

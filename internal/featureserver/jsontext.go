@@ -379,7 +379,7 @@ func (t text) isNaN() bool { return t[0] == 'N' }
 
 // isInteger reports whether a number is an int of Python.
 func (t text) isInteger() bool {
-	return t[0] != 'N' && t[0] != 'I' && t[len(t)-1] != 'y' && bytes.IndexAny(t, ".eE") < 0
+	return t[0] != 'N' && t[0] != 'I' && t[len(t)-1] != 'y' && !bytes.ContainsAny(t, ".eE")
 }
 
 // native returns the value as Feast's front takes it: numbers as json.Number, NaN as a null.

@@ -58,6 +58,7 @@ func (s *Server) read(ctx context.Context, c *call) (*reply, error) {
 		Features: q.features, FeatureService: q.service, FullFeatureNames: q.fullNames, ViewVersions: q.versions, FeastCompatible: true,
 		Entities: &c.batch,
 	}
+	c.large = rows > keepRows
 	typed := c.fill(entities, true)
 	start := time.Now()
 	err = s.Store.GetOnlineFeaturesInto(ctx, req, &c.resp)
@@ -71,7 +72,6 @@ func (s *Server) read(ctx context.Context, c *call) (*reply, error) {
 	}
 	s.metrics.read(&c.resp, time.Since(start))
 	c.out, err = c.resp.AppendJSON(c.out[:0], feast.JSON{FeastStatuses: !s.TruthfulStatuses})
-	c.large = c.large || rows*(len(q.features)+1) > keepCells
 	return &reply{status: 200, content: contentJSON, body: c.out}, err
 }
 

@@ -202,15 +202,17 @@ type call struct {
 	columns []column
 	batch   feast.Batch
 	resp    feast.OnlineResponse
-	large   bool // resp has grown: it is not kept
+	large   bool // resp is, so that it is not kept
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}
 
-// keep bounds the memory of a call that is used again, in bytes; keepCells, the cells of its answer.
+// keep bounds the memory of a call that is used again, in bytes; keepCells, the values of a column; keepRows, those that
+// were asked for.
 const (
 	keep      = 1 << 20
 	keepCells = 100_000
+	keepRows  = 10_000
 )
 
 // release gives the memory back.

@@ -128,19 +128,11 @@ func nullReply() *reply { return &reply{status: 200, content: contentJSON, body:
 
 // view looks a view up, also in a fresh registry.
 func (s *Server) view(ctx context.Context, name string) (registry.View, *registry.Snapshot, error) {
-	snap, err := s.Store.Snapshot(ctx)
+	v, err := s.Store.View(ctx, name)
 	if err != nil {
 		return nil, nil, err
 	}
-	v, err := snap.View(name)
-	if errors.Is(err, feasterr.ErrNotFound) {
-		// Resolving a query looks into a fresh registry, not more often than that allows.
-		_, _ = s.Store.PrepareOnline(ctx, feast.OnlineQuery{Features: []string{name + ":"}})
-		if snap, err = s.Store.Snapshot(ctx); err != nil {
-			return nil, nil, err
-		}
-		v, err = snap.View(name)
-	}
+	snap, err := s.Store.Snapshot(ctx)
 	return v, snap, err
 }
 

@@ -37,7 +37,7 @@ func Features(fs *feast.FeatureStore, o Options) (*FeatureServer, error) {
 		return nil, err
 	}
 	workers := 2
-	if v := os.Getenv(WorkersVariable); v != "" {
+	if v := os.Getenv(WorkersVariable); v != "" { //nolint:forbidigo // as in Feast; the caller makes a server
 		n, err := strconv.Atoi(v)
 		if err != nil || n < 1 {
 			return nil, feasterr.Invalid("the environment variable %s is %q: give a whole number from 1 on", WorkersVariable, v)
