@@ -52,7 +52,7 @@ func (s *Server) read(ctx context.Context, c *call) (*reply, error) {
 	s.metrics.reads.get().add(1)
 	s.metrics.entities.get().observe(float64(rows))
 	if c.labels, err = s.admitRead(ctx, &q); err != nil {
-		return nil, s.whyRead(ctx, &q, entities, err)
+		return nil, s.whyRead(ctx, &q, entities, true, err)
 	}
 	req := feast.OnlineRequest{
 		Features: q.features, FeatureService: q.service, FullFeatureNames: q.fullNames, ViewVersions: q.versions, FeastCompatible: true,
@@ -68,7 +68,7 @@ func (s *Server) read(ctx context.Context, c *call) (*reply, error) {
 		err = s.Store.GetOnlineFeaturesInto(ctx, req, &c.resp)
 	}
 	if err != nil {
-		return nil, s.whyRead(ctx, &q, entities, err)
+		return nil, s.whyRead(ctx, &q, entities, true, err)
 	}
 	s.metrics.read(&c.resp, time.Since(start))
 	c.out, err = c.resp.AppendJSON(c.out[:0], feast.JSON{FeastStatuses: !s.TruthfulStatuses})

@@ -77,8 +77,9 @@ func notRecognized(name string) error {
 	return feastError{exceptions.NotFound, "Can't recognize feast object with a name " + name}
 }
 
-// whyRead returns the error that Feast has for a read that failed. columns are the entity rows.
-func (s *Server) whyRead(ctx context.Context, q *query, columns []field, err error) error {
+// whyRead returns the error that Feast has for a read that failed. rows says whether columns are the entity rows, or there
+// are none to look at.
+func (s *Server) whyRead(ctx context.Context, q *query, columns []field, rows bool, err error) error {
 	if computed, ok := errors.AsType[*feasterr.TransformError](err); ok {
 		return pythonError(computed.Err.Error())
 	}
@@ -96,7 +97,7 @@ func (s *Server) whyRead(ctx context.Context, q *query, columns []field, err err
 	if found := w.names(); found != nil {
 		return found
 	}
-	if columns == nil {
+	if !rows {
 		return err
 	}
 	if found := w.rows(columns, err); found != nil {

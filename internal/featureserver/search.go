@@ -46,7 +46,7 @@ func (s *Server) search(ctx context.Context, c *call) (*reply, error) {
 		_, err = s.Store.PrepareOnline(ctx, q.online())
 	}
 	if err != nil {
-		return nil, s.whyRead(ctx, &q, nil, err)
+		return nil, s.whyRead(ctx, &q, nil, false, err)
 	}
 	store := s.Store.Config().OnlineStore.Type()
 	switch {
