@@ -157,9 +157,10 @@ var rules = map[string]rule{
 	"internal/testserver/gcsserver": {
 		modules: []string{"github.com/fsouza/fake-gcs-server", "cloud.google.com/go/storage", "google.golang.org/api"},
 	},
-	"internal/cputime":    {},
-	"internal/looks":      {},
-	"internal/redisbench": {},
+	"internal/testserver/idp": {modules: []string{"github.com/go-jose/go-jose/v4"}},
+	"internal/cputime":        {},
+	"internal/looks":          {},
+	"internal/redisbench":     {},
 	"internal/registryserver": {
 		own:     []string{"registry", "permissions", "feasterr", "internal/exceptions", "internal/guard", "internal/protos/..."},
 		modules: []string{"google.golang.org/protobuf", "google.golang.org/grpc"},
