@@ -53,6 +53,10 @@ var rules = map[string]rule{
 	"internal/exceptions": {own: []string{"permissions", "feasterr"}},
 	"permissions":         {own: []string{"feasterr", "internal/sealed", "internal/pyregexp"}},
 	"permissions/auth":    {own: []string{"permissions", "config", "feasterr", "internal/drivers"}},
+	"permissions/oidc": {
+		own:     []string{"permissions", "permissions/auth", "config", "feasterr", "internal/calls"},
+		modules: []string{"github.com/go-jose/go-jose/v4", "golang.org/x/oauth2", "golang.org/x/sync"},
+	},
 
 	"registry": {
 		own: []string{

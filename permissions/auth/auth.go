@@ -126,6 +126,17 @@ func (t *TokenSource) Token(ctx context.Context) (string, error) {
 	return t.source.Token(ctx)
 }
 
+// Invalidate tells the source, if it wants to know, that a server refused a token, so that it does not give it again. Who
+// calls servers looks for this method in a [config.TokenSource].
+func (t *TokenSource) Invalidate(token string) {
+	if t == nil || !t.opened.Load() {
+		return
+	}
+	if i, ok := t.source.(interface{ Invalidate(token string) }); ok {
+		i.Invalidate(token)
+	}
+}
+
 // Close ends what the source does in the background. Token must not be called any more. A nil
 // TokenSource has nothing to close.
 func (t *TokenSource) Close() error {
