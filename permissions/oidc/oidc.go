@@ -75,7 +75,7 @@ func decode(cfg config.Section) (*section, error) {
 	}
 	keys, isMap := whole.(map[string]any)
 	if !isMap {
-		return nil, cfg.Invalid("", "is only the name of a type: the server form needs auth_discovery_url, and the client form is a map with type: oidc")
+		return nil, cfg.Invalid("auth_discovery_url", "is required, unless the section is a map: type: oidc takes tokens from the environment")
 	}
 	has := func(key string) bool { _, ok := keys[key]; return ok }
 	s.client = !has("auth_discovery_url") || slices.ContainsFunc(credentialKeys, has)
