@@ -61,7 +61,7 @@ func Register(d Driver) {
 		panic("auth: Register needs a name and both functions")
 	}
 	if table.Add([]string{d.Name}, d) != "" {
-		panic("auth: a type " + d.Name + " is there already")
+		panic("auth: a type " + d.Name + " is there already") //nolint:forbidigo // a fault of the program
 	}
 }
 

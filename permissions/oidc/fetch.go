@@ -12,7 +12,10 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/calls"
 )
 
 const (
@@ -45,6 +48,72 @@ func newClient(config *tls.Config) *http.Client {
 	}
 }
 
+// requests are those to a provider. One serves all who wait for what it brings, also when the one who made it gives up.
+type requests struct {
+	client *http.Client
+	own    bool // the client was made here
+	flight singleflight.Group
+	calls  calls.Calls
+	end    sync.Once
+	ended  chan struct{} // closed by close
+}
+
+// with sets the client, which is made here when it is nil.
+func (r *requests) with(client *http.Client, config *tls.Config) {
+	r.ended = make(chan struct{})
+	if r.client = client; client == nil {
+		r.client, r.own = newClient(config), true
+	}
+}
+
+// close ends what is asked for, and waits for that. Whoever waits gets a feasterr.ErrClosed.
+func (r *requests) close() {
+	r.end.Do(func() { close(r.ended) })
+	r.calls.Close()
+	if r.own {
+		r.client.CloseIdleConnections()
+	}
+}
+
+// start begins a request, unless there is one, which may take a time.
+func (r *requests) start(ctx context.Context, timeout time.Duration, do func(context.Context) (any, error)) <-chan singleflight.Result {
+	return r.flight.DoChan("", func() (any, error) {
+		if !r.calls.Begin() {
+			return nil, feasterr.ErrClosed
+		}
+		defer r.calls.End()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+		defer cancel()
+		go func() {
+			select {
+			case <-r.ended:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		v, err := do(ctx)
+		select {
+		case <-r.ended:
+			return nil, feasterr.ErrClosed
+		default:
+			return v, err
+		}
+	})
+}
+
+// wait waits for what start begins.
+func wait[T any](ctx context.Context, done <-chan singleflight.Result) (result T, err error) {
+	select {
+	case r := <-done:
+		if r.Err != nil {
+			return result, r.Err
+		}
+		return r.Val.(T), nil //nolint:forcetypeassert // as who starts it says
+	case <-ctx.Done():
+		return result, ctx.Err()
+	}
+}
+
 // fetch decodes the JSON that a URL answers. Its errors are feasterr.ErrUnavailable, also when the time is up.
 func fetch(ctx context.Context, client *http.Client, from string, into any) error {
 	failed := func(err error) error {
@@ -59,7 +128,7 @@ func fetch(ctx context.Context, client *http.Client, from string, into any) erro
 	if err != nil {
 		return failed(err)
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	switch {
 	case res.StatusCode != http.StatusOK:

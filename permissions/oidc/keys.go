@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/feastgo/feast/feasterr"
-	"github.com/feastgo/feast/internal/calls"
 )
 
 // maxKeysAge is how long keys serve after they were published when the provider cannot be reached any more.
@@ -24,9 +22,8 @@ const maxKeysAge = 24 * time.Hour
 // provider knows who signs tokens. What it fetches is fetched once for all who wait. Fetching is limited, to five times at
 // once and then one in a second, whatever tokens ask for.
 type provider struct {
+	requests
 	url      string
-	client   *http.Client
-	own      bool          // the client was made here
 	lifespan time.Duration // of keys
 	timeout  time.Duration // of a request
 	now      func() time.Time
@@ -35,10 +32,6 @@ type provider struct {
 	state   atomic.Pointer[published]
 	last    atomic.Pointer[error] // of the last fetch; nil before the first, and points to nil when it succeeded
 	fetches limiter
-	flight  singleflight.Group
-	calls   calls.Calls
-	ended   context.Context // until close
-	end     context.CancelFunc
 }
 
 // published is what the provider says. It is immutable.
@@ -46,14 +39,6 @@ type published struct {
 	document
 	keys map[string]any // *rsa.PublicKey or *ecdsa.PublicKey by kid
 	at   time.Time
-}
-
-func (p *provider) close() {
-	p.end()
-	p.calls.Close()
-	if p.own {
-		p.client.CloseIdleConnections()
-	}
 }
 
 // failing reports whether the last fetch failed.
@@ -69,7 +54,7 @@ func (p *provider) known(ctx context.Context) (*published, error) {
 	if s := p.state.Load(); s != nil {
 		return s, nil
 	}
-	return p.wait(ctx)
+	return wait[*published](ctx, p.ask(ctx))
 }
 
 // key returns the key with a kid, nil if there is none. Keys are fetched again before their lifespan ends, without
@@ -84,13 +69,13 @@ func (p *provider) key(ctx context.Context, kid string) (any, error) {
 	case ok && age < p.lifespan/5*4:
 		return k, nil
 	case ok && (age < p.lifespan || down != nil && age < maxKeysAge):
-		p.start(ctx)
+		p.ask(ctx)
 		return k, nil
 	case down != nil && (!ok || age >= maxKeysAge):
-		p.start(ctx) // nobody waits for a provider that does not answer
+		p.ask(ctx) // nobody waits for a provider that does not answer
 		return nil, down
 	}
-	fresh, err := p.wait(ctx)
+	fresh, err := wait[*published](ctx, p.ask(ctx))
 	switch {
 	case err == nil:
 		return fresh.keys[kid], nil
@@ -100,27 +85,18 @@ func (p *provider) key(ctx context.Context, kid string) (any, error) {
 	return nil, err
 }
 
-// start has the provider asked unless that was done too often, and returns what comes; nil if nothing will.
-func (p *provider) start(ctx context.Context) <-chan singleflight.Result {
-	return p.flight.DoChan("", func() (any, error) {
-		if !p.calls.Begin() {
-			return nil, feasterr.ErrClosed
-		}
-		defer p.calls.End()
+// ask has the provider asked, unless that was done too often: then what comes is what is known. The result is a *published.
+func (p *provider) ask(ctx context.Context) <-chan singleflight.Result {
+	return p.start(ctx, p.timeout, func(ctx context.Context) (any, error) {
+		old := p.state.Load()
 		if !p.fetches.allow(p.now()) {
-			if s := p.state.Load(); s != nil {
-				return s, nil
+			if old == nil {
+				return nil, p.failing()
 			}
-			return nil, p.failing()
+			return old, nil
 		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.timeout)
-		defer cancel()
-		defer context.AfterFunc(p.ended, cancel)()
 		s, err := p.fetch(ctx)
-		if p.ended.Err() != nil {
-			return nil, feasterr.ErrClosed
-		}
-		if err != nil && p.state.Load() != nil && p.failing() == nil {
+		if err != nil && old != nil && p.failing() == nil {
 			p.logger.WarnContext(ctx, "the keys of the OIDC provider cannot be fetched; those that are known serve", "error", err)
 		}
 		p.last.Store(&err)
@@ -129,18 +105,6 @@ func (p *provider) start(ctx context.Context) <-chan singleflight.Result {
 		}
 		return s, err
 	})
-}
-
-func (p *provider) wait(ctx context.Context) (*published, error) {
-	select {
-	case r := <-p.start(ctx):
-		if r.Err != nil {
-			return nil, r.Err
-		}
-		return r.Val.(*published), nil //nolint:forcetypeassert // as start says
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 // fetch asks for the keys; and for the discovery document before the first time, and when asking failed since.

@@ -18,10 +18,8 @@ import (
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
-	"golang.org/x/sync/singleflight"
 
 	"github.com/feastgo/feast/feasterr"
-	"github.com/feastgo/feast/internal/calls"
 	"github.com/feastgo/feast/permissions/auth"
 )
 
@@ -59,7 +57,7 @@ type TokenOptions struct {
 	// HTTPClient talks to the provider, instead of one with TLS.
 	HTTPClient *http.Client
 
-	Getenv func(name string) string // nil: os.Getenv
+	Getenv func(name string) string // the environment; nil: it is not looked at
 	Now    func() time.Time         // nil: time.Now
 	Logger *slog.Logger             // told of tokens that cannot be refreshed; nil: nobody is
 }
@@ -126,6 +124,9 @@ func NewTokenSource(o TokenOptions) (*TokenSource, error) {
 	if key, problem := o.problem(); key != "" {
 		return nil, feasterr.Invalid("oidc: %s %s", key, problem)
 	}
+	if o.TokenEnv != "" && o.Getenv == nil {
+		return nil, feasterr.Invalid("oidc: TokenEnv needs Getenv, such as os.Getenv")
+	}
 	if o.RefreshMargin < 0 {
 		return nil, feasterr.Invalid("oidc: RefreshMargin is negative")
 	}
@@ -136,7 +137,7 @@ func NewTokenSource(o TokenOptions) (*TokenSource, error) {
 		o.TokenFile = serviceAccountFile
 	}
 	if o.Getenv == nil {
-		o.Getenv = os.Getenv
+		o.Getenv = func(string) string { return "" }
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -220,14 +221,9 @@ func intraToken(name string) (string, error) {
 
 // grant gets tokens from an identity provider and keeps the last one.
 type grant struct {
-	o      TokenOptions
-	client *http.Client
-	own    bool // the client was made here
-	flight singleflight.Group
-	calls  calls.Calls
-	ended  context.Context // until close
-	end    context.CancelFunc
-	drops  limiter
+	requests
+	o     TokenOptions
+	drops limiter
 
 	mu       sync.Mutex
 	endpoint string    // the token endpoint, "" before discovery
@@ -237,20 +233,9 @@ type grant struct {
 }
 
 func newGrant(o TokenOptions) *grant {
-	g := &grant{o: o, client: o.HTTPClient, drops: limiter{burst: 5, interval: 5 * time.Second}}
-	if g.client == nil {
-		g.client, g.own = newClient(o.TLS), true
-	}
-	g.ended, g.end = context.WithCancel(context.Background())
+	g := &grant{o: o, drops: limiter{burst: 5, interval: 5 * time.Second}}
+	g.with(o.HTTPClient, o.TLS)
 	return g
-}
-
-func (g *grant) close() {
-	g.end()
-	g.calls.Close()
-	if g.own {
-		g.client.CloseIdleConnections()
-	}
 }
 
 func (g *grant) invalidate(token string) {
@@ -278,28 +263,12 @@ func (g *grant) get(ctx context.Context) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	done := g.flight.DoChan("", func() (any, error) {
-		if !g.calls.Begin() {
-			return "", feasterr.ErrClosed
-		}
-		defer g.calls.End()
-		if token := g.kept(); token != "" { // of a flight that ended meanwhile
+	return wait[string](ctx, g.start(ctx, grantTimeout, func(ctx context.Context) (any, error) {
+		if token := g.kept(); token != "" { // of a request that ended meanwhile
 			return token, nil
 		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grantTimeout)
-		defer cancel()
-		defer context.AfterFunc(g.ended, cancel)()
 		return g.renew(ctx)
-	})
-	select {
-	case r := <-done:
-		if r.Err != nil {
-			return "", r.Err
-		}
-		return r.Val.(string), nil //nolint:forcetypeassert // from just above
-	case <-ctx.Done():
-		return "", ctx.Err()
-	}
+	}))
 }
 
 // renew asks for a token, and keeps it if it says how long it is valid. One that is kept and not over yet goes on serving
@@ -316,8 +285,6 @@ func (g *grant) renew(ctx context.Context) (string, error) {
 			g.token, g.expires, g.refresh = token.AccessToken, expires, expires.Add(-g.o.RefreshMargin)
 		}
 		return token.AccessToken, nil
-	case g.ended.Err() != nil:
-		return "", feasterr.ErrClosed
 	case g.token != "" && now.Before(g.expires):
 		g.refresh = now.Add(oldTokenTime)
 		if g.refresh.After(g.expires) {

@@ -292,7 +292,7 @@ func TestPostIsNotRedirected(t *testing.T) {
 
 func TestServiceAccountFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
-	s, err := NewTokenSource(TokenOptions{TokenFile: file, Getenv: func(string) string { return "" }})
+	s, err := NewTokenSource(TokenOptions{TokenFile: file})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -335,6 +335,7 @@ func TestOptions(t *testing.T) {
 			Token: "t", ClientSecret: "s", ClientID: "c", DiscoveryURL: "http://x",
 		},
 		"oidc: auth_discovery_url is no URL of http or https": {ClientSecret: "s", ClientID: "c", DiscoveryURL: "ftp://x"},
+		"oidc: TokenEnv needs Getenv, such as os.Getenv":      {TokenEnv: "X"},
 		"oidc: RefreshMargin is negative":                     {RefreshMargin: -1},
 	} {
 		if _, err := NewTokenSource(o); !errors.Is(err, feasterr.ErrInvalid) || err.Error() != want {

@@ -113,13 +113,10 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	p := &provider{
-		url: o.DiscoveryURL, client: o.HTTPClient, lifespan: o.KeysLifespan, timeout: o.KeysTimeout, now: o.Now, logger: o.Logger,
+		url: o.DiscoveryURL, lifespan: o.KeysLifespan, timeout: o.KeysTimeout, now: o.Now, logger: o.Logger,
 		fetches: limiter{burst: 5, interval: time.Second},
 	}
-	if p.client == nil {
-		p.client, p.own = newClient(o.TLS), true
-	}
-	p.ended, p.end = context.WithCancel(context.Background())
+	p.with(o.HTTPClient, o.TLS)
 	v := &Verifier{clientID: o.ClientID, now: o.Now, provider: p, review: o.Reviewer}
 	if o.Audience != "" {
 		v.audience = &o.Audience
