@@ -81,7 +81,8 @@ $(FEAST)/requirements.txt: internal/interop/requirements.txt
 memory: ## Test the memory of joins, of 100M rows too: minutes, 4 GB of disk
 	FEAST_TEST_HUGE=1 go test -count=1 -timeout 60m -run '^TestMemory' ./offline/file
 
-# FEAST_TEST_FULL makes tests do all of what they otherwise do in small: eight writers apply 200 times each.
+# FEAST_TEST_FULL makes tests do all of what they otherwise do in small: eight writers apply 200 times each,
+# and tokens come from Keycloak, which Maven brings.
 .PHONY: test-all
 test-all: export FEAST_TEST_FULL = 1
 test-all: test memory fuzz ## Run the tests at full size, those of memory too, then the fuzz targets

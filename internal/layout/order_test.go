@@ -150,7 +150,7 @@ var rules = map[string]rule{
 
 	"feasttest": {own: []string{".", "config", "online/memory", "registry/memory"}},
 
-	"drivers/...":         {own: []string{"registry/...", "online/...", "offline/...", "drivers/embedded"}},
+	"drivers/...":         {own: []string{"registry/...", "online/...", "offline/...", "permissions/...", "drivers/embedded"}},
 	"examples/...":        {own: public},
 	"internal/interop":    {},
 	"internal/layout":     {},
