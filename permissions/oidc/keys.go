@@ -30,7 +30,7 @@ type provider struct {
 	logger   *slog.Logger
 
 	state   atomic.Pointer[published]
-	last    atomic.Pointer[error] // of the last fetch; nil before the first, and points to nil when it succeeded
+	failure atomic.Pointer[failure] // of the last fetch, nil when it did not fail
 	fetches limiter
 }
 
@@ -41,12 +41,10 @@ type published struct {
 	at   time.Time
 }
 
-// failing reports whether the last fetch failed.
-func (p *provider) failing() error {
-	if err := p.last.Load(); err != nil {
-		return *err
-	}
-	return nil
+// failure is the error of a fetch.
+type failure struct {
+	err error
+	at  time.Time
 }
 
 // known returns what the provider said last, which is fetched when it is the first time.
@@ -64,16 +62,16 @@ func (p *provider) key(ctx context.Context, kid string) (any, error) {
 	s := p.state.Load()
 	k, ok := s.keys[kid]
 	age := p.now().Sub(s.at)
-	down := p.failing()
+	down := p.failure.Load()
 	switch {
 	case ok && age < p.lifespan/5*4:
 		return k, nil
 	case ok && (age < p.lifespan || down != nil && age < maxKeysAge):
 		p.ask(ctx)
 		return k, nil
-	case down != nil && (!ok || age >= maxKeysAge):
-		p.ask(ctx) // nobody waits for a provider that does not answer
-		return nil, down
+	case down != nil && p.now().Sub(down.at) < p.timeout:
+		p.ask(ctx) // who needs what is not known waits no more for a provider that just failed
+		return nil, down.err
 	}
 	fresh, err := wait[*published](ctx, p.ask(ctx))
 	switch {
@@ -91,26 +89,28 @@ func (p *provider) ask(ctx context.Context) <-chan singleflight.Result {
 		old := p.state.Load()
 		if !p.fetches.allow(p.now()) {
 			if old == nil {
-				return nil, p.failing()
+				return nil, p.failure.Load().err // of one of the fetches that were allowed
 			}
 			return old, nil
 		}
 		s, err := p.fetch(ctx)
-		if err != nil && old != nil && p.failing() == nil {
+		if err == nil {
+			p.failure.Store(nil)
+			p.state.Store(s)
+			return s, nil
+		}
+		if old != nil && p.failure.Load() == nil {
 			p.logger.WarnContext(ctx, "the keys of the OIDC provider cannot be fetched; those that are known serve", "error", err)
 		}
-		p.last.Store(&err)
-		if err == nil {
-			p.state.Store(s)
-		}
-		return s, err
+		p.failure.Store(&failure{err, p.now()})
+		return nil, err
 	})
 }
 
 // fetch asks for the keys; and for the discovery document before the first time, and when asking failed since.
 func (p *provider) fetch(ctx context.Context) (*published, error) {
 	s := &published{}
-	if old := p.state.Load(); old != nil && p.failing() == nil {
+	if old := p.state.Load(); old != nil && p.failure.Load() == nil {
 		s.document = old.document
 	} else {
 		var err error

@@ -21,6 +21,7 @@ import (
 	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/testserver/idp"
+	"github.com/feastgo/feast/permissions/auth"
 )
 
 // grants is an identity provider that numbers its tokens.
@@ -479,5 +480,40 @@ func TestGrants(t *testing.T) {
 			t.Error(err)
 		}
 		o.Username, o.Password = "alice", "wonder"
+	}
+}
+
+// The way of a feature store: by its section, through the table of types.
+func TestSection(t *testing.T) {
+	p := idp.Start(t)
+	p.AddClient("feast", "secret", idp.Claims{"aud": "feast"})
+	source := auth.Tokens(config.NewSection("oidc", map[string]any{
+		"auth_discovery_url": p.Discovery, "client_id": "feast", "client_secret": "secret", "token_refresh_margin_seconds": 1.5,
+	}), env(nil))
+	defer source.Close()
+	v, err := open(t, map[string]any{"auth_discovery_url": p.Discovery, "audience": "feast", "issuer": p.Issuer, "jwks_request_timeout_seconds": 2.5}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		for range 2 {
+			token, err := source.Token(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			accepts(t, v, token, "service-account-feast")
+		}
+		source.Invalidate("another")
+	}
+	if n := p.Requests("token"); n != 1 {
+		t.Errorf("%d token requests, want 1", n)
+	}
+	token, err := source.Token(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	source.Invalidate(token)
+	if _, err := source.Token(t.Context()); err != nil || p.Requests("token") != 2 {
+		t.Errorf("error %v, %d token requests, want 2", err, p.Requests("token"))
 	}
 }

@@ -747,3 +747,47 @@ func TestVerifierOptions(t *testing.T) {
 		}
 	}
 }
+
+// A provider that is down when the server starts is not asked for every request, and one that goes down is found out by a
+// token with a new key.
+func TestProviderDownLimits(t *testing.T) {
+	p := idp.Start(t)
+	var c clock
+	v := verifier(t, p, &c, nil)
+	alice := p.Token(idp.Claims{"sub": "alice"})
+	p.Down(true)
+	for range 20 {
+		refuses(t, v, alice, feasterr.ErrUnavailable)
+	}
+	if n := p.Requests("openid-configuration"); n != 5 {
+		t.Errorf("discovered %d times, want 5", n)
+	}
+	p.Down(false)
+	refuses(t, v, alice, feasterr.ErrUnavailable)
+	c.pass(time.Second)
+	accepts(t, v, alice, "alice")
+
+	c.pass(10 * time.Second)
+	p.Rotate(t)
+	p.Down(true)
+	refuses(t, v, p.Token(idp.Claims{"sub": "bob"}), feasterr.ErrUnavailable)
+	p.Down(false)
+	c.pass(defaultLifespan)
+	accepts(t, v, p.Token(idp.Claims{"sub": "carol", "kubernetes.io": "no object"}), "carol")
+}
+
+// The name that servers share goes before a token that is configured.
+func TestIntraToken(t *testing.T) {
+	s, err := NewTokenSource(TokenOptions{Token: "t", Getenv: func(name string) string { return map[string]string{auth.IntraVariable: "secret"}[name] }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := s.Token(t.Context())
+	if err != nil || mustClaims(t, token)["preferred_username"] == nil {
+		t.Errorf("token %q, error %v", token, err)
+	}
+	p := idp.Start(t)
+	accepts(t, verifier(t, p, &clock{}, func(o *VerifierOptions) { o.Intra = "secret" }), token, "secret")
+	refuses(t, verifier(t, p, &clock{}, nil), token, feasterr.ErrUnauthenticated)
+	refuses(t, verifier(t, p, &clock{}, func(o *VerifierOptions) { o.Intra = "other" }), token, feasterr.ErrUnauthenticated)
+}
