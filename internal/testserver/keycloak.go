@@ -1,15 +1,10 @@
 package testserver
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 )
@@ -45,7 +40,7 @@ func startKeycloak() (string, error) {
 		}
 		url = "http://127.0.0.1:" + port
 		return hold(startWithin(keycloakTime, unpackKeycloak, func(ctx context.Context, _ string) error {
-			return answers(ctx, url+"/realms/master/.well-known/openid-configuration")
+			return answers(ctx, url+"/realms/master/.well-known/openid-configuration", nil)
 		}, "env", "KC_BOOTSTRAP_ADMIN_USERNAME=admin", "KC_BOOTSTRAP_ADMIN_PASSWORD=admin", "JAVA_OPTS_KC_HEAP=-Xms64m -Xmx384m",
 			"bash", filepath.Join("keycloak-"+KeycloakVersion, "bin", "kc.sh"), "start-dev",
 			"--http-host=127.0.0.1", "--http-port="+port, "--http-management-port="+management))
@@ -65,23 +60,4 @@ func unpackKeycloak(dir string) error {
 		return fmt.Errorf("Keycloak cannot be had through Maven: %w\n%s", err, out)
 	}
 	return nil
-}
-
-// answers answers nil when a GET of the URL succeeds.
-func answers(ctx context.Context, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return err
-	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	res, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	b, err := io.ReadAll(res.Body)
-	err = errors.Join(err, res.Body.Close())
-	if res.StatusCode != http.StatusOK {
-		err = errors.Join(err, fmt.Errorf("%s: %s", res.Status, cmp.Or(strings.TrimSpace(string(b)), "no text")))
-	}
-	return err
 }

@@ -26,10 +26,8 @@ const (
 	defaultLifespan = 5 * time.Minute
 	// maxToken is the size of the largest token that is looked at. HTTP servers commonly take headers of 8 to 64 KB.
 	maxToken = 64 << 10
-	// keepTime is how long a verified token need not be verified again, if neither it nor the keys end before; keepReview
-	// how long that is of one that Kubernetes reviewed, which may be revoked.
-	keepTime   = 5 * time.Minute
-	keepReview = time.Minute
+	// keepTime is how long a verified token need not be verified again, if neither it nor the keys end before.
+	keepTime = 5 * time.Minute
 )
 
 // algorithms are those that a signature may have (docs/compatibility.md, line 18).
@@ -287,7 +285,7 @@ func (v *Verifier) reviewed(ctx context.Context, token string) (u permissions.Us
 			u.Namespaces = []string{namespace}
 		}
 	}
-	return u, v.now().Add(keepReview), nil
+	return u, until, nil // the reviewer remembers as long as it is right
 }
 
 func (v *Verifier) kubernetes() (auth.Reviewer, error) {
