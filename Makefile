@@ -8,6 +8,9 @@ GOLANGCI_LINT := .build/bin/golangci-lint
 FEAST := .build/feast
 # The API server of Kubernetes, for tests.
 KUBE_APISERVER := .build/kube-apiserver
+# A server for tests, nothing of which is linked; MinIO tags no releases as Go modules.
+MINIO := .build/bin/minio
+MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
 PLATFORMS := linux/arm64 darwin/arm64 windows/amd64
 # How long one test package may take, and how long one fuzz target runs.
 TIMEOUT ?= 10m
@@ -87,13 +90,17 @@ memory: ## Test the memory of joins, of 100M rows too: minutes, 4 GB of disk
 # reviewed by an API server of Kubernetes, and come from Keycloak, which Maven brings.
 .PHONY: test-all
 test-all: export FEAST_TEST_FULL = 1
+test-all: export PATH := $(CURDIR)/.build/bin:$(PATH)
 test-all: export FEAST_TEST_KUBE_APISERVER = $(CURDIR)/$(KUBE_APISERVER)
-test-all: $(KUBE_APISERVER) test memory fuzz ## Run the tests at full size, those of memory too, then the fuzz targets
+test-all: $(MINIO) $(KUBE_APISERVER) test memory fuzz ## Run the tests at full size, those of memory, MinIO and Kubernetes too, then the fuzz targets
 
-# Minutes, once.
+# Minutes, once, both.
 $(KUBE_APISERVER): internal/tools/apiserver/go.mod
 	cd internal/tools/apiserver && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o ../../../$@ k8s.io/kubernetes/cmd/kube-apiserver
 	@touch $@
+
+$(MINIO):
+	GOBIN=$(CURDIR)/.build/bin CGO_ENABLED=0 go install -trimpath github.com/minio/minio@$(MINIO_VERSION)
 
 .PHONY: bench
 bench: ## Run the benchmarks; with Feast beside them once make interop has installed it
