@@ -158,14 +158,14 @@ type tokenCase struct {
 	} `json:"expect"`
 }
 
-// token is the token of a case, signed now.
-func (c *tokenCase) token(t testing.TB, f *fixture) string {
+// token is the token of a case, signed at a time.
+func (c *tokenCase) token(t testing.TB, f *fixture, now time.Time) string {
 	t.Helper()
 	if c.Token != nil {
 		return *c.Token
 	}
 	for name, offset := range c.Offsets {
-		c.Claims[name] = time.Now().Unix() + offset
+		c.Claims[name] = now.Unix() + offset
 	}
 	kid := ""
 	if c.Sign.Kid != nil {
@@ -233,7 +233,9 @@ func TestGoldenTokens(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			token := c.token(t, &r.fixture)
+			var clk clock // which stands still
+			v.now, v.provider.now = clk.now, clk.now
+			token := c.token(t, &r.fixture, clk.now())
 			for range 2 { // the second time it may be known
 				u, err := v.Authenticate(t.Context(), token)
 				if departure := goldenDepartures[c.ID]; departure == "refused" {
