@@ -87,8 +87,8 @@ $(FEAST)/requirements.txt: internal/interop/requirements.txt
 memory: ## Test the memory of joins, of 100M rows too: minutes, 4 GB of disk
 	FEAST_TEST_HUGE=1 go test -count=1 -timeout 60m -run '^TestMemory' ./offline/file
 
-# FEAST_TEST_FULL makes tests do all of what they otherwise do in small, or not at all: eight writers apply 200 times each, and
-# tokens are reviewed by an API server of Kubernetes.
+# FEAST_TEST_FULL makes tests do all of what they otherwise do in small, or not at all: eight writers apply 200 times each, tokens are
+# reviewed by an API server of Kubernetes, and come from Keycloak, which Maven brings.
 .PHONY: test-all
 test-all: export FEAST_TEST_FULL = 1
 test-all: export PATH := $(CURDIR)/.build/bin:$(PATH)
