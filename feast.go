@@ -222,7 +222,7 @@ func New(ctx context.Context, cfg *config.RepoConfig, opts ...Option) (*FeatureS
 
 // authEnv is what types of the auth section need.
 func (fs *FeatureStore) authEnv() auth.Env {
-	return auth.Env{RepoDir: fs.cfg.RepoPath, Getenv: os.Getenv, Now: fs.opts.now, Logger: fs.opts.logger}
+	return auth.Env{RepoDir: fs.cfg.RepoPath, Getenv: os.Getenv, Now: fs.opts.now, Logger: fs.opts.logger} //nolint:forbidigo // where Feast looks for tokens
 }
 
 // refreshed tells hooks and log of an attempt to load the registry.

@@ -4,9 +4,10 @@
 package all
 
 import (
-	_ "github.com/feastgo/feast/drivers/embedded"      // sqlite, memory, offline files, file registry
-	_ "github.com/feastgo/feast/online/hybrid"         // type hybrid
-	_ "github.com/feastgo/feast/online/redis"          // type redis
+	_ "github.com/feastgo/feast/drivers/embedded" // sqlite, memory, offline files, file registry
+	_ "github.com/feastgo/feast/online/hybrid"    // type hybrid
+	_ "github.com/feastgo/feast/online/redis"     // type redis
+	_ "github.com/feastgo/feast/permissions/kubernetes"
 	_ "github.com/feastgo/feast/permissions/oidc"      // auth type oidc
 	_ "github.com/feastgo/feast/registry/gcs"          // registry paths gs://
 	_ "github.com/feastgo/feast/registry/remote"       // registry_type remote

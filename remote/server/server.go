@@ -51,13 +51,14 @@ func (o Options) guard(fs *feast.FeatureStore) (g *guard.Guard, closing func() e
 	}
 	g = &guard.Guard{
 		Authenticator: o.Authenticator, Rules: o.Rules, RequirePermissions: o.RequirePermissions,
-		Intra: os.Getenv(auth.IntraVariable), Logger: logger,
+		Intra: os.Getenv(auth.IntraVariable), Logger: logger, //nolint:forbidigo // as in Feast; the caller makes a server
 	}
 	if g.Authenticator != nil {
 		return g, func() error { return nil }, nil
 	}
 	cfg := fs.Config()
-	a, err := auth.NewAuthenticator(cfg.Auth, auth.Env{RepoDir: cfg.RepoPath, Getenv: os.Getenv, Now: time.Now, Logger: logger})
+	env := auth.Env{RepoDir: cfg.RepoPath, Getenv: os.Getenv, Now: time.Now, Logger: logger} //nolint:forbidigo // as above
+	a, err := auth.NewAuthenticator(cfg.Auth, env)
 	if a == nil || err != nil {
 		return g, func() error { return nil }, err
 	}
