@@ -14,6 +14,14 @@ type reference struct {
 	feature string
 }
 
+// name is the view as full names show it.
+func (r reference) name() string {
+	if r.version < 0 {
+		return r.view
+	}
+	return r.view + "@v" + strconv.Itoa(r.version)
+}
+
 // parseReference splits a feature reference at its first colon, and the part before it at its first "@". A suffix
 // that is no version belongs to the view's name, as in Feast.
 func parseReference(ref string) (reference, error) {
