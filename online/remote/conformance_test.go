@@ -30,6 +30,10 @@ type served struct {
 	store  *memory.Store
 	mu     sync.Mutex
 	tables map[string]*online.Table // by view, with all features that anybody wrote
+
+	// What the wire does not carry: whether to overwrite, and how many rows were left out.
+	overwrite bool
+	older     int
 }
 
 func (s *served) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -139,7 +143,13 @@ func (s *served) write(ctx context.Context, body []byte) error {
 		}
 		w.Table.Features, w.Columns = append(w.Table.Features, f), append(w.Columns, c)
 	}
-	_, err = s.store.Write(ctx, w)
+	s.mu.Lock()
+	w.Overwrite = s.overwrite
+	s.mu.Unlock()
+	res, err := s.store.Write(ctx, w)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.older += res.Older
 	return err
 }
 
@@ -269,11 +279,23 @@ type noting struct {
 	*remote.Store
 	served *served
 	server *httptest.Server
+	writes *sync.Mutex
 }
 
 func (s noting) Write(ctx context.Context, b *online.WriteBatch) (online.WriteResult, error) {
 	s.served.note(b.Table)
-	return s.Store.Write(ctx, b)
+	s.writes.Lock()
+	defer s.writes.Unlock()
+	s.served.mu.Lock()
+	s.served.overwrite, s.served.older = b.Overwrite, 0
+	s.served.mu.Unlock()
+	res, err := s.Store.Write(ctx, b)
+	s.served.mu.Lock()
+	defer s.served.mu.Unlock()
+	if err == nil {
+		res.Written, res.Older = res.Written-s.served.older, s.served.older
+	}
+	return res, err
 }
 
 func (s noting) Prepare(p *online.ReadPlan) (online.Reader, error) {
@@ -305,7 +327,7 @@ func (s noting) Close() error {
 
 func TestConformance(t *testing.T) {
 	onlinetest.Run(t, onlinetest.Harness{
-		NoDelete: true, Resolution: time.Microsecond,
+		NoDelete: true, JSON: true, Resolution: time.Microsecond,
 		Open: func(t testing.TB, _ string) online.Store {
 			s := &served{store: memory.New(), tables: map[string]*online.Table{}}
 			server := httptest.NewServer(s)
@@ -313,7 +335,7 @@ func TestConformance(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return noting{store, s, server}
+			return noting{store, s, server, new(sync.Mutex)}
 		},
 	})
 }

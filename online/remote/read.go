@@ -152,7 +152,7 @@ func (s *Store) readRows(ctx context.Context, b *buffers, q *request, keys *onli
 	}
 	width := 0
 	for _, t := range q.tables {
-		if len(keys.Group(q.groups[t.group].number)) > 0 {
+		if b.rows.has(t.group) {
 			width += len(t.Features)
 		}
 	}
@@ -162,7 +162,7 @@ func (s *Store) readRows(ctx context.Context, b *buffers, q *request, keys *onli
 	step := max(1, maxCells/width)
 	for from := 0; from < b.rows.n; from += step {
 		to := min(from+step, b.rows.n)
-		b.request = b.appendRequest(b.request[:0], q, keys, from, to)
+		b.request = b.appendRequest(b.request[:0], q, from, to)
 		if err := s.read(ctx, b); err != nil {
 			return err
 		}
@@ -174,11 +174,11 @@ func (s *Store) readRows(ctx context.Context, b *buffers, q *request, keys *onli
 }
 
 // appendRequest appends the body of a request for rows.
-func (b *buffers) appendRequest(dst []byte, q *request, keys *online.Keys, from, to int) []byte {
+func (b *buffers) appendRequest(dst []byte, q *request, from, to int) []byte {
 	dst = append(dst, `{"features":[`...)
 	first := true
 	for _, t := range q.tables {
-		if len(keys.Group(q.groups[t.group].number)) == 0 {
+		if !b.rows.has(t.group) {
 			continue
 		}
 		if !first {
@@ -287,6 +287,9 @@ func (c cell) empty() bool { return c.to == 0 }
 
 func (r *rows) text(c cell) []byte { return r.buf[c.from:c.to] }
 
+// has reports whether a key set has a key.
+func (r *rows) has(group int) bool { return len(r.of[group]) > 0 }
+
 // place lays out the keys of a request.
 func (r *rows) place(q *request, keys *online.Keys, results int) error {
 	r.n, r.columns, r.buf = 0, r.columns[:0], r.buf[:0]
@@ -301,11 +304,14 @@ func (r *rows) place(q *request, keys *online.Keys, results int) error {
 		group := &q.groups[g]
 		r.of[g] = r.of[g][:0]
 		set := keys.Group(group.number)
-		if len(set) == 0 {
+		if !slices.ContainsFunc(set, func(k online.Key) bool { return bytes.HasPrefix(k.Bytes, group.prefix) }) {
 			continue
 		}
 		at := r.columnsOf(group)
 		for _, k := range set {
+			if !bytes.HasPrefix(k.Bytes, group.prefix) {
+				continue // of other join keys, so that it has no row
+			}
 			if err := r.split(group, k.Bytes); err != nil {
 				return err
 			}
@@ -345,15 +351,15 @@ func (r *rows) fill() {
 		for len(*cells) < r.n {
 			*cells = append(*cells, cell{})
 		}
-		any := (*cells)[slices.IndexFunc(*cells, func(c cell) bool { return !c.empty() })]
+		some := slices.IndexFunc(*cells, func(c cell) bool { return !c.empty() })
 		for j, c := range *cells {
-			if c.empty() {
-				(*cells)[j] = any
+			if c.empty() && some >= 0 {
+				(*cells)[j] = (*cells)[some]
 			}
 		}
 	}
 	for g := range r.of {
-		for len(r.of[g]) < r.n {
+		for r.has(g) && len(r.of[g]) < r.n {
 			r.of[g] = append(r.of[g], -1)
 		}
 	}
