@@ -66,7 +66,6 @@ type forwarding struct {
 	name    string // of the store
 	query   plan.Query
 	known   *shape   // what the registry says; nil: nothing
-	promise bool     // the columns of known, or of the first answer, are those of all
 	learned *learned // of the query
 }
 
@@ -96,7 +95,7 @@ func (p *Prepared) forwarded(ctx context.Context, snap *registry.Snapshot, f onl
 	if q.Service == "" && len(q.Features) == 0 {
 		return nil, feasterr.Invalid("no features asked for: name features or a feature service")
 	}
-	to := &forwarding{fs: p.fs, store: f, name: store, query: q, promise: p.promise != nil, learned: &p.learned}
+	to := &forwarding{fs: p.fs, store: f, name: store, query: q, learned: &p.learned}
 	c := &compiled{snap: snap, plan: &plan.Online{Service: q.Service}, store: store, forward: to}
 	if p.promise != nil && len(p.promise.Columns) > 0 {
 		c.plan = p.promise
@@ -148,8 +147,9 @@ type answer struct {
 	layout *plan.Layout
 }
 
-// fill has a request answered and returns the number of entity rows. Statuses are the server's, and no ttl is looked at.
-func (f *forwarding) fill(ctx context.Context, q OnlineQuery, entities Frame, out *OnlineResponse) (rows int, err error) {
+// fill has a request answered and returns the number of entity rows. Statuses are the server's, and no ttl is looked at. With
+// promised the columns are those that the query had when it was prepared.
+func (f *forwarding) fill(ctx context.Context, q OnlineQuery, entities Frame, out *OnlineResponse, promised bool) (rows int, err error) {
 	if rows, err = out.req.load(ctx, entities); err != nil {
 		return 0, err
 	}
@@ -161,7 +161,7 @@ func (f *forwarding) fill(ctx context.Context, q OnlineQuery, entities Frame, ou
 	}
 	a := out.answer
 	known := f.shape()
-	if err := a.load(out.req, known, rows); err != nil {
+	if err := a.load(out.req, known, rows, promised); err != nil {
 		return rows, err
 	}
 	a.request.Features, a.request.Service, a.request.FullNames = f.query.Features, f.query.Service, f.query.FullNames
@@ -171,7 +171,7 @@ func (f *forwarding) fill(ctx context.Context, q OnlineQuery, entities Frame, ou
 	if err := f.store.Forward(ctx, &a.request, &a.response); err != nil {
 		return rows, feasterr.InStore(f.name, "forward", err)
 	}
-	if err := f.arrange(a, known); err != nil {
+	if err := f.arrange(a, known, promised); err != nil {
 		return rows, feasterr.InStore(f.name, "forward", err)
 	}
 	if q.Expired == Null {
@@ -197,27 +197,26 @@ func (s *shape) typeOf(name string) types.Type {
 	return s.types[name]
 }
 
-// load makes typed columns of the entity rows: join keys of the types they have, the others of those of their values. The join
-// keys of the query come first, so that the answer has them in this order.
-func (a *answer) load(req *request, known *shape, rows int) error {
+// load makes typed columns of the entity rows: join keys of the types they have, the others of those of their values. With
+// first the join keys of the query come first, so that the answer has them in this order.
+func (a *answer) load(req *request, known *shape, rows int, first bool) error {
 	order := make([]int, 0, len(req.frame))
-	if known != nil {
+	if known != nil && first {
 		for _, k := range known.plan.Keys() {
 			if i := slices.Index(req.names, k); i >= 0 {
 				order = append(order, i)
 			}
 		}
 	}
-	keys := len(order)
 	for i := range req.frame {
-		if !slices.Contains(order[:keys], i) {
+		if !slices.Contains(order, i) {
 			order = append(order, i)
 		}
 	}
 	fields := make([]types.Field, 0, len(order))
-	for n, i := range order {
+	for _, i := range order {
 		f := types.Field{Name: req.names[i], Type: types.Invalid}
-		if n < keys {
+		if known != nil {
 			f.Type = known.plan.KeyType(f.Name)
 		}
 		if f.Type == types.Invalid {
@@ -234,10 +233,11 @@ func (a *answer) load(req *request, known *shape, rows int) error {
 	for n, i := range order {
 		c, src := &columns[n], &req.frame[i]
 		var err error
-		if n >= keys && (src.kind == colAny || src.kind == colOther) {
+		key := known != nil && slices.Contains(known.plan.Keys(), c.Name())
+		if !key && (src.kind == colAny || src.kind == colOther) {
 			err = fillGiven(c, src)
 		} else {
-			err = fill(c, src, n >= keys)
+			err = fill(c, src, !key)
 		}
 		if err != nil {
 			return err
@@ -278,7 +278,7 @@ func fillGiven(dst *types.Column, src *frameColumn) error {
 }
 
 // arrange puts the columns of an answer in order.
-func (f *forwarding) arrange(a *answer, known *shape) error {
+func (f *forwarding) arrange(a *answer, known *shape, promised bool) error {
 	if a.by == f && a.read == a.response.Plan() {
 		return nil
 	}
@@ -296,20 +296,21 @@ func (f *forwarding) arrange(a *answer, known *shape) error {
 	if known != nil {
 		want = known.plan
 	}
-	promised := f.promise && want != nil
-	p, err := plan.Arrange(f.query, want, names, keys, a.read, promised)
+	p, err := plan.Arrange(f.query, want, names, keys, a.read, promised && want != nil)
 	if err != nil {
 		return err
 	}
-	if promised {
+	switch {
+	case !promised:
+	case want != nil:
 		l.Echo = len(want.Keys())
 		for i, k := range want.Keys() {
 			if i >= keys || names[i] != k {
 				return &feasterr.SchemaChangedError{Column: k, Was: "a join key"}
 			}
 		}
-	} else if f.promise && !f.learned.CompareAndSwap(nil, newShape(p, fields[:keys])) { // another answer was the first
-		return f.arrange(a, f.learned.Load())
+	case !f.learned.CompareAndSwap(nil, newShape(p, fields[:keys])): // another answer was the first
+		return f.arrange(a, f.learned.Load(), true)
 	}
 	a.by, a.plan, a.layout = f, p, l
 	return nil

@@ -262,7 +262,7 @@ func (fs *FeatureStore) read(ctx context.Context, c *compiled, q OnlineQuery, en
 	if c.forward == nil {
 		rows, err = fs.fill(ctx, c, q, entities, out, all)
 	} else {
-		rows, err = c.forward.fill(ctx, q, entities, out)
+		rows, err = c.forward.fill(ctx, q, entities, out, !all)
 	}
 	if err != nil && !isPartial(err) {
 		out.reset()
