@@ -37,7 +37,8 @@ type readTable struct {
 	refs  []byte // its references in JSON, with commas between
 }
 
-type readCell struct{ table, feature int }
+// readCell is a feature of one of the tables; index numbers them all.
+type readCell struct{ table, feature, index int }
 
 // readGroup is a key set.
 type readGroup struct {
@@ -88,7 +89,7 @@ func (q *request) fits(t *online.Table) bool {
 func (q *request) add(t *online.Table) {
 	table := readTable{Table: t}
 	for f, field := range t.Features {
-		q.column[columnName(t, f)] = readCell{len(q.tables), f}
+		q.column[columnName(t, f)] = readCell{len(q.tables), f, len(q.column)}
 		if f > 0 {
 			table.refs = append(table.refs, ',')
 		}
@@ -207,6 +208,8 @@ func (b *buffers) appendRequest(dst []byte, q *request, from, to int) []byte {
 
 // take puts the answer for rows into the result.
 func (b *buffers) take(q *request, width, from, to int, dst *online.Result) error {
+	b.seen = slices.Grow(b.seen[:0], len(q.column))[:len(q.column)]
+	clear(b.seen)
 	for i := range b.parsed.columns {
 		name, err := b.parsed.name(i)
 		if err != nil {
@@ -216,6 +219,10 @@ func (b *buffers) take(q *request, width, from, to int, dst *online.Result) erro
 		if !asked {
 			continue // a join key
 		}
+		if b.seen[at.index] {
+			continue // reported below, since another is missing
+		}
+		b.seen[at.index] = true
 		width--
 		t := q.tables[at.table]
 		b.cells.reset(b.parsed.columns[i])

@@ -146,6 +146,7 @@ type buffers struct {
 	parsed          answer
 	cells           cells
 	rows            rows
+	seen            []bool // by feature of a request
 }
 
 // keepBytes is how large memory may grow and still be kept for another call.
