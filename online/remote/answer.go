@@ -1,7 +1,10 @@
 package remote
 
 import (
+	"bytes"
 	"encoding/json"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/types"
@@ -21,6 +24,8 @@ type answerColumn struct{ values, statuses, times []byte }
 func malformed(what string) error {
 	return feasterr.Invalid("the answer of the feature server is malformed: %s", what)
 }
+
+var errObject = malformed("an object was expected")
 
 // parse looks through an answer.
 func (a *answer) parse(b []byte) error {
@@ -94,9 +99,8 @@ func (a *answer) metadata(key, value []byte) error {
 
 // object calls fn for the members of the object that begins at i and returns the index behind it.
 func object(b []byte, i int, fn func(key, value []byte) error) (int, error) {
-	bad := malformed("an object was expected")
 	if i >= len(b) || b[i] != '{' {
-		return i, bad
+		return i, errObject
 	}
 	i = types.SkipJSONSpace(b, i+1)
 	if i < len(b) && b[i] == '}' {
@@ -105,14 +109,14 @@ func object(b []byte, i int, fn func(key, value []byte) error) (int, error) {
 	for {
 		from := i
 		if i >= len(b) || b[i] != '"' {
-			return i, bad
+			return i, errObject
 		}
 		if i = types.SkipJSON(b, i); i < 0 {
-			return i, bad
+			return i, errObject
 		}
 		key := b[from:i]
 		if i = types.SkipJSONSpace(b, i); i >= len(b) || b[i] != ':' {
-			return i, bad
+			return i, errObject
 		}
 		from = types.SkipJSONSpace(b, i+1)
 		if i = types.SkipJSON(b, from); i < 0 {
@@ -122,7 +126,7 @@ func object(b []byte, i int, fn func(key, value []byte) error) (int, error) {
 			return i, err
 		}
 		if i = types.SkipJSONSpace(b, i); i >= len(b) || b[i] != ',' && b[i] != '}' {
-			return i, bad
+			return i, errObject
 		}
 		i++
 		if b[i-1] == '}' {
@@ -132,12 +136,17 @@ func object(b []byte, i int, fn func(key, value []byte) error) (int, error) {
 	}
 }
 
-// name returns the name of a column.
-func (a *answer) name(i int) (name string, err error) {
-	if err = json.Unmarshal(a.names[i], &name); err != nil {
-		err = malformed("a name is no text")
+// name returns the name of a column. It aliases the text, unless it is escaped there.
+func (a *answer) name(i int) ([]byte, error) {
+	text := a.names[i]
+	if bytes.IndexByte(text, '\\') < 0 && utf8.Valid(text) {
+		return text[1 : len(text)-1], nil
 	}
-	return name, err
+	var name string
+	if json.Unmarshal(text, &name) != nil || strings.ContainsRune(name, utf8.RuneError) {
+		return nil, malformed("a name is no text")
+	}
+	return []byte(name), nil
 }
 
 // cells goes through the cells of a column.

@@ -124,10 +124,11 @@ func appendGiven(dst []byte, c *types.Column, row int) ([]byte, error) {
 func (b *buffers) fields(q *online.Request) ([]types.Field, error) {
 	fields := make([]types.Field, len(b.parsed.columns))
 	for i := range fields {
-		name, err := b.parsed.name(i)
+		text, err := b.parsed.name(i)
 		if err != nil {
 			return nil, err
 		}
+		name := string(text)
 		fields[i] = types.Field{Name: name, Type: q.TypeOf(name)}
 		if fields[i].Type != types.Invalid {
 			continue

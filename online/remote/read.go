@@ -215,7 +215,7 @@ func (b *buffers) take(q *request, width, from, to int, dst *online.Result) erro
 		if err != nil {
 			return err
 		}
-		at, asked := q.column[name]
+		at, asked := q.column[string(name)]
 		if !asked {
 			continue // a join key
 		}
