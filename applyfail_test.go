@@ -704,7 +704,7 @@ func (b lagging) Load(ctx context.Context, have registry.Token) (*registry.State
 	return state, token, err
 }
 
-func (b lagging) LoadAll(ctx context.Context) (*registry.State, error) {
+func (b lagging) LoadWritten(ctx context.Context, _ string) (*registry.State, error) {
 	state, _, err := b.Backend.Load(ctx, "")
 	return state, err
 }
@@ -729,7 +729,7 @@ func TestTeardownBehindReplica(t *testing.T) {
 	if err := fs.Teardown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	state, err := b.LoadAll(t.Context())
+	state, err := b.LoadWritten(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

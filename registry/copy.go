@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/projectmeta"
 	"github.com/feastgo/feast/internal/protos/feast/core"
 )
 
@@ -108,10 +109,13 @@ func Import(ctx context.Context, dst Backend, r io.Reader, opts CopyOptions) (*C
 	return copyState(ctx, dst, state, opts)
 }
 
-// LoadAll returns the records of all projects that a backend shows, as they are where updates go: see [Whole].
-func LoadAll(ctx context.Context, b Backend) (*State, error) {
-	if w, ok := b.(Whole); ok {
-		return w.LoadAll(ctx)
+// LoadAll returns the records of all projects that a backend shows, as they are where updates go: see [Written].
+func LoadAll(ctx context.Context, b Backend) (*State, error) { return loadWritten(ctx, b, "") }
+
+// loadWritten returns at least the records of a project, of all when it is empty, as they are where updates go.
+func loadWritten(ctx context.Context, b Backend, project string) (*State, error) {
+	if w, ok := b.(Written); ok {
+		return w.LoadWritten(ctx, project)
 	}
 	state, _, err := b.Load(ctx, "")
 	return state, err
@@ -169,7 +173,16 @@ func selected(s *State, projects []string) (projectRecords, error) {
 		}
 		maps.DeleteFunc(all, func(name string, _ map[ID]Record) bool { return !slices.Contains(projects, name) })
 	}
-	for _, bad := range s.Bad {
+	lost := slices.Clone(s.Bad)
+	for _, project := range slices.Sorted(maps.Keys(all)) {
+		for _, id := range slices.SortedFunc(maps.Keys(all[project]), compareIDs) {
+			r := all[project][id]
+			if err := readable(r); err != nil {
+				lost = append(lost, BadRecord{id, r.Proto, err})
+			}
+		}
+	}
+	for _, bad := range lost {
 		if len(projects) == 0 || bad.ID.Project == "" || slices.Contains(projects, bad.ID.Project) {
 			problems = append(problems, fmt.Errorf("it would be lost: %w", bad.Err))
 		}
@@ -178,6 +191,21 @@ func selected(s *State, projects []string) (projectRecords, error) {
 		return nil, fmt.Errorf("the source cannot be copied: %w", errors.Join(problems...))
 	}
 	return all, nil
+}
+
+// readable returns an error for a record whose message cannot be read.
+func readable(r Record) error {
+	if r.Kind == KindProjectMetadata {
+		if err := proto.Unmarshal(r.Proto, new(core.ProjectMetadata)); err != nil {
+			return feasterr.Invalid("%s cannot be read: %w", r.ID, err)
+		}
+		return nil
+	}
+	v, err := (&entry{Record: r}).value()
+	if version, ok := v.(*versionValue); ok && err == nil {
+		err = version.err
+	}
+	return err
 }
 
 func copyState(ctx context.Context, dst Backend, src *State, opts CopyOptions) (*CopyResult, error) {
@@ -370,7 +398,7 @@ var messages = [numKinds]func() proto.Message{
 }
 
 // sameRecord reports whether a copy of a record is as good as it: the same message, however it was serialized. SQL registries
-// keep whole seconds of the time of a version. A copied list of infrastructure may be longer.
+// keep whole seconds of the time of a version, and metadata in rows. A copied list of infrastructure may be longer.
 func sameRecord(r, copied Record) bool {
 	if bytes.Equal(r.Proto, copied.Proto) {
 		return true
@@ -384,8 +412,13 @@ func sameRecord(r, copied Record) bool {
 		return false
 	}
 	for _, m := range []proto.Message{a, b} {
-		if v, ok := m.(*core.FeatureViewVersionRecord); ok && v.CreatedTimestamp != nil {
-			v.CreatedTimestamp.Nanos = 0
+		switch v := m.(type) {
+		case *core.FeatureViewVersionRecord:
+			if v.CreatedTimestamp != nil {
+				v.CreatedTimestamp.Nanos = 0
+			}
+		case *core.ProjectMetadata:
+			v.ProjectUuid = projectmeta.Text(projectmeta.Rows(v.ProjectUuid))
 		}
 	}
 	return proto.Equal(a, b)

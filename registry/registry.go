@@ -56,6 +56,9 @@ const (
 	// An expired snapshot is refreshed again within firstRetry of a failure, and within twice as long after each further one,
 	// up to lastRetry; sooner when CacheTTL is shorter.
 	firstRetry, lastRetry = 5 * time.Second, time.Minute
+	// loadTime is how long a load may take, which is that of a large registry on a slow line. A backend that stays silent
+	// would keep all later loads waiting.
+	loadTime = 2 * time.Minute
 )
 
 // Registry keeps a current snapshot of one project of a backend. Loading happens in the background, once for all who
@@ -351,7 +354,12 @@ func (r *Registry) load(f *flight) RefreshEvent {
 			have = old.token
 		}
 	}
-	state, token, err := r.backend.Load(r.ctx, have)
+	ctx, cancel := context.WithTimeout(r.ctx, loadTime)
+	defer cancel()
+	state, token, err := r.backend.Load(ctx, have)
+	if err != nil && r.ctx.Err() == nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = feasterr.Unavailable("the registry of project %q was not read within %s: %v", r.project, loadTime, err)
+	}
 	event := RefreshEvent{Err: err}
 	if err == nil && state != nil && (old == nil || token != old.token) {
 		event.Snapshot = newSnapshot(r.project, state, token, old)

@@ -259,6 +259,32 @@ func TestFailureKeepsTheSnapshot(t *testing.T) {
 }
 
 // Retries come later and later, and not at the same time in all programs.
+// A backend that stays silent is given up, and the next load tries again.
+func TestSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &scripted{version: 1}
+		r := New(b, "p", Options{})
+		defer closeRegistry(t, r)
+		if !has(t, r, 1) {
+			t.Fatal("not loaded")
+		}
+		b.delay = time.Hour
+		start := time.Now()
+		_, err := r.Refresh(t.Context())
+		if !errors.Is(err, feasterr.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 2*time.Minute {
+			t.Errorf("after %s: %v", time.Since(start), err)
+		}
+		if s := r.Stats(); s.Failures != 1 || s.LastError == nil {
+			t.Errorf("%+v", s)
+		}
+		b.delay = 0
+		b.set(2, nil)
+		if _, err := r.Refresh(t.Context()); err != nil || !has(t, r, 2) {
+			t.Error("the next load does not see what is new", err)
+		}
+	})
+}
+
 func TestFailuresBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var times [2][]time.Time
