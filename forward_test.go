@@ -1,6 +1,7 @@
 package feast_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,13 +13,16 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/feastgo/feast"
 	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/online"
+	onlinememory "github.com/feastgo/feast/online/memory"
 	onlineremote "github.com/feastgo/feast/online/remote"
+	"github.com/feastgo/feast/registry"
 	"github.com/feastgo/feast/registry/memory"
 	"github.com/feastgo/feast/remote"
 	"github.com/feastgo/feast/types"
@@ -290,3 +294,63 @@ func TestForwarderBelow(t *testing.T) {
 type wrapping struct{ online.Store }
 
 func (w wrapping) Unwrap() online.Store { return w.Store }
+
+// hanging is a registry that does not answer as long as it is closed.
+type hanging struct{ registry.Backend }
+
+func (hanging) Load(ctx context.Context, _ registry.Token) (*registry.State, registry.Token, error) {
+	<-ctx.Done()
+	return nil, "", ctx.Err()
+}
+
+// echoing is a store that answers requests by their entity rows.
+type echoing struct{ online.Store }
+
+func (echoing) Forward(_ context.Context, q *online.Request, dst *online.Response) error {
+	fields := []types.Field{{Name: "driver_id", Type: types.Int64}, {Name: "rate", Type: types.Int64}}
+	if err := dst.Reset(q, fields, q.Entities[0].Len()); err != nil {
+		return err
+	}
+	for i := range fields {
+		for row := range q.Entities[0].Len() {
+			if err := dst.Set(i, row, types.Present, types.Timestamp{}, q.Entities[0].AppendJSON(nil, row)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// A registry that hangs holds up one request, for a moment, and no other within half a minute.
+func TestForwardBesideHangingRegistry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs, err := feast.New(t.Context(), config.Default("p"), feast.WithOnlineStore(echoing{onlinememory.New()}), feast.WithRegistry(hanging{memory.New()}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []time.Duration{2 * time.Second, 0, 0} {
+			start := time.Now()
+			resp, err := fs.GetOnlineFeatures(t.Context(), feast.OnlineRequest{
+				Features: []string{"stats:rate"}, Entities: feast.Columns{"driver_id": []int64{7}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v, err := resp.Int64s("rate"); err != nil || v[0] != 7 {
+				t.Errorf("%v, %v", v, err)
+			}
+			if took := time.Since(start); took != want {
+				t.Errorf("request %d took %v, want %v", i, took, want)
+			}
+		}
+		time.Sleep(time.Minute) // of the bubble's clock: it is looked for again, as long as the caller waits
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := fs.GetOnlineFeatures(ctx, feast.OnlineRequest{Features: []string{"stats:rate"}, Entities: feast.Columns{"driver_id": []int64{7}}}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		if err := fs.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -122,13 +122,13 @@ func (c *HTTP) unanswered(method, token string, err error) error {
 }
 
 // refused is the error of an answer that is no success.
-func (c *HTTP) refused(method, token string, resp *http.Response, body []byte) error {
-	e := &Error{Address: c.shown, Method: method, Status: resp.StatusCode, class: classOfStatus(resp.StatusCode)}
+func (c *HTTP) refused(method, token string, status int, leads string, body []byte) error {
+	e := &Error{Address: c.shown, Method: method, Status: status, class: classOfStatus(status)}
 	var text string
 	var details struct{ Detail any }
 	switch {
-	case resp.StatusCode/100 == 3:
-		e.Message = "the server redirects" + elsewhere(resp) + ": name the server itself"
+	case status/100 == 3:
+		e.Message = "the server redirects" + leads + ": name the server itself"
 	case json.Unmarshal(body, &text) == nil:
 		if !e.exception(text) {
 			e.Message = pythonText(text)
@@ -143,7 +143,7 @@ func (c *HTTP) refused(method, token string, resp *http.Response, body []byte) e
 	default:
 		e.Message = string(body)
 	}
-	if resp.StatusCode == http.StatusNotFound && e.Class == "" {
+	if status == http.StatusNotFound && e.Class == "" {
 		e.Message += "; is this the address of a Feast server of the kind?"
 	}
 	e.Message = hidden(shortened(e.Message), token)

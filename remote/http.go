@@ -129,23 +129,23 @@ func (c *HTTP) Do(ctx context.Context, r HTTPRequest, dst []byte) ([]byte, error
 	}
 	a := &attempt{client: c, repeatable: r.Repeatable, body: dst, from: len(dst)}
 	defer a.end()
-	resp, err := a.send(bounded, r, token)
-	if err == nil && resp.StatusCode == http.StatusUnauthorized && token != "" {
+	status, leads, err := a.send(bounded, r, token)
+	if err == nil && status == http.StatusUnauthorized && token != "" {
 		if fresh := c.renewed(bounded, token); fresh != "" {
 			token = fresh
-			resp, err = a.send(bounded, r, token)
+			status, leads, err = a.send(bounded, r, token)
 		}
 	}
 	what := strings.TrimPrefix(r.Path, "/")
 	switch {
-	case err == nil && resp.StatusCode/100 == 2:
+	case err == nil && status/100 == 2:
 		return a.body, nil
 	case ctx.Err() != nil:
 		return a.body[:a.from], fmt.Errorf("%s of the server at %s: %w", what, c.shown, ctx.Err())
 	case err != nil:
 		return a.body[:a.from], c.unanswered(what, token, err)
 	}
-	return a.body[:a.from], c.refused(what, token, resp, a.body[a.from:])
+	return a.body[:a.from], c.refused(what, token, status, leads, a.body[a.from:])
 }
 
 // bearer returns the token of a request, empty when there is none.
@@ -216,15 +216,15 @@ func (u *upload) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// send sends a request until it is answered, or not to be repeated.
-func (a *attempt) send(ctx context.Context, r HTTPRequest, token string) (*http.Response, error) {
+// send sends a request until it is answered, or not to be repeated. It returns the status, and where a redirect leads.
+func (a *attempt) send(ctx context.Context, r HTTPRequest, token string) (status int, leads string, err error) {
 	var body any
 	if r.Body != nil {
 		body = retryablehttp.ReaderFunc(func() (io.Reader, error) { return &upload{a, r.Body}, nil })
 	}
 	req, err := retryablehttp.NewRequestWithContext(ctx, r.Method, a.client.base+r.Path, body)
 	if err != nil {
-		return nil, err
+		return 0, "", err
 	}
 	req.Header.Set("Accept", "*/*")
 	if r.Body != nil {
@@ -238,7 +238,11 @@ func (a *attempt) send(ctx context.Context, r HTTPRequest, token string) (*http.
 		RetryMax:   a.client.retries, CheckRetry: a.again, ErrorHandler: retryablehttp.PassthroughErrorHandler,
 		Backoff: func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return a.wait },
 	}
-	return sender.Do(req)
+	resp, err := sender.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	return resp.StatusCode, elsewhere(resp), resp.Body.Close() // of which nothing is left
 }
 
 // stay follows no redirect: a body and a token are for the server that was named.
@@ -253,7 +257,7 @@ func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if resp.ContentLength > a.client.max {
 		return nil, errLong
 	}
@@ -270,8 +274,9 @@ func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
 		case int64(len(a.body)-a.from) > a.client.max:
 			return nil, errLong
 		case err == io.EOF:
+			body := resp.Body
 			resp.Body = http.NoBody
-			return resp, nil
+			return resp, body.Close()
 		case err != nil:
 			return nil, err
 		}
@@ -281,18 +286,8 @@ func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
 // again is a [retryablehttp.CheckRetry].
 func (a *attempt) again(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	a.tries++
-	if ctx.Err() != nil || !a.repeatable || a.tries > a.client.retries {
-		return false, nil
-	}
-	switch {
-	case errors.Is(err, errLong) || err != nil && hintOf(a.client.tls, err.Error()) != "":
-		return false, nil
-	case err == nil:
-		switch resp.StatusCode {
-		case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		default:
-			return false, nil
-		}
+	if ctx.Err() != nil || !a.repeatable || a.tries > a.client.retries || !a.passing(resp, err) {
+		return false, nil //nolint:nilerr // which is the outcome
 	}
 	a.wait = rand.N(min(maxWait, minWait<<min(a.tries-1, 10)))
 	if resp != nil {
@@ -300,6 +295,18 @@ func (a *attempt) again(ctx context.Context, resp *http.Response, err error) (bo
 	}
 	end, limited := ctx.Deadline()
 	return !limited || time.Until(end) > a.wait, nil
+}
+
+// passing reports whether what went wrong may be over when it is tried again.
+func (a *attempt) passing(resp *http.Response, err error) bool {
+	if err != nil {
+		return !errors.Is(err, errLong) && hintOf(a.client.tls, err.Error()) == ""
+	}
+	switch resp.StatusCode {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
 }
 
 // retryAfter reads the header of this name, seconds or a date.

@@ -163,7 +163,7 @@ func keyOf(t *online.Table, df map[string][]json.RawMessage, row int) ([]byte, e
 	for _, k := range e.JoinKeys() {
 		typ := types.Int64
 		if df[k] == nil {
-			return nil, fmt.Errorf("Missing join key values for keys: ['%s']", k) //nolint:staticcheck // Feast's text
+			return nil, fmt.Errorf("Missing join key values for keys: ['%s']", k)
 		}
 		if df[k][row][0] == '"' {
 			typ = types.String

@@ -50,18 +50,18 @@ func (s *Store) Write(ctx context.Context, b *online.WriteBatch) (online.WriteRe
 
 // appendWrite appends the body of a request that writes rows. The values of an on-demand view are written as they are: they
 // were computed here.
-func (buf *buffers) appendWrite(dst []byte, b *online.WriteBatch, from, to int) ([]byte, error) {
-	t := b.Table
+func (b *buffers) appendWrite(dst []byte, batch *online.WriteBatch, from, to int) ([]byte, error) {
+	t := batch.Table
 	dst = types.AppendJSONString(append(dst, `{"feature_view_name":`...), []byte(t.View))
 	dst = append(dst, `,"allow_registry_cache":false,"transform_on_write":false,"df":{`...)
 	g := readGroup{joinKeys: t.JoinKeys, prefix: online.AppendKeyPrefix(nil, 3, t.JoinKeys)}
 	for i, name := range t.JoinKeys {
 		dst = append(types.AppendJSONString(dst, []byte(name)), ":["...)
 		for row := from; row < to; row++ {
-			if err := buf.rows.split(&g, b.Keys[row]); err != nil {
+			if err := b.rows.split(&g, batch.Keys[row]); err != nil {
 				return dst, err
 			}
-			dst = append(append(dst, buf.rows.part[i]...), ',')
+			dst = append(append(dst, b.rows.part[i]...), ',')
 		}
 		dst = closed(dst)
 	}
@@ -69,7 +69,7 @@ func (buf *buffers) appendWrite(dst []byte, b *online.WriteBatch, from, to int) 
 		dst = append(types.AppendJSONString(dst, []byte(f.Name)), ":["...)
 		for row := from; row < to; row++ {
 			var err error
-			if dst, err = appendCell(dst, b.Columns[i], row); err != nil {
+			if dst, err = appendCell(dst, batch.Columns[i], row); err != nil {
 				return dst, &feasterr.RequestError{Column: f.Name, Row: row, Err: err}
 			}
 			dst = append(dst, ',')
@@ -81,17 +81,17 @@ func (buf *buffers) appendWrite(dst []byte, b *online.WriteBatch, from, to int) 
 		event, created = eventColumn, createdColumn
 	}
 	dst = append(types.AppendJSONString(dst, []byte(event)), ":["...)
-	for _, at := range b.Event[from:to] {
+	for _, at := range batch.Event[from:to] {
 		dst = append(appendTime(dst, at), ',')
 	}
 	dst = closed(dst)
 	if created != "" {
 		dst = append(types.AppendJSONString(dst, []byte(created)), ":["...)
 		for row := from; row < to; row++ {
-			if b.Created == nil || b.Created[row].IsZero() {
+			if batch.Created == nil || batch.Created[row].IsZero() {
 				dst = append(dst, "null,"...)
 			} else {
-				dst = append(appendTime(dst, b.Created[row]), ',')
+				dst = append(appendTime(dst, batch.Created[row]), ',')
 			}
 		}
 		dst = closed(dst)
