@@ -37,7 +37,9 @@ func (fs *FeatureStore) Plan(ctx context.Context, objects ...Object) (*Diff, err
 // no view changes, or when the repository has none. The precomputed vectors of a service go with it, or with its
 // PrecomputeOnline; nothing else is done about them here.
 //
-// What was applied is visible to the next call. Should reading it back fail, the error comes with the diff.
+// What was applied is visible to the next call. Should reading it back fail, the error comes with the diff. When nobody
+// knows whether the registry was changed, since it took the changes and did not answer, the error says so, and what it
+// turns out to hold is visible as soon as it can be read.
 //
 // Objects are stamped with the time of [WithClock].
 //
@@ -138,7 +140,7 @@ type work struct {
 // change changes the registry, and before it the online store by what infra returns.
 func (fs *FeatureStore) change(ctx context.Context, r ApplyRequest,
 	infra func(context.Context, *registry.Commit) (work, error)) (*Diff, error) {
-	ahead := false
+	ahead, sent := false, false
 	var failed error
 	w := registry.Writer{
 		Backend: fs.backend, Project: fs.cfg.Project, Now: fs.opts.now, PurgeMetadata: fs.cfg.Registry.PurgeMetadata,
@@ -146,10 +148,12 @@ func (fs *FeatureStore) change(ctx context.Context, r ApplyRequest,
 		BeforeCommit: func(ctx context.Context, c *registry.Commit) error {
 			var w work
 			w, failed = infra(ctx, c)
+			sent = failed == nil
 			if failed == nil && w.do != nil {
 				c.First(func(ctx context.Context) error {
 					ahead = ahead || w.changes
 					failed = w.do(ctx)
+					sent = failed == nil
 					return failed
 				})
 			}
@@ -157,6 +161,9 @@ func (fs *FeatureStore) change(ctx context.Context, r ApplyRequest,
 		},
 	}
 	diff, err := w.Apply(ctx, r)
+	if err != nil && sent && !r.DryRun {
+		fs.registry.Doubt() // all or some of it may have been stored, or may still be
+	}
 	switch {
 	case failed != nil && ahead:
 		return nil, fmt.Errorf("%w; the registry was not changed: repeat the call to complete both", err)
@@ -166,6 +173,7 @@ func (fs *FeatureStore) change(ctx context.Context, r ApplyRequest,
 		return diff, err
 	}
 	if _, err := fs.registry.Refresh(ctx); err != nil {
+		fs.registry.Doubt()
 		return diff, fmt.Errorf("the changes were made, but cannot be read back: %w", err)
 	}
 	return diff, nil

@@ -47,10 +47,10 @@ type CopyResult struct {
 // The list of infrastructure may belong to all projects or to each: dst lists afterwards what src lists, and what it
 // listed before.
 //
-// Errors: a feasterr.ErrNotFound when src does not exist or has not all of the projects; a feasterr.ErrInvalid when it has
-// records that cannot be read, which a copy would lose; a feasterr.ErrConflict when dst holds something else, or differs
-// afterwards because somebody else writes to it; a feasterr.ErrUnsupported when one of them is behind a server, which shows
-// no history: the registry that it serves can be copied.
+// Errors: a feasterr.ErrNotFound when src does not exist or has not all of the projects; a feasterr.ErrInvalid, and nothing
+// is written, when it has records of them that cannot be read, or dst has any; a feasterr.ErrConflict when dst holds
+// something else, or differs afterwards because somebody else writes to it; a feasterr.ErrUnsupported when one of them is
+// behind a server, which shows no history: the registry that it serves can be copied.
 func Copy(ctx context.Context, dst, src Backend, opts CopyOptions) (*CopyResult, error) {
 	state, err := loadToCopy(ctx, src)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	_ "github.com/feastgo/feast/online/hybrid"         // type hybrid
 	_ "github.com/feastgo/feast/online/redis"          // type redis
 	_ "github.com/feastgo/feast/online/remote"         // type remote
+	_ "github.com/feastgo/feast/permissions/oidc"      // auth type oidc
 	_ "github.com/feastgo/feast/registry/gcs"          // registry paths gs://
 	_ "github.com/feastgo/feast/registry/remote"       // registry_type remote
 	_ "github.com/feastgo/feast/registry/s3"           // registry paths s3://

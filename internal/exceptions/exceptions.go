@@ -41,7 +41,7 @@ func Of(err error) (e Exception, ok bool) {
 		if class == "" {
 			class = NotFound
 		}
-		return Exception{class, err.Error()}, true
+		return Exception{class, message(missing)}, true
 	}
 	if denied, is := errors.AsType[*permissions.DeniedError](err); is {
 		return Exception{Permission, denied.FeastMessage()}, true
@@ -50,6 +50,22 @@ func Of(err error) (e Exception, ok bool) {
 		return Exception{Permission, err.Error()}, true
 	}
 	return Exception{}, false
+}
+
+// message is what Feast says of something that is not found: for the kinds whose text its clients are known to get, those
+// that a request for features names.
+func message(e *feasterr.NotFoundError) string {
+	switch e.Kind {
+	case "feature view", "stream feature view", "on-demand feature view", "label view", "feature service", "entity":
+		kind := e.Kind
+		if kind != "feature service" && kind != "entity" {
+			kind = "feature view"
+		}
+		return strings.ToUpper(kind[:1]) + kind[1:] + " " + e.Name + " does not exist in project " + e.Project
+	case "push source":
+		return "Unable to find push source '" + e.Name + "'."
+	}
+	return e.Error()
 }
 
 // JSON returns the exception as Feast writes it: in the form of Python's json.dumps.

@@ -54,6 +54,10 @@ var rules = map[string]rule{
 	"internal/exceptions": {own: []string{"permissions", "feasterr"}},
 	"permissions":         {own: []string{"feasterr", "internal/sealed", "internal/pyregexp"}},
 	"permissions/auth":    {own: []string{"permissions", "config", "feasterr", "internal/drivers"}},
+	"permissions/oidc": {
+		own:     []string{"permissions", "permissions/auth", "config", "feasterr", "internal/calls"},
+		modules: []string{"github.com/go-jose/go-jose/v4", "golang.org/x/oauth2", "golang.org/x/sync"},
+	},
 
 	"permissions/kubernetes": {
 		own:     []string{"permissions", "permissions/auth", "config", "feasterr", "internal/calls"},
@@ -107,6 +111,9 @@ var rules = map[string]rule{
 		own:     []string{"config", "feasterr"},
 		modules: []string{"google.golang.org/grpc", "github.com/hashicorp/go-retryablehttp"},
 	},
+	"internal/featureserver": {
+		own: []string{".", "registry", "permissions", "types", "feasterr", "internal/plan", "internal/guard", "internal/exceptions"},
+	},
 	"remote/server": {
 		own: []string{
 			".", "registry", "offline", "online", "permissions", "permissions/auth", "types", "types/arrowconv", "config", "feasterr", "telemetry",
@@ -153,7 +160,7 @@ var rules = map[string]rule{
 
 	"feasttest": {own: []string{".", "config", "online/memory", "registry/memory"}},
 
-	"drivers/...":         {own: []string{"registry/...", "online/...", "offline/...", "drivers/embedded"}},
+	"drivers/...":         {own: []string{"registry/...", "online/...", "offline/...", "permissions/...", "drivers/embedded"}},
 	"examples/...":        {own: public},
 	"internal/interop":    {},
 	"internal/layout":     {},
@@ -164,9 +171,10 @@ var rules = map[string]rule{
 	"internal/testserver/gcsserver": {
 		modules: []string{"github.com/fsouza/fake-gcs-server", "cloud.google.com/go/storage", "google.golang.org/api"},
 	},
-	"internal/cputime":    {},
-	"internal/looks":      {},
-	"internal/redisbench": {},
+	"internal/testserver/idp": {modules: []string{"github.com/go-jose/go-jose/v4"}},
+	"internal/cputime":        {},
+	"internal/looks":          {},
+	"internal/redisbench":     {},
 	"internal/registryserver": {
 		own:     []string{"registry", "permissions", "feasterr", "internal/exceptions", "internal/guard", "internal/protos/..."},
 		modules: []string{"google.golang.org/protobuf", "google.golang.org/grpc"},

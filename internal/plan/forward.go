@@ -117,12 +117,12 @@ func asked(q Query, want *Online) []Column {
 	}
 	columns := make([]Column, 0, len(q.Features))
 	for _, text := range q.Features {
-		ref, err := parseReference(text)
+		ref, err := ParseReference(text)
 		if err != nil {
 			continue // and the server answered all the same
 		}
 		u := &use{name: ref.name()}
-		columns = append(columns, Column{Name: outputName(flatRef{u, ref.feature}, q.FullNames), View: u.name})
+		columns = append(columns, Column{Name: outputName(flatRef{u, ref.Feature}, q.FullNames), View: u.name})
 	}
 	return columns
 }

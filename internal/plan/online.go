@@ -187,7 +187,7 @@ func (r *resolver) references(refs []string) error {
 	}
 	var errs []error
 	for _, ref := range refs {
-		p, err := parseReference(ref)
+		p, err := ParseReference(ref)
 		if err == nil {
 			err = r.reference(p)
 		}
@@ -198,21 +198,21 @@ func (r *resolver) references(refs []string) error {
 	return errors.Join(dedupe(errs)...)
 }
 
-func (r *resolver) reference(p reference) error {
+func (r *resolver) reference(p Reference) error {
 	name := p.name()
-	if p.version >= 0 && !r.opts.Versioning {
-		return versionsOff(fmt.Sprintf("reference %s:%s names a version", name, p.feature))
+	if p.Version >= 0 && !r.opts.Versioning {
+		return versionsOff(fmt.Sprintf("reference %s:%s names a version", name, p.Feature))
 	}
 	u := r.byName[name]
 	if u == nil {
 		var err error
-		if u, err = r.use(p.view, p.version); err != nil {
+		if u, err = r.use(p.View, p.Version); err != nil {
 			return err
 		}
-		u.name, u.bare = name, p.view
+		u.name, u.bare = name, p.View
 		r.add(u)
 	}
-	r.flat = append(r.flat, flatRef{u, p.feature})
+	r.flat = append(r.flat, flatRef{u, p.Feature})
 	return nil
 }
 

@@ -107,6 +107,13 @@ func hold(life, end *os.File, err error) error {
 func start(
 	prepare func(dir string) error, ready func(ctx context.Context, dir string) error, program string, args ...string,
 ) (life, end *os.File, err error) {
+	return startWithin(startTime, prepare, ready, program, args...)
+}
+
+// startWithin is start of a server that may take another time than others.
+func startWithin(
+	limit time.Duration, prepare func(dir string) error, ready func(ctx context.Context, dir string) error, program string, args ...string,
+) (life, end *os.File, err error) {
 	dir, err := os.MkdirTemp("", "feast-testserver-")
 	if err != nil {
 		return nil, nil, err
@@ -139,7 +146,7 @@ rm -r "$PWD"`
 	err = cmd.Start()
 	_ = stdout.Close() // the server has its own
 	if err == nil {
-		err = await(end, func(ctx context.Context) error { return ready(ctx, dir) })
+		err = await(end, limit, func(ctx context.Context) error { return ready(ctx, dir) })
 	}
 	if err != nil {
 		log, _ := os.ReadFile(filepath.Join(dir, "log"))
@@ -150,9 +157,9 @@ rm -r "$PWD"`
 	return life, end, nil
 }
 
-// await returns when ready answers nil, or end does not wait any more.
-func await(end *os.File, ready func(ctx context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), startTime)
+// await returns when ready answers nil, or end does not wait any more, or the time is up.
+func await(end *os.File, limit time.Duration, ready func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	for {
 		err := ready(ctx)

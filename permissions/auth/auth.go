@@ -61,7 +61,7 @@ func Register(d Driver) {
 		panic("auth: Register needs a name and both functions")
 	}
 	if table.Add([]string{d.Name}, d) != "" {
-		panic("auth: a type " + d.Name + " is there already")
+		panic("auth: a type " + d.Name + " is there already") //nolint:forbidigo // a fault of the program
 	}
 }
 
@@ -124,6 +124,17 @@ func (t *TokenSource) Token(ctx context.Context) (string, error) {
 		return "", t.err
 	}
 	return t.source.Token(ctx)
+}
+
+// Invalidate tells the source, if it wants to know, that a server refused a token, so that it does not give it again. Who
+// calls servers looks for this method in a [config.TokenSource].
+func (t *TokenSource) Invalidate(token string) {
+	if t == nil || !t.opened.Load() {
+		return
+	}
+	if i, ok := t.source.(interface{ Invalidate(token string) }); ok {
+		i.Invalidate(token)
+	}
 }
 
 // Close ends what the source does in the background. Token must not be called any more. A nil

@@ -19,7 +19,7 @@ var reviewer func(env Env) (Reviewer, error)
 // RegisterReviewer has open make reviewers. permissions/kubernetes calls it from its init function.
 func RegisterReviewer(open func(env Env) (Reviewer, error)) {
 	if reviewer != nil {
-		panic("auth: a reviewer is there already")
+		panic("auth: a reviewer is there already") //nolint:forbidigo // a fault of the program
 	}
 	reviewer = open
 }

@@ -9,6 +9,7 @@ as it does in a Python program that serves, so that what others write has to be 
     python peer.py bench   prints what applying and writing cost in Feast
 """
 
+import asyncio
 import base64
 import importlib
 import json
@@ -295,6 +296,23 @@ def teardown(repo):
     del stores[repo]
 
 
+def token(auth):
+    """The token of a client whose auth section this is."""
+    from feast.permissions.auth_model import OidcClientAuthConfig
+    from feast.permissions.client.oidc_authentication_client_manager import OidcAuthClientManager
+
+    return OidcAuthClientManager(OidcClientAuthConfig(**auth)).get_token()
+
+
+def user(auth, token):
+    """Whose token that is, to a server whose auth section this is: the name, roles and groups."""
+    from feast.permissions.auth.oidc_token_parser import OidcTokenParser
+    from feast.permissions.auth_model import OidcAuthConfig
+
+    user = asyncio.run(OidcTokenParser(OidcAuthConfig(**auth)).user_details_from_access_token(token))
+    return [user.username, user.roles, user.groups]
+
+
 def timed(repo, call, args):
     """Makes a call: how long it takes, and how much processor time, in seconds."""
     wall, cpu = time.perf_counter(), time.process_time()
@@ -307,7 +325,7 @@ CALLS = {
     for f in [
         environment, open_repo, close, apply, apply_entities, apply_objects, apply_datasets, plan, objects, versions, delete, online, push, write,
         put, parquet, write_offline, precompute, history, materialize, materialize_incremental, dump, teardown,
-        timed,
+        token, user, timed,
     ]
 }
 
