@@ -57,6 +57,7 @@ type FeatureStore struct {
 	runs     runs
 	vectors  precomputations
 	tokens   *auth.TokenSource // of the auth section, nil when it is not used
+	sketch   sketch
 	closed   atomic.Bool
 	closing  sync.Once
 	closeErr error
@@ -210,7 +211,7 @@ func New(ctx context.Context, cfg *config.RepoConfig, opts ...Option) (*FeatureS
 	})
 	eager := fs.opts.eager
 	if fs.opts.eagerAll {
-		eager = append(fs.rooms(), eager...)
+		eager = append(fs.rooms(ctx), eager...)
 	}
 	for _, r := range eager {
 		if err := fs.open(ctx, r); err != nil {
@@ -333,8 +334,11 @@ func (fs *FeatureStore) open(ctx context.Context, r Room) error {
 }
 
 // rooms are those that Check opens.
-func (fs *FeatureStore) rooms() []Room {
+func (fs *FeatureStore) rooms(ctx context.Context) []Room {
 	rooms := []Room{RoomRegistry, RoomOnline}
+	if fs.forwarder(ctx) != nil {
+		rooms = rooms[1:]
+	}
 	cfg := fs.cfg.OfflineStore
 	if fs.opts.offlineStore != nil || !cfg.IsNull() && offline.Linked(cfg.Type()) == nil {
 		rooms = append(rooms, RoomOffline)
@@ -344,13 +348,14 @@ func (fs *FeatureStore) rooms() []Room {
 
 // Check opens the registry, the online store and, when it is linked in, the offline store, and reports all problems joined.
 // It writes nothing. Every feature_store.yaml names or defaults an offline store, which programs that only serve do not
-// link: that is no problem here, and can be made one by [Eager] with [RoomOffline].
+// link: that is no problem here, and can be made one by [Eager] with [RoomOffline]. Where requests are answered by a feature
+// server the registry is left out likewise, since they do without.
 func (fs *FeatureStore) Check(ctx context.Context) error {
 	if err := fs.usable(ctx); err != nil {
 		return err
 	}
 	var errs []error
-	for _, r := range fs.rooms() {
+	for _, r := range fs.rooms(ctx) {
 		errs = append(errs, fs.open(ctx, r))
 	}
 	return errors.Join(errs...)
@@ -362,8 +367,8 @@ func (fs *FeatureStore) Warm(ctx context.Context) error {
 	if err := fs.Check(ctx); err != nil {
 		return err
 	}
-	snap, err := fs.registry.Snapshot(ctx)
-	if err != nil {
+	snap, err := fs.snapshot(ctx)
+	if err != nil || snap == nil {
 		return err
 	}
 	for svc := range snap.FeatureServices() {

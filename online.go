@@ -97,7 +97,7 @@ func (c *plans) get(ctx context.Context, fs *FeatureStore, q OnlineQuery, buf *[
 	if err := fs.usable(ctx); err != nil {
 		return nil, err
 	}
-	snap, err := fs.registry.Snapshot(ctx)
+	snap, err := fs.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func (c *plans) get(ctx context.Context, fs *FeatureStore, q OnlineQuery, buf *[
 func (c *plans) add(snap *registry.Snapshot, shape string, p *Prepared) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.snap != snap {
+	if c.snap != snap || c.byShape == nil {
 		c.snap, c.byShape = snap, map[string]*Prepared{}
 	}
 	if len(c.byShape) >= maxPlans {

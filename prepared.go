@@ -69,6 +69,7 @@ type Prepared struct {
 	fs      *FeatureStore
 	query   OnlineQuery
 	promise *plan.Online // nil for one-off queries, which follow the registry
+	learned learned
 
 	resolving gate
 	cur       atomic.Pointer[compiled]
@@ -84,6 +85,7 @@ type compiled struct {
 	store   string
 	ttl     bool                        // some view expires
 	layout  atomic.Pointer[plan.Layout] // of the last request
+	forward *forwarding                 // instead of all but snap and store: the request is answered elsewhere; nil: it is not
 }
 
 // PrepareOnline resolves a query once, for many reads. It opens the online store and the registry when that has not
@@ -103,21 +105,24 @@ func cloneQuery(q OnlineQuery) OnlineQuery {
 	return q
 }
 
-// Columns returns the names of the answer's columns: the join keys that the query needs, then the features.
+// Columns returns the names of the answer's columns: the join keys that the query needs, then the features. Of a query that a
+// feature server answers and the registry does not know, they are those of its first answer, and none before.
 func (p *Prepared) Columns() []string {
-	names := append([]string(nil), p.promise.Keys()...)
-	for _, c := range p.promise.Columns {
+	names := append([]string(nil), p.promised().Keys()...)
+	for _, c := range p.promised().Columns {
 		names = append(names, c.Name)
 	}
 	return names
 }
 
-// Index returns the position of a column in the answers of this query, for [OnlineResponse.At], or -1. It never changes.
+// Index returns the position of a column in the answers of this query, for [OnlineResponse.At], or -1. It never changes; see
+// [Prepared.Columns] for when it is there.
 func (p *Prepared) Index(name string) int {
-	if i, ok := p.promise.Index(name); ok {
-		return len(p.promise.Keys()) + i
+	promised := p.promised()
+	if i, ok := promised.Index(name); ok {
+		return len(promised.Keys()) + i
 	}
-	for i, k := range p.promise.Keys() {
+	for i, k := range promised.Keys() {
 		if k == name {
 			return i
 		}
@@ -130,7 +135,7 @@ func (p *Prepared) compiled(ctx context.Context) (*compiled, error) {
 	if err := p.fs.usable(ctx); err != nil {
 		return nil, err
 	}
-	snap, err := p.fs.registry.Snapshot(ctx)
+	snap, err := p.fs.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +149,7 @@ func (p *Prepared) compiled(ctx context.Context) (*compiled, error) {
 	if c := p.cur.Load(); c != nil && c.snap == snap {
 		return c, c.err
 	}
-	c, err := p.fs.compile(ctx, p.query, p.promise)
+	c, err := p.compile(ctx, snap)
 	if p.promise != nil && errors.Is(err, feasterr.ErrNotFound) {
 		err = &feasterr.SchemaChangedError{Err: err}
 	}
@@ -172,12 +177,20 @@ func (fs *FeatureStore) planOptions(info online.Info) plan.Options {
 	return opts
 }
 
-// compile resolves a query against the registry's current state.
-func (fs *FeatureStore) compile(ctx context.Context, q OnlineQuery, promise *plan.Online) (*compiled, error) {
-	store, err := fs.onlineStore(ctx)
+// compile resolves the query against the registry's current state.
+func (p *Prepared) compile(ctx context.Context, snap *registry.Snapshot) (*compiled, error) {
+	store, err := p.fs.onlineStore(ctx)
 	if err != nil {
 		return nil, err
 	}
+	if f, ok := store.(online.Forwarder); ok {
+		return p.forwarded(ctx, snap, f, store.Info().Name)
+	}
+	return p.fs.compile(ctx, store, p.query, p.promise)
+}
+
+// compile resolves a query that a store has the rows for.
+func (fs *FeatureStore) compile(ctx context.Context, store online.Store, q OnlineQuery, promise *plan.Online) (*compiled, error) {
 	opts := fs.planOptions(store.Info())
 	query := plan.Query{Features: q.Features, Service: q.FeatureService, FullNames: q.FullFeatureNames, Promise: promise}
 	resolved, snap, err := resolve(ctx, fs, func(snap *registry.Snapshot) (*plan.Online, error) {
@@ -244,7 +257,13 @@ func (fs *FeatureStore) read(ctx context.Context, c *compiled, q OnlineQuery, en
 		start = time.Now()
 	}
 	out.req.ends = out.req.ends[:0]
-	rows, err := fs.fill(ctx, c, q, entities, out, all)
+	var rows int
+	var err error
+	if c.forward == nil {
+		rows, err = fs.fill(ctx, c, q, entities, out, all)
+	} else {
+		rows, err = c.forward.fill(ctx, q, entities, out, !all)
+	}
 	if err != nil && !isPartial(err) {
 		out.reset()
 	}

@@ -26,6 +26,7 @@ type OnlineResponse struct {
 	partial  *feasterr.PartialError
 	req      *request  // kept between calls of GetInto
 	computed *computed // kept likewise; nil as long as there are no on-demand views
+	answer   *answer   // kept likewise; nil as long as nothing is forwarded
 	entities types.Block
 	fields   []types.Field // of entities; never changed
 	result   online.Result

@@ -62,7 +62,7 @@ func Open(ctx context.Context, cfg config.Section, env Env) (Store, error) {
 
 // shipped are the drivers of this module, by canonical type name.
 var shipped = map[string]string{
-	"memory": "memory", "sqlite": "sqlite", "redis": "redis", "hybrid": "hybrid",
+	"memory": "memory", "sqlite": "sqlite", "redis": "redis", "hybrid": "hybrid", "remote": "remote",
 }
 
 // importOf returns the import path that links a type of this module in.

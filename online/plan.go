@@ -17,6 +17,10 @@ type Table struct {
 	Features []types.Field     // read: those requested; write: those present; Update, Delete: all
 	Tags     map[string]string // the view's tags
 
+	// Event and Created are the columns of times in the view's batch source, for stores that are fed as the source is. Only
+	// tables that are written have them; Event is empty for an on-demand view, Created where the source has none.
+	Event, Created string
+
 	group, index int // place in the plan
 	first        int // number of the first feature among all the plan's
 }

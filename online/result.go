@@ -150,6 +150,17 @@ func (r *Result) Set(t *Table, row, feature int, value []byte) error {
 	return nil
 }
 
+// SetJSON is [Result.Set] for a value in the form in which Feast's feature server writes it, see [types.Column.SetJSON].
+func (r *Result) SetJSON(t *Table, row, feature int, value []byte) error {
+	if times := r.mixed(t, row); times != nil {
+		times.feature[feature] = times.now
+	}
+	if err := r.cols[t.first+feature].SetJSON(row, value); err != nil {
+		return fmt.Errorf("feature %s of feature view %s, row %d: %w", t.Features[feature].Name, t.StoredView(), row, err)
+	}
+	return nil
+}
+
 // Fail says that a table could not be read while others can.
 func (r *Result) Fail(t *Table, err error) {
 	if m := r.moreOf(t); m.err == nil {

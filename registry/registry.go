@@ -127,6 +127,9 @@ func (r *Registry) Snapshot(ctx context.Context) (*Snapshot, error) {
 	return c.snap, nil
 }
 
+// Loaded reports whether there is a snapshot, so that [Registry.Snapshot] does not wait.
+func (r *Registry) Loaded() bool { return r.current.Load() != nil }
+
 // Refresh loads the registry anew, without asking whether it changed, and returns the new snapshot. What was written
 // before the call is in it. When the load fails, the old snapshot keeps serving and the error is returned.
 func (r *Registry) Refresh(ctx context.Context) (*Snapshot, error) { return r.await(ctx, true) }

@@ -958,7 +958,7 @@ func appendPythonJSON(dst []byte, v any, depth int) ([]byte, error) {
 	case string:
 		return appendASCII(dst, x), nil
 	case json.Number:
-		if !isJSONNumber(string(x)) {
+		if !isJSONNumber([]byte(x)) {
 			return dst, fmt.Errorf("%q is no JSON number", string(x))
 		}
 		return append(dst, x...), nil
@@ -999,12 +999,6 @@ func appendPythonJSON(dst []byte, v any, depth int) ([]byte, error) {
 	}
 	text, err := json.Marshal(v)
 	return append(dst, text...), err
-}
-
-// isJSONNumber reports whether text is a number and nothing else that is valid JSON.
-func isJSONNumber(s string) bool {
-	digit := func(c byte) bool { return c >= '0' && c <= '9' }
-	return s != "" && (s[0] == '-' || digit(s[0])) && digit(s[len(s)-1]) && json.Valid([]byte(s))
 }
 
 func appendFinite(dst []byte, f float64) ([]byte, error) {

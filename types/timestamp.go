@@ -93,15 +93,24 @@ var layouts = []string{
 // ParseISOTime reads an ISO 8601 time, with T or a space before the time of day and without an offset in UTC: the forms in
 // which Feast and its stores write times.
 func ParseISOTime(s string) (Timestamp, bool) {
+	t, ok := parseISO(s)
+	if !ok {
+		return Timestamp{}, false
+	}
+	return TimestampOf(t), true
+}
+
+// parseISO is ParseISOTime with the offset.
+func parseISO(s string) (time.Time, bool) {
 	if len(s) > 10 && s[10] == ' ' {
 		s = s[:10] + "T" + s[11:]
 	}
 	for _, layout := range layouts {
 		if t, err := time.Parse(layout, s); err == nil {
-			return TimestampOf(t), true
+			return t, true
 		}
 	}
-	return Timestamp{}, false
+	return time.Time{}, false
 }
 
 // Range of years that RFC 3339 can express, as google.protobuf.Timestamp limits it.

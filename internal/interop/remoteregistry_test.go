@@ -26,26 +26,24 @@ import (
 	_ "github.com/feastgo/feast/registry/remote"
 )
 
-// serveRegistry runs Feast's registry server on a repository until the test ends, and returns its address.
-func (r *repo) serveRegistry(certs string) string {
-	r.t.Helper()
+// freePort returns a port at which nobody listens.
+func freePort(t testing.TB) int {
+	t.Helper()
 	var lc net.ListenConfig
-	l, err := lc.Listen(r.t.Context(), "tcp", "127.0.0.1:0")
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	if err := l.Close(); err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
-	args := []string{"-m", "feast.cli.cli", "serve_registry", "--port", fmt.Sprint(port)}
-	creds := insecure.NewCredentials()
-	if certs != "" {
-		args = append(args, "--cert", filepath.Join(certs, "server.crt"), "--key", filepath.Join(certs, "server.key"))
-		if creds, err = credentials.NewClientTLSFromFile(filepath.Join(certs, "server.crt"), ""); err != nil {
-			r.t.Fatal(err)
-		}
-	}
+	return port
+}
+
+// runServer runs one of Feast's servers on a repository until the test ends.
+func (r *repo) runServer(args []string) {
+	r.t.Helper()
 	log, err := os.Create(filepath.Join(r.t.TempDir(), "server.log"))
 	if err != nil {
 		r.t.Fatal(err)
@@ -63,9 +61,25 @@ func (r *repo) serveRegistry(certs string) string {
 		late.Stop()
 		text, _ := os.ReadFile(log.Name())
 		if _ = log.Close(); r.t.Failed() {
-			r.t.Logf("the registry server wrote:\n%s", text)
+			r.t.Logf("the server wrote:\n%s", text)
 		}
 	})
+}
+
+// serveRegistry runs Feast's registry server on a repository until the test ends, and returns its address.
+func (r *repo) serveRegistry(certs string) string {
+	r.t.Helper()
+	port := freePort(r.t)
+	args := []string{"-m", "feast.cli.cli", "serve_registry", "--port", fmt.Sprint(port)}
+	creds := insecure.NewCredentials()
+	if certs != "" {
+		args = append(args, "--cert", filepath.Join(certs, "server.crt"), "--key", filepath.Join(certs, "server.key"))
+		var err error
+		if creds, err = credentials.NewClientTLSFromFile(filepath.Join(certs, "server.crt"), ""); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	r.runServer(args)
 	address := fmt.Sprintf("localhost:%d", port)
 	often := backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1, MaxDelay: time.Second}
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(creds), grpc.WithConnectParams(grpc.ConnectParams{Backoff: often}))

@@ -134,6 +134,7 @@ var rules = map[string]rule{
 		own:     append([]string{"internal/calls"}, onlineDriver...),
 		modules: []string{"github.com/redis/go-redis/v9", "github.com/twmb/murmur3"},
 	},
+	"online/remote": {own: append([]string{"remote", "internal/calls"}, onlineDriver...)},
 	"online/sqlite": {own: onlineDriver, modules: []string{"modernc.org/sqlite", "modernc.org/libc"}},
 
 	"offline": {own: []string{"config", "feasterr", "internal/drivers"}, modules: []string{arrow}},

@@ -76,10 +76,7 @@ func (c *Column) feature() string {
 }
 
 // ViewVersion is a view that the query reads, and the version it reads: 0 when the view has none.
-type ViewVersion struct {
-	Name    string
-	Version int
-}
+type ViewVersion = online.ViewVersion
 
 // KeySet is the entity key that the tables of a group share.
 type KeySet struct {
@@ -202,12 +199,9 @@ func (r *resolver) references(refs []string) error {
 }
 
 func (r *resolver) reference(p Reference) error {
-	name := p.View
-	if p.Version >= 0 {
-		if !r.opts.Versioning {
-			return versionsOff(fmt.Sprintf("reference %s@v%d:%s names a version", p.View, p.Version, p.Feature))
-		}
-		name += "@v" + strconv.Itoa(p.Version)
+	name := p.name()
+	if p.Version >= 0 && !r.opts.Versioning {
+		return versionsOff(fmt.Sprintf("reference %s:%s names a version", name, p.Feature))
 	}
 	u := r.byName[name]
 	if u == nil {
@@ -398,7 +392,7 @@ func (r *resolver) plan(q Query) (*Online, error) {
 			p.needs(k)
 		}
 		if !slices.ContainsFunc(p.Views, func(v ViewVersion) bool { return v.Name == u.bare }) {
-			p.Views = append(p.Views, ViewVersion{u.bare, u.shown})
+			p.Views = append(p.Views, ViewVersion{Name: u.bare, Version: u.shown})
 		}
 	}
 	for _, f := range r.flat {

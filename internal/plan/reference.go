@@ -14,6 +14,14 @@ type Reference struct {
 	Feature string
 }
 
+// name is the view as full names show it.
+func (r Reference) name() string {
+	if r.Version < 0 {
+		return r.View
+	}
+	return r.View + "@v" + strconv.Itoa(r.Version)
+}
+
 // ParseReference splits a feature reference at its first colon, and the part before it at its first "@". A suffix
 // that is no version belongs to the view's name, as in Feast.
 func ParseReference(ref string) (Reference, error) {

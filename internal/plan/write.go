@@ -88,6 +88,7 @@ func ResolveWrite(snap *registry.Snapshot, v registry.View, asGiven bool, o Opti
 			}
 		}
 	}
+	w.Table.Event, w.Table.Created = w.Event, w.Created
 	return w, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,11 @@ type Harness struct {
 	// feasterr.ErrUnsupported.
 	NoDelete bool
 
+	// JSON: rows pass as JSON to a server that knows views and types by itself, so that a value is of the declared type, no
+	// key is of bytes, numbers are finite, and the name of a view has no colon. Cases about other values and names are left
+	// out: the driver's own tests are about what passes.
+	JSON bool
+
 	// Tables: Update has to create a table before it can be read. Otherwise a table that nobody created has no rows.
 	Tables bool
 }
@@ -63,6 +69,7 @@ func (h Harness) deviations() []string {
 		{h.FeatureTimes, "every feature has an event time of its own"},
 		{h.Resolution > 0, "event times are kept to " + h.Resolution.String()},
 		{h.NoDelete, "rows cannot be deleted by entity key"},
+		{h.JSON, "rows pass as JSON, and cases about what that has no form for are left out"},
 		{h.Tables, "a table has to be created before it is read"},
 	} {
 		if d.set {
@@ -122,6 +129,9 @@ var cases = []struct {
 	{"Random", random},
 }
 
+// unlikeJSON are the cases about values and names that JSON, or a server's routes, have no form for.
+var unlikeJSON = []string{"Values/EveryType", "Values/OtherTypes", "Keys/Types", "Keys/Composite", "Deletes/Keys", "Tables/Names"}
+
 // Run runs the suite. Every read is made in several ways, which must give the same: into the result, into forks of it, into
 // a scratch that is adopted, and through images of its rows.
 func Run(t *testing.T, h Harness) {
@@ -129,7 +139,12 @@ func Run(t *testing.T, h Harness) {
 		t.Logf("this store declares: %s", strings.Join(d, "; "))
 	}
 	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) { c.run(newBed(t, h)) })
+		t.Run(c.name, func(t *testing.T) {
+			if h.JSON && slices.Contains(unlikeJSON, c.name) {
+				t.Skip("the store's rows pass as JSON")
+			}
+			c.run(newBed(t, h))
+		})
 	}
 }
 

@@ -121,7 +121,9 @@ type generator struct {
 	*rand.Rand
 	values map[types.Type][]goldenValue
 	types  []types.Type
-	sets   []keySet
+	// declared: values are of the declared types.
+	declared bool
+	sets     []keySet
 }
 
 // keySet is entities, and the tables that they are keys of.
@@ -132,6 +134,10 @@ type keySet struct {
 
 func newGenerator(b *bed) *generator {
 	g := &generator{Rand: rand.New(rand.NewPCG(0, 67)), values: valuesByType(), types: allTypes()}
+	if b.h.JSON {
+		g.types = []types.Type{types.Int64, types.String, types.Bool, types.StringList, types.Int64List}
+		g.declared = true
+	}
 	var drivers, customers, pairs [][]byte
 	for i := range 8 {
 		drivers = append(drivers, id(i))
@@ -180,7 +186,7 @@ func (g *generator) batch() *online.WriteBatch {
 		row := Row{Key: set.keys[g.IntN(len(set.keys))], Event: at(g.Int64N(20))}
 		for _, f := range t.Features {
 			typ := f.Type
-			if g.IntN(10) == 0 {
+			if g.IntN(10) == 0 && !g.declared {
 				typ = g.types[g.IntN(len(g.types))]
 			}
 			var v any
