@@ -22,26 +22,44 @@ const (
 	Permission = "FeastPermissionError"
 	NotFound   = "FeastObjectNotFoundException"
 	PushSource = "PushSourceNotFoundException"
+	Conflict   = "ConflictingFeatureViewNames"
 )
 
-// notFound are the classes for what is not found, by the kind of a [feasterr.NotFoundError].
-var notFound = map[string]string{
-	"entity": "EntityNotFoundException", "data source": "DataSourceObjectNotFoundException",
-	"feature view": "FeatureViewNotFoundException", "stream feature view": "FeatureViewNotFoundException",
-	"on-demand feature view": "FeatureViewNotFoundException", "label view": "FeatureViewNotFoundException",
-	"feature service": "FeatureServiceNotFoundException", "saved dataset": "SavedDatasetNotFound",
-	"validation reference": "ValidationReferenceNotFound", "permission": "PermissionObjectNotFoundException",
-	"project": "ProjectObjectNotFoundException", "push source": PushSource, "version": "FeatureViewVersionNotFound",
+// notFound are the classes for what is not found, by the kind of a [feasterr.NotFoundError], and how Feast calls the kind.
+var notFound = map[string]struct{ class, noun string }{
+	"entity":                 {"EntityNotFoundException", "Entity"},
+	"data source":            {"DataSourceObjectNotFoundException", "Data source"},
+	"feature view":           {"FeatureViewNotFoundException", "Feature view"},
+	"stream feature view":    {"FeatureViewNotFoundException", "Feature view"},
+	"on-demand feature view": {"FeatureViewNotFoundException", "Feature view"},
+	"label view":             {"FeatureViewNotFoundException", "Feature view"},
+	"feature service":        {"FeatureServiceNotFoundException", "Feature service"},
+	"saved dataset":          {"SavedDatasetNotFound", "Saved dataset"},
+	"validation reference":   {"ValidationReferenceNotFound", "Validation reference"},
+	"permission":             {"PermissionObjectNotFoundException", "Permission"},
+	"project":                {"ProjectObjectNotFoundException", "Project"},
+	"version":                {class: "FeatureViewVersionNotFound"},
 }
+
+// Error is an error that is an exception of Feast, with its own text.
+type Error struct {
+	Exception
+	Kind error // the class in feasterr
+}
+
+// Error implements error.
+func (e *Error) Error() string { return e.Message }
+
+// Is reports whether target is the class of the error.
+func (e *Error) Is(target error) bool { return target == e.Kind }
 
 // Of returns the exception for an error. ok is false for errors that Feast has no class of its own for.
 func Of(err error) (e Exception, ok bool) {
+	if own, is := errors.AsType[*Error](err); is {
+		return own.Exception, true
+	}
 	if missing, is := errors.AsType[*feasterr.NotFoundError](err); is {
-		class := notFound[missing.Kind]
-		if class == "" {
-			class = NotFound
-		}
-		return Exception{class, err.Error()}, true
+		return notFoundOf(missing, err), true
 	}
 	if denied, is := errors.AsType[*permissions.DeniedError](err); is {
 		return Exception{Permission, denied.FeastMessage()}, true
@@ -50,6 +68,25 @@ func Of(err error) (e Exception, ok bool) {
 		return Exception{Permission, err.Error()}, true
 	}
 	return Exception{}, false
+}
+
+// notFoundOf returns the exception for what is not found, in Feast's words.
+func notFoundOf(e *feasterr.NotFoundError, err error) Exception {
+	if e.Kind == "push source" {
+		return Exception{PushSource, "Unable to find push source '" + e.Name + "'."}
+	}
+	known, ok := notFound[e.Kind]
+	switch {
+	case !ok:
+		return Exception{NotFound, err.Error()}
+	case known.noun == "":
+		return Exception{known.class, err.Error()}
+	}
+	text := known.noun + " " + e.Name + " does not exist"
+	if e.Project != "" {
+		text += " in project " + e.Project
+	}
+	return Exception{known.class, text}
 }
 
 // JSON returns the exception as Feast writes it: in the form of Python's json.dumps.
