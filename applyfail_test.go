@@ -709,6 +709,8 @@ func (b lagging) LoadAll(ctx context.Context) (*registry.State, error) {
 	return state, err
 }
 
+func (b lagging) All() registry.Backend { return b.Backend }
+
 // Whether a project is left is asked where it was removed.
 func TestTeardownBehindReplica(t *testing.T) {
 	b := lagging{registrymemory.New()}

@@ -50,6 +50,9 @@ type Poller interface {
 // as they are where updates go; its errors are those of Load.
 type Whole interface {
 	LoadAll(ctx context.Context) (*State, error)
+	// All returns the same registry with all projects in its Load, for servers. It uses the connections of this backend,
+	// which is the one to be closed.
+	All() Backend
 }
 
 // Tx is a transaction. It is used by one goroutine, and not after the function that was given it has returned.

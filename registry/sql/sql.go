@@ -69,6 +69,7 @@ type Backend struct {
 	project string
 	schema  SchemaMode
 	purge   bool
+	lent    bool // the connections are those of another Backend
 	now     func() time.Time
 	seed    maphash.Seed
 
@@ -180,6 +181,9 @@ func (u *URL) masked(err error) error {
 
 // Close implements registry.Backend.
 func (b *Backend) Close() error {
+	if b.lent {
+		return nil
+	}
 	err := b.db.Close()
 	if b.replica != nil {
 		err = errors.Join(err, b.replica.Close())
@@ -224,3 +228,14 @@ type unmasked struct {
 
 func (e *unmasked) Error() string { return e.text }
 func (e *unmasked) Unwrap() error { return e.err }
+
+// All implements registry.Whole.
+func (b *Backend) All() registry.Backend {
+	if b.project == "" {
+		return b
+	}
+	return &Backend{
+		dialect: b.dialect, db: b.db, replica: b.replica, url: b.url, place: b.place, schema: b.schema, purge: b.purge, lent: true,
+		now: b.now, seed: b.seed, complete: map[*database.DB]bool{},
+	}
+}
