@@ -51,7 +51,8 @@ var rules = map[string]rule{
 	"internal/pyregexp":   {},
 	"internal/guard":      {own: []string{"permissions", "permissions/auth", "feasterr"}},
 	"internal/exceptions": {own: []string{"permissions", "feasterr"}},
-	"permissions":         {own: []string{"feasterr", "internal/sealed", "internal/pyregexp"}},
+	"internal/pyrepr":     {},
+	"permissions":         {own: []string{"feasterr", "internal/sealed", "internal/pyregexp", "internal/pyrepr"}},
 	"permissions/auth":    {own: []string{"permissions", "config", "feasterr", "internal/drivers"}},
 
 	"registry": {
@@ -105,6 +106,7 @@ var rules = map[string]rule{
 		own: []string{
 			".", "registry", "offline", "online", "permissions", "permissions/auth", "types", "types/arrowconv", "config", "feasterr", "telemetry",
 			"internal/exceptions", "internal/guard", "internal/registryserver", "internal/featureserver", "internal/offlineserver",
+			"internal/protos/...",
 		},
 		modules: []string{"google.golang.org/grpc", arrow},
 	},
@@ -161,7 +163,9 @@ var rules = map[string]rule{
 	"internal/looks":      {},
 	"internal/redisbench": {},
 	"internal/registryserver": {
-		own:     []string{"registry", "permissions", "feasterr", "internal/exceptions", "internal/guard", "internal/protos/..."},
+		own: []string{
+			"registry", "permissions", "types", "feasterr", "internal/exceptions", "internal/guard", "internal/protos/...", "internal/pyrepr",
+		},
 		modules: []string{"google.golang.org/protobuf", "google.golang.org/grpc"},
 	},
 }
