@@ -148,6 +148,7 @@ type kind int
 const (
 	aText kind = iota
 	aNumber
+	anEnum // a number of 32 bits
 	aTruth
 	texts
 	tagMap
@@ -211,8 +212,8 @@ func (c *call) member(loc pyrepr.Tuple, v any, f field) any {
 			return s
 		}
 		c.problem("string_type", loc, "Input should be a valid string", v)
-	case aNumber:
-		if n, ok := number(v); ok {
+	case aNumber, anEnum:
+		if n, ok := number(v); ok && (f.kind == aNumber || n == int64(int32(n))) {
 			return n
 		}
 		c.problem("int_type", loc, "Input should be a valid integer", v)

@@ -578,7 +578,7 @@ func applied(c *call, body object, err error) (any, error) {
 	return object{"name": body["name"], "project": body["project"], "status": "applied"}, nil
 }
 
-var entityBody = named(field{name: "join_key", kind: aText}, field{name: "value_type", kind: aNumber}, descriptionField, tagsField, ownerField)
+var entityBody = named(field{name: "join_key", kind: aText}, field{name: "value_type", kind: anEnum}, descriptionField, tagsField, ownerField)
 
 func applyEntity(c *call) (any, error) {
 	b, err := c.body(entityBody)
@@ -619,7 +619,7 @@ var optionMembers = map[string]string{
 
 var dataSourceBody = func() []field {
 	fields := named(
-		field{name: "type", kind: aNumber}, field{name: "timestamp_field", kind: aText}, field{name: "created_timestamp_column", kind: aText},
+		field{name: "type", kind: anEnum}, field{name: "timestamp_field", kind: aText}, field{name: "created_timestamp_column", kind: aText},
 		field{name: "date_partition_column", kind: aText}, descriptionField, tagsField, ownerField,
 		field{name: "data_source_class_type", kind: aText})
 	var members []field
@@ -675,7 +675,7 @@ func setOptions(d *core.DataSource, name string, o object) {
 }
 
 // featureFields are those of a feature in the body of a feature view.
-var featureFields = []field{{name: "name", kind: aText, required: true}, {name: "value_type", kind: aNumber}, descriptionField}
+var featureFields = []field{{name: "name", kind: aText, required: true}, {name: "value_type", kind: anEnum}, descriptionField}
 
 var featureViewBody = named(
 	field{name: "entities", kind: texts}, field{name: "features", kind: objects, fields: featureFields}, field{name: "batch_source", kind: aText},
