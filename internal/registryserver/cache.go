@@ -2,6 +2,8 @@ package registryserver
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"iter"
 	"slices"
@@ -105,13 +107,15 @@ type state struct {
 	*registry.State
 
 	token    registry.Token
+	digest   string // of the token
 	projects map[string]*project
 	names    []string // of those that the registry has a record of, in its order
 }
 
 // newState groups the records by project. Projects of which nothing changed stay, with what was decoded of them.
 func newState(loaded *registry.State, token registry.Token, was *state) *state {
-	s := &state{State: loaded, token: token, projects: map[string]*project{}}
+	sum := sha256.Sum256([]byte(token))
+	s := &state{State: loaded, token: token, digest: hex.EncodeToString(sum[:8]), projects: map[string]*project{}}
 	at := func(name string) *project {
 		p := s.projects[name]
 		if p == nil {
@@ -165,7 +169,7 @@ type project struct {
 
 	mu    sync.Mutex
 	state registry.State // until there is a snapshot
-	prev  *project // an older one, until there is a snapshot
+	prev  *project       // an older one, until there is a snapshot
 	snap  *registry.Snapshot
 	kinds map[registry.Kind]*items
 }

@@ -938,4 +938,3 @@ func storage(kind, path, format string) *core.SavedDatasetStorage {
 	}
 	return &core.SavedDatasetStorage{Kind: &core.SavedDatasetStorage_FileStorage{FileStorage: &core.DataSource_FileOptions{Uri: path}}}
 }
-

@@ -10,7 +10,9 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -52,7 +54,17 @@ func (s *Server) guard() *guard.Guard {
 	return s.Guard
 }
 
-func (s *Server) state(ctx context.Context) (*state, error) { return s.cache.get(ctx, s.Backend) }
+// StateHeader is metadata of answers over gRPC, which Feast does not have: it stands for the state of the registry that the
+// answer was made from. A client that makes several calls sees by it whether the registry changed between them.
+const StateHeader = "feast-registry-state"
+
+func (s *Server) state(ctx context.Context) (*state, error) {
+	st, err := s.cache.get(ctx, s.Backend)
+	if err == nil && st.token != "" {
+		_ = grpc.SetHeader(ctx, metadata.Pairs(StateHeader, st.digest)) // the REST form has none
+	}
+	return st, err
+}
 
 // rules are the permissions that decide on objects of a project.
 func (s *Server) rules(st *state, project string) *registry.Snapshot {
@@ -514,7 +526,7 @@ func (s *Server) Commit(ctx context.Context, _ *emptypb.Empty) (*emptypb.Empty, 
 		}
 	}
 	return nil, failed(&exceptions.Error{Exception: exceptions.Exception{
-		Class: exceptions.Permission,
+		Class:   exceptions.Permission,
 		Message: "Permission error:\nNot authorized to commit registry changes: CREATE or UPDATE permission required on at least one project",
 	}, Kind: feasterr.ErrDenied})
 }
