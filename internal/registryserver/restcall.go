@@ -170,7 +170,7 @@ func (c *call) body(fields []field) (object, error) {
 		err := d.Decode(&v)
 		if err == nil {
 			if _, more := d.Token(); !errors.Is(more, io.EOF) {
-				err = errors.New("Extra data")
+				err = errors.New("there is more than one value")
 			}
 		}
 		if err != nil {
@@ -267,7 +267,7 @@ func (c *call) member(loc pyrepr.Tuple, v any, f field) any {
 
 // number returns a whole number, which may be written with a fraction of zero or as a text.
 func number(v any) (int64, bool) {
-	text := ""
+	var text string
 	switch v := v.(type) {
 	case json.Number:
 		text = v.String()

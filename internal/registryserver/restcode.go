@@ -95,7 +95,8 @@ func sourceCode(o object) string {
 
 func viewCode(o object) string {
 	spec := objectAt(o, "spec")
-	class, source := "FeatureView", ""
+	class := "FeatureView"
+	var source string
 	switch textAt(o, "type") {
 	case "onDemandFeatureView":
 		class, source = "OnDemandFeatureView", "source_feature_view"

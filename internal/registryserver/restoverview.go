@@ -327,7 +327,7 @@ func matches(o object, text string) bool {
 		}
 	}
 	name := strings.ToLower(textAt(o, "name"))
-	score := 0.0
+	var score float64
 	switch {
 	case strings.Contains(name, text):
 		score = inName

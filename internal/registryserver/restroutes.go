@@ -1,6 +1,7 @@
 package registryserver
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -271,9 +272,7 @@ func (k *resourceKind) listAll(c *call) (any, error) {
 		}
 		all = append(all, list...)
 		if related {
-			for name, r := range k.relationships(c, project, list) {
-				relationships[name] = r
-			}
+			maps.Copy(relationships, k.relationships(c, project, list))
 		}
 	}
 	sortValues(all, c.text("sort_by"), c.text("sort_order") == "desc")
@@ -548,7 +547,7 @@ func listProjects(c *call) (any, error) {
 	}
 	found, err := ask(c, c.ListProjects, r)
 	if err != nil { // as in Feast, with the status of an answer
-		return object{"error": "Error searching all projects"}, nil
+		return object{"error": "Error searching all projects"}, nil //nolint:nilerr // the answer says it
 	}
 	return object{"projects": listAt(found, "projects"), "pagination": objectAt(found, "pagination")}, nil
 }
