@@ -65,7 +65,7 @@ func Of(err error) (e Exception, ok bool) {
 		return Exception{Permission, denied.FeastMessage()}, true
 	}
 	if errors.Is(err, feasterr.ErrDenied) {
-		return Exception{Permission, err.Error()}, true
+		return Exception{Permission, "Permission error:\n" + err.Error()}, true
 	}
 	return Exception{}, false
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"iter"
-	"slices"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -159,8 +158,8 @@ func (s *state) project(name string) *project {
 	return &project{name: name, token: s.token, state: registry.State{Bad: s.Bad}}
 }
 
-// has reports whether there is a project of the name.
-func (s *state) has(name string) bool { return slices.Contains(s.names, name) }
+// has reports whether there is a project of the name: old registries have no record of it, but of what is in it.
+func (s *state) has(name string) bool { return s.projects[name] != nil }
 
 // project is a project at one moment. What is asked for is made once, on first use.
 type project struct {

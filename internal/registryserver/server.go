@@ -260,7 +260,7 @@ func (s *Server) creates(ctx context.Context, st *state, project string) error {
 
 // checked reports whether permissions decide on objects of a project: one that is not there yet has none.
 func (s *Server) checked(st *state, project string) bool {
-	return st.projects[project] != nil || s.guard().RequirePermissions
+	return st.has(project) || s.guard().RequirePermissions
 }
 
 // checkOthers checks what comes along with an object that is applied, such as the data sources of a view.
@@ -479,11 +479,19 @@ func (s *Server) updates(ctx context.Context, project string) error {
 	if err != nil {
 		return err
 	}
-	i, err := st.project(project).find(project, registry.KindProject)
-	if err != nil {
+	if !st.has(project) {
 		return s.creates(ctx, st, project)
 	}
-	return s.guard().CheckApply(ctx, s.ruling(st, project), &i.resource, projectNamed(project))
+	return s.mayUpdate(ctx, st, project)
+}
+
+// mayUpdate checks that the caller may change a project that is there.
+func (s *Server) mayUpdate(ctx context.Context, st *state, project string) error {
+	existing := projectNamed(project)
+	if i, err := st.project(project).find(project, registry.KindProject); err == nil {
+		existing = i.resource
+	}
+	return s.guard().CheckApply(ctx, s.ruling(st, project), &existing, projectNamed(project))
 }
 
 // ListProjectMetadata implements registrygrpc.RegistryServerServer.
@@ -537,11 +545,10 @@ func (s *Server) Refresh(ctx context.Context, r *pb.RefreshRequest) (*emptypb.Em
 	if err != nil {
 		return nil, failed(err)
 	}
-	i, err := st.project(r.GetProject()).find(r.GetProject(), registry.KindProject)
-	if err != nil {
-		return empty(ignoreNotFound(err))
+	if !st.has(r.GetProject()) {
+		return empty(nil) // as in Feast, whose clients refresh before they create a project
 	}
-	return empty(s.guard().CheckApply(ctx, s.ruling(st, r.GetProject()), &i.resource, projectNamed(r.GetProject())))
+	return empty(s.mayUpdate(ctx, st, r.GetProject()))
 }
 
 // Proto implements registrygrpc.RegistryServerServer: what the caller may see of all projects. Feast decides by the

@@ -84,7 +84,7 @@ func Registry(fs *feast.FeatureStore, o Options) (*RegistryServer, error) {
 
 // NewServer returns a gRPC server with the service, within the limits of the Options, and with the health service and
 // reflection that Feast has. All of them need a token where calls do. More options, such as grpc.Creds, come after those
-// that are made here. The caller serves, and drains with GracefulStop. As in Feast the size of answers is not limited.
+// that are made here. The caller serves, and stops it with Drain. As in Feast the size of answers is not limited.
 func (s *RegistryServer) NewServer(options ...grpc.ServerOption) *grpc.Server {
 	g := grpc.NewServer(append([]grpc.ServerOption{
 		grpc.MaxRecvMsgSize(int(s.maxBody)),
@@ -124,12 +124,29 @@ func (s *RegistryServer) Handler() http.Handler {
 	})
 }
 
-// Close tells those who ask for its health that the server is going, and closes what it opened: the authenticator, unless
-// the Options had one. Calls must have ended, see grpc.Server.GracefulStop and http.Server.Shutdown.
-func (s *RegistryServer) Close() error {
+// Drain stops a server that NewServer made: those who ask for its health learn that it is going, no more calls are taken, and
+// those that run may end. What is left when ctx ends is cut off, and its error returned; who watches the health stays until
+// then.
+func (s *RegistryServer) Drain(ctx context.Context, g *grpc.Server) error {
 	s.health.Shutdown()
-	return s.closing()
+	done := make(chan struct{})
+	go func() {
+		g.GracefulStop()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		g.Stop()
+		<-done
+		return ctx.Err()
+	}
 }
+
+// Close closes what the server opened: the authenticator, unless the Options had one. Calls must have ended, see Drain and
+// http.Server.Shutdown.
+func (s *RegistryServer) Close() error { return s.closing() }
 
 // begin waits until a request may be worked on.
 func (s *RegistryServer) begin(ctx context.Context) (end func(), err error) {

@@ -287,6 +287,33 @@ func TestRegistryHealth(t *testing.T) {
 	}
 }
 
+// A server that is drained says that it goes, lets calls end, and cuts off who only watches.
+func TestRegistryDrain(t *testing.T) {
+	s := goldenRegistry(t, Options{})
+	g := s.NewServer()
+	conn := dial(t, g)
+	watch, err := grpc_health_v1.NewHealthClient(conn).Watch(t.Context(), new(grpc_health_v1.HealthCheckRequest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := watch.Recv(); err != nil || answer.Status != grpc_health_v1.HealthCheckResponse_SERVING {
+		t.Fatal(answer, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Drain(ctx, g) }()
+	if answer, err := watch.Recv(); err != nil || answer.Status != grpc_health_v1.HealthCheckResponse_NOT_SERVING {
+		t.Error(answer, err)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if _, err := watch.Recv(); err == nil {
+		t.Error("the watch goes on")
+	}
+}
+
 // What is not served says so: docs/servers.md.
 func TestRegistryUnsupported(t *testing.T) {
 	s := goldenRegistry(t, Options{})
