@@ -46,12 +46,16 @@ type Poller interface {
 	PollInterval() time.Duration
 }
 
-// Whole is implemented by backends whose Load may be limited to one project. LoadAll returns the records of all projects,
-// as they are where updates go; its errors are those of Load.
+// Written is implemented by backends whose Load may be limited to one project, or read a copy that follows what is written.
+// LoadWritten returns the records of a project, of all when it is empty, as they are where updates go; its errors are those
+// of Load.
+type Written interface {
+	LoadWritten(ctx context.Context, project string) (*State, error)
+}
+
+// Whole is implemented by backends whose Load may be limited to one project. All returns the same registry with all projects
+// in its Load, for servers. It uses the connections of this backend, which is the one to be closed.
 type Whole interface {
-	LoadAll(ctx context.Context) (*State, error)
-	// All returns the same registry with all projects in its Load, for servers. It uses the connections of this backend,
-	// which is the one to be closed.
 	All() Backend
 }
 
