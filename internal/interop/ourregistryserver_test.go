@@ -1,6 +1,7 @@
 package interop_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 
 	"github.com/feastgo/feast"
 	"github.com/feastgo/feast/internal/testserver"
+	"github.com/feastgo/feast/permissions"
 	"github.com/feastgo/feast/registry"
 	"github.com/feastgo/feast/remote/server"
 )
@@ -184,5 +187,68 @@ func testOurRegistryServer(t *testing.T, section string, secure bool) {
 	r.python("apply", nil, nil)
 	if _, err := snap().FeatureView("other"); err == nil {
 		t.Error("other is still there")
+	}
+}
+
+// users verifies tokens by a table.
+type users map[string]permissions.User
+
+func (u users) Authenticate(_ context.Context, token string) (permissions.User, error) {
+	user, ok := u[token]
+	if !ok {
+		return user, feast.ErrUnauthenticated
+	}
+	return user, nil
+}
+
+func (users) Close() error { return nil }
+
+// TestOurRegistryServerTokens has Feast call our server with tokens: what the permissions of the project allow works, and the
+// rest raises Feast's own exception.
+func TestOurRegistryServerTokens(t *testing.T) {
+	r := newRepo(t, "sqlite")
+	behind := r.open()
+	d := definition{project: r.project, ttl: 1, team: "a", features: "a", other: true}
+	r.define(d.python())
+	all := append(d.objects(), &permissions.Permission{Name: "all", Actions: permissions.AllActions(), Policy: permissions.RoleBased{Roles: []string{"admin"}}})
+	r.apply(behind, all...)
+	s, err := server.Registry(behind, server.Options{Authenticator: users{
+		"admin-token": {Name: "admin", Roles: []string{"admin"}}, "nobody-token": {Name: "nobody"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := s.NewServer()
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- g.Serve(l) }()
+	t.Cleanup(func() {
+		g.Stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	for token, want := range map[string]string{"admin-token": "", "nobody-token": "FeastPermissionError", "forged": "UNAUTHENTICATED"} {
+		client := newRepo(t, "sqlite", "auth: {type: oidc, token: "+token+"}")
+		client.write("feature_store.yaml", client.withRegistry(fmt.Sprintf("{registry_type: remote, path: \"localhost:%d\"}", l.Addr().(*net.TCPAddr).Port)))
+		client.define(d.python())
+		err := client.try("apply_entities", map[string]any{"prefix": "made", "count": 1}, nil)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", token, err, want)
+		}
+	}
+	if err := behind.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	snap, err := behind.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := snap.Entity("made_0"); err != nil {
+		t.Error(err)
 	}
 }
