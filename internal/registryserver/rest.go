@@ -78,7 +78,7 @@ func (h *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			fail(w, err)
 			return
 		}
-		c.json = isJSON(r.Header.Get("Content-Type"))
+		c.json = r.Header.Get("Content-Type") == "" || isJSON(r.Header.Get("Content-Type")) // as FastAPI does
 	}
 	v, err := run(c)
 	if err == nil && len(c.problems) > 0 {

@@ -252,7 +252,10 @@ func (s *Server) applyObject(ctx context.Context, kind registry.Kind, project st
 
 // creates checks that the caller may create the project that a change is about to make.
 func (s *Server) creates(ctx context.Context, st *state, project string) error {
-	if st.has(project) {
+	switch {
+	case project == "":
+		return feasterr.Invalid("the call does not say in which project")
+	case st.has(project):
 		return nil
 	}
 	return s.guard().Check(ctx, s.ruling(st, project), projectNamed(project), permissions.Create)

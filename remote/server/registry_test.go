@@ -571,6 +571,13 @@ func TestRegistryAbuse(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	nowhere := &pb.ApplyEntityRequest{Entity: &core.Entity{Spec: &core.EntitySpecV2{Name: "x", JoinKey: "x"}}}
+	if _, err := c.ApplyEntity(t.Context(), nowhere); code(err) != codes.Unknown || !strings.Contains(err.Error(), "in which project") {
+		t.Error(err)
+	}
+	if _, err := c.UpdateInfra(t.Context(), new(pb.UpdateInfraRequest)); code(err) != codes.Unknown {
+		t.Error(err)
+	}
 	if _, err := c.ListEntities(t.Context(), &pb.ListEntitiesRequest{
 		Project: "golden", Pagination: &pb.PaginationParams{Page: 1<<31 - 1, Limit: 1<<31 - 1}, Sorting: &pb.SortingParams{SortBy: strings.Repeat("a.", 10000)},
 	}); err != nil {
