@@ -70,10 +70,11 @@ interop: $(FEAST)/requirements.txt ## Test against Feast itself, in Python
 	FEAST_PYTHON=$(CURDIR)/$(FEAST)/bin/python go test -race -count=1 -timeout $(TIMEOUT) ./internal/interop
 
 .PHONY: interop-bench
-interop-bench: $(FEAST)/requirements.txt ## Measure Feast itself: applying, pushing, and beside this library joins and materializing
+interop-bench: $(FEAST)/requirements.txt ## Measure Feast itself: applying, pushing, and beside this library joins, materializing and serving
 	$(FEAST)/bin/python internal/interop/testdata/peer.py bench
 	FEAST_BENCH_PYTHON=$(CURDIR)/$(FEAST)/bin/python go test -run '^$$' -bench 'BenchmarkJoinBeside/.*/.*/^1x' -benchtime 5x -timeout 1h ./offline/file
 	FEAST_PYTHON=$(CURDIR)/$(FEAST)/bin/python go test -run '^$$' -bench BenchmarkMaterialize -benchtime 1x -timeout 1h ./internal/interop
+	FEAST_PYTHON=$(CURDIR)/$(FEAST)/bin/python go test -run '^$$' -bench BenchmarkFeatureServer -benchtime 2s -timeout 1h ./internal/interop
 
 $(FEAST)/requirements.txt: internal/interop/requirements.txt
 	rm -rf $(FEAST)

@@ -389,6 +389,16 @@ func (fs *FeatureStore) Snapshot(ctx context.Context) (*registry.Snapshot, error
 	return fs.registry.Snapshot(ctx)
 }
 
+// View returns the view of a name, of whichever kind. Unlike a look into [FeatureStore.Snapshot], a name that is not there
+// makes it look into a fresh registry before that is an error.
+func (fs *FeatureStore) View(ctx context.Context, name string) (registry.View, error) {
+	if err := fs.usable(ctx); err != nil {
+		return nil, err
+	}
+	v, _, err := resolve(ctx, fs, func(snap *registry.Snapshot) (registry.View, error) { return snap.View(name) })
+	return v, err
+}
+
 // Config returns the configuration. It must not be changed.
 func (fs *FeatureStore) Config() *config.RepoConfig { return fs.cfg }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"sync"
 
+	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/registry"
 )
 
@@ -38,10 +39,7 @@ func (r *OnlineRequest) query() OnlineQuery {
 // [*PartialError] and the response holds the others, unless Partial accepts that.
 func (fs *FeatureStore) GetOnlineFeatures(ctx context.Context, r OnlineRequest) (*OnlineResponse, error) {
 	resp := &OnlineResponse{req: requests.Get().(*request)}
-	p, err := fs.plans.get(ctx, fs, r.query(), &resp.req.shape)
-	if err == nil {
-		err = p.get(ctx, r.Entities, resp)
-	}
+	err := fs.oneOff(ctx, r, resp)
 	if resp.req.drop() {
 		requests.Put(resp.req)
 	}
@@ -50,6 +48,30 @@ func (fs *FeatureStore) GetOnlineFeatures(ctx context.Context, r OnlineRequest) 
 		return nil, err
 	}
 	return resp, err
+}
+
+// GetOnlineFeaturesInto is [FeatureStore.GetOnlineFeatures] into a response whose memory is used again, as by
+// [Prepared.GetInto]: for servers, whose queries come with the requests.
+func (fs *FeatureStore) GetOnlineFeaturesInto(ctx context.Context, r OnlineRequest, out *OnlineResponse) error {
+	if out == nil {
+		return feasterr.Invalid("GetOnlineFeaturesInto needs an OnlineResponse to read into, and got nil")
+	}
+	if out.req == nil {
+		out.req = new(request)
+	}
+	err := fs.oneOff(ctx, r, out)
+	out.req.drop()
+	return err
+}
+
+// oneOff reads into out, whose request memory is in place.
+func (fs *FeatureStore) oneOff(ctx context.Context, r OnlineRequest, out *OnlineResponse) error {
+	p, err := fs.plans.get(ctx, fs, r.query(), &out.req.shape)
+	if err != nil {
+		out.reset()
+		return err
+	}
+	return p.get(ctx, r.Entities, out)
 }
 
 // requests keeps the request memory of one-off reads.

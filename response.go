@@ -455,11 +455,19 @@ func (c *Column) appendJSON(dst []byte, o JSON) []byte {
 		dst = append(append(append(dst, '"'), s.String()...), '"')
 	}
 	dst = append(dst, `],"event_timestamps":[`...)
+	var last types.Timestamp
+	var from, to int // of the last in dst: rows often have equal times, and writing one costs as much as a value
 	for i := range n {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(c.event(i).AppendRFC3339(append(dst, '"')), '"')
+		if at := c.event(i); i == 0 || at != last {
+			last, from = at, len(dst)
+			dst = append(at.AppendRFC3339(append(dst, '"')), '"')
+			to = len(dst)
+			continue
+		}
+		dst = append(dst, dst[from:to]...)
 	}
 	return append(dst, "]}"...)
 }

@@ -59,7 +59,7 @@ func Of(err error) (e Exception, ok bool) {
 		return own.Exception, true
 	}
 	if missing, is := errors.AsType[*feasterr.NotFoundError](err); is {
-		return notFoundOf(missing, err), true
+		return notFoundOf(missing), true
 	}
 	if denied, is := errors.AsType[*permissions.DeniedError](err); is {
 		return Exception{Permission, denied.FeastMessage()}, true
@@ -71,16 +71,16 @@ func Of(err error) (e Exception, ok bool) {
 }
 
 // notFoundOf returns the exception for what is not found, in Feast's words.
-func notFoundOf(e *feasterr.NotFoundError, err error) Exception {
+func notFoundOf(e *feasterr.NotFoundError) Exception {
 	if e.Kind == "push source" {
 		return Exception{PushSource, "Unable to find push source '" + e.Name + "'."}
 	}
 	known, ok := notFound[e.Kind]
 	switch {
 	case !ok:
-		return Exception{NotFound, err.Error()}
+		return Exception{NotFound, e.Error()}
 	case known.noun == "":
-		return Exception{known.class, err.Error()}
+		return Exception{known.class, e.Error()}
 	}
 	text := known.noun + " " + e.Name + " does not exist"
 	if e.Project != "" {

@@ -108,6 +108,9 @@ var rules = map[string]rule{
 		own:     []string{"config", "feasterr"},
 		modules: []string{"google.golang.org/grpc", "github.com/hashicorp/go-retryablehttp"},
 	},
+	"internal/featureserver": {
+		own: []string{".", "registry", "permissions", "types", "feasterr", "internal/plan", "internal/guard", "internal/exceptions"},
+	},
 	"remote/server": {
 		own: []string{
 			".", "registry", "offline", "online", "permissions", "permissions/auth", "types", "types/arrowconv", "config", "feasterr", "telemetry",

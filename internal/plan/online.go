@@ -190,7 +190,7 @@ func (r *resolver) references(refs []string) error {
 	}
 	var errs []error
 	for _, ref := range refs {
-		p, err := parseReference(ref)
+		p, err := ParseReference(ref)
 		if err == nil {
 			err = r.reference(p)
 		}
@@ -201,24 +201,24 @@ func (r *resolver) references(refs []string) error {
 	return errors.Join(dedupe(errs)...)
 }
 
-func (r *resolver) reference(p reference) error {
-	name := p.view
-	if p.version >= 0 {
+func (r *resolver) reference(p Reference) error {
+	name := p.View
+	if p.Version >= 0 {
 		if !r.opts.Versioning {
-			return versionsOff(fmt.Sprintf("reference %s@v%d:%s names a version", p.view, p.version, p.feature))
+			return versionsOff(fmt.Sprintf("reference %s@v%d:%s names a version", p.View, p.Version, p.Feature))
 		}
-		name += "@v" + strconv.Itoa(p.version)
+		name += "@v" + strconv.Itoa(p.Version)
 	}
 	u := r.byName[name]
 	if u == nil {
 		var err error
-		if u, err = r.use(p.view, p.version); err != nil {
+		if u, err = r.use(p.View, p.Version); err != nil {
 			return err
 		}
-		u.name, u.bare = name, p.view
+		u.name, u.bare = name, p.View
 		r.add(u)
 	}
-	r.flat = append(r.flat, flatRef{u, p.feature})
+	r.flat = append(r.flat, flatRef{u, p.Feature})
 	return nil
 }
 

@@ -7,31 +7,31 @@ import (
 	"github.com/feastgo/feast/feasterr"
 )
 
-// reference is a parsed "view[@version]:feature".
-type reference struct {
-	view    string
-	version int // -1: latest
-	feature string
+// Reference is a parsed "view[@version]:feature".
+type Reference struct {
+	View    string
+	Version int // -1: latest
+	Feature string
 }
 
-// parseReference splits a feature reference at its first colon, and the part before it at its first "@". A suffix
+// ParseReference splits a feature reference at its first colon, and the part before it at its first "@". A suffix
 // that is no version belongs to the view's name, as in Feast.
-func parseReference(ref string) (reference, error) {
+func ParseReference(ref string) (Reference, error) {
 	view, feature, ok := strings.Cut(ref, ":")
 	if !ok {
-		return reference{}, feasterr.Invalid("feature reference %q has no colon: write view:feature or view@v2:feature", ref)
+		return Reference{}, feasterr.Invalid("feature reference %q has no colon: write view:feature or view@v2:feature", ref)
 	}
-	r := reference{view: view, version: -1, feature: feature}
+	r := Reference{View: view, Version: -1, Feature: feature}
 	name, suffix, ok := strings.Cut(view, "@")
 	if !ok {
 		return r, nil
 	}
 	if suffix == "" || strings.EqualFold(suffix, "latest") {
-		r.view = name
+		r.View = name
 		return r, nil
 	}
 	if n, ok := versionNumber(suffix); ok {
-		r.view, r.version = name, n
+		r.View, r.Version = name, n
 	}
 	return r, nil
 }

@@ -9,7 +9,7 @@ import (
 )
 
 func TestParseReference(t *testing.T) {
-	for ref, want := range map[string]reference{
+	for ref, want := range map[string]Reference{
 		"v:f":                       {"v", -1, "f"},
 		"v:f:x":                     {"v", -1, "f:x"},
 		"v@v2:f":                    {"v", 2, "f"},
@@ -25,12 +25,12 @@ func TestParseReference(t *testing.T) {
 		":":                         {"", -1, ""},
 		"v@v99999999999999999999:f": {"v@v99999999999999999999", -1, "f"},
 	} {
-		got, err := parseReference(ref)
+		got, err := ParseReference(ref)
 		if err != nil || got != want {
 			t.Errorf("%s is %+v, %v; want %+v", ref, got, err, want)
 		}
 	}
-	if _, err := parseReference("view"); !errors.Is(err, feasterr.ErrInvalid) || !strings.Contains(err.Error(), `"view" has no colon`) {
+	if _, err := ParseReference("view"); !errors.Is(err, feasterr.ErrInvalid) || !strings.Contains(err.Error(), `"view" has no colon`) {
 		t.Errorf("a reference without a colon: %v", err)
 	}
 }
@@ -40,11 +40,11 @@ func FuzzParseReference(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		r, err := parseReference(s)
+		r, err := ParseReference(s)
 		if (err != nil) != !strings.Contains(s, ":") {
 			t.Fatalf("%q: %v", s, err)
 		}
-		if err == nil && (strings.Contains(r.view, ":") || !strings.HasPrefix(s, r.view) || !strings.HasSuffix(s, ":"+r.feature) || r.version < -1) {
+		if err == nil && (strings.Contains(r.View, ":") || !strings.HasPrefix(s, r.View) || !strings.HasSuffix(s, ":"+r.Feature) || r.Version < -1) {
 			t.Errorf("%q is %+v", s, r)
 		}
 	})

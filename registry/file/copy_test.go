@@ -311,7 +311,7 @@ func TestCopyUnreadable(t *testing.T) {
 	if err := os.WriteFile(src.Path(), data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const want = `the source cannot be copied: entity "odd" of project "bad" cannot be read: `
+	const want = `the source cannot be copied: it would be lost: entity "odd" of project "bad" cannot be read: `
 	dst := memory.New()
 	var out bytes.Buffer
 	for name, do := range map[string]func() error{

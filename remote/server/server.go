@@ -28,6 +28,10 @@ type Options struct {
 	// Logger is told of what clients must not see: why tokens are refused, and errors of the server. nil: nobody is.
 	Logger *slog.Logger
 
+	// TruthfulStatuses has the feature server say NULL_VALUE and OUTSIDE_MAX_AGE where that is so. Feast's server calls both
+	// PRESENT, and its clients drop the values of all that is not (docs/compatibility.md, line 1).
+	TruthfulStatuses bool
+
 	// MaxBody is the size of the largest request, in bytes; 0: 64 MB. A stream of a Flight upload may be longer, and is
 	// bounded by MaxRows.
 	MaxBody int64

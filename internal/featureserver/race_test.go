@@ -1,0 +1,5 @@
+//go:build race
+
+package featureserver_test
+
+const raceEnabled = true
