@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
+
+	"github.com/feastgo/feast/internal/pyrepr"
 )
 
 // User is who asks. The empty name is that of nobody: a request without an identity.
@@ -109,45 +110,7 @@ func common(a, b []string) bool {
 }
 
 // pythonList shows texts as Python shows a list of them, for Feast's messages.
-func pythonList(list []string) string {
-	b := []byte{'['}
-	for i, s := range list {
-		if i > 0 {
-			b = append(b, ", "...)
-		}
-		b = appendPython(b, s)
-	}
-	return string(append(b, ']'))
-}
-
-func appendPython(b []byte, s string) []byte {
-	quote := byte('\'')
-	if strings.Contains(s, "'") && !strings.Contains(s, `"`) {
-		quote = '"'
-	}
-	b = append(b, quote)
-	for _, r := range s {
-		switch {
-		case r == rune(quote) || r == '\\':
-			b = append(b, '\\', byte(r))
-		case r == '\n':
-			b = append(b, `\n`...)
-		case r == '\r':
-			b = append(b, `\r`...)
-		case r == '\t':
-			b = append(b, `\t`...)
-		case unicode.IsPrint(r):
-			b = append(b, string(r)...)
-		case r < 0x100:
-			b = fmt.Appendf(b, `\x%02x`, r)
-		case r < 0x10000:
-			b = fmt.Appendf(b, `\u%04x`, r)
-		default:
-			b = fmt.Appendf(b, `\U%08x`, r)
-		}
-	}
-	return append(b, quote)
-}
+func pythonList(list []string) string { return pyrepr.Value(list) }
 
 // names lists actions by name, for people.
 func names(actions []Action) string {

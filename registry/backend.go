@@ -53,6 +53,12 @@ type Written interface {
 	LoadWritten(ctx context.Context, project string) (*State, error)
 }
 
+// Whole is implemented by backends whose Load may be limited to one project. All returns the same registry with all projects
+// in its Load, for servers. It uses the connections of this backend, which is the one to be closed.
+type Whole interface {
+	All() Backend
+}
+
 // Tx is a transaction. It is used by one goroutine, and not after the function that was given it has returned.
 type Tx interface {
 	// Get returns one record; a feasterr.ErrNotFound when there is none.

@@ -90,6 +90,13 @@ func newVersionValue(v *ViewVersion) *versionValue {
 	return &versionValue{v, o.(View), nil}
 }
 
+// NewSnapshot indexes the records of project in a state, which token stands for: what a [Registry] does for programs that
+// read many projects at once. prev is an older snapshot of the project, or nil; objects that did not change are taken over
+// from it.
+func NewSnapshot(project string, state *State, token Token, prev *Snapshot) *Snapshot {
+	return newSnapshot(project, state, token, prev)
+}
+
 // newSnapshot indexes the records of project. Entries of prev whose records are the same are taken over, and with them
 // the objects that were decoded.
 func newSnapshot(project string, state *State, token Token, prev *Snapshot) *Snapshot {
@@ -396,6 +403,31 @@ func (s *Snapshot) Enforcer(options ...permissions.Option) *permissions.Enforcer
 	return e.(*permissions.Enforcer)
 }
 
+// Object returns the named object of a kind.
+func (s *Snapshot) Object(kind Kind, name string) (Object, error) {
+	v, err := s.value(kind, name)
+	if err != nil {
+		return nil, err
+	}
+	o, ok := v.(Object)
+	if !ok {
+		return nil, feasterr.Invalid("%s %q is not an object", kind, name)
+	}
+	return o, nil
+}
+
+// Kind returns the objects of a kind in the order of the registry. Like other lists it leaves out what cannot be read.
+func (s *Snapshot) Kind(kind Kind) iter.Seq[Object] {
+	return func(yield func(Object) bool) {
+		for _, e := range s.kinds[kind].list {
+			v, err := e.value()
+			if o, ok := v.(Object); err == nil && ok && !yield(o) {
+				return
+			}
+		}
+	}
+}
+
 // Objects returns all objects, [DummyEntity] included, in the order of kinds and then names: what definitions are
 // exported from. Like other lists it leaves out what cannot be read, which [Snapshot.Bad] tells.
 func (s *Snapshot) Objects() iter.Seq[Object] {
@@ -499,15 +531,19 @@ func (s *Snapshot) Bad() []BadRecord {
 }
 
 func get[T any](s *Snapshot, kind Kind, name string) (*T, error) {
-	e := s.kinds[kind].byName[name]
-	if e == nil {
-		return nil, s.notFound(kind.String(), name, kind)
-	}
-	v, err := e.value()
+	v, err := s.value(kind, name)
 	if err != nil {
 		return nil, err
 	}
 	return v.(*T), nil
+}
+
+func (s *Snapshot) value(kind Kind, name string) (any, error) {
+	e := s.kinds[kind].byName[name]
+	if e == nil {
+		return nil, s.notFound(kind.String(), name, kind)
+	}
+	return e.value()
 }
 
 func all[T any](s *Snapshot, kind Kind) iter.Seq[*T] {

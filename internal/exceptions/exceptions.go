@@ -22,50 +22,71 @@ const (
 	Permission = "FeastPermissionError"
 	NotFound   = "FeastObjectNotFoundException"
 	PushSource = "PushSourceNotFoundException"
+	Conflict   = "ConflictingFeatureViewNames"
 )
 
-// notFound are the classes for what is not found, by the kind of a [feasterr.NotFoundError].
-var notFound = map[string]string{
-	"entity": "EntityNotFoundException", "data source": "DataSourceObjectNotFoundException",
-	"feature view": "FeatureViewNotFoundException", "stream feature view": "FeatureViewNotFoundException",
-	"on-demand feature view": "FeatureViewNotFoundException", "label view": "FeatureViewNotFoundException",
-	"feature service": "FeatureServiceNotFoundException", "saved dataset": "SavedDatasetNotFound",
-	"validation reference": "ValidationReferenceNotFound", "permission": "PermissionObjectNotFoundException",
-	"project": "ProjectObjectNotFoundException", "push source": PushSource, "version": "FeatureViewVersionNotFound",
+// notFound are the classes for what is not found, by the kind of a [feasterr.NotFoundError], and how Feast calls the kind.
+var notFound = map[string]struct{ class, noun string }{
+	"entity":                 {"EntityNotFoundException", "Entity"},
+	"data source":            {"DataSourceObjectNotFoundException", "Data source"},
+	"feature view":           {"FeatureViewNotFoundException", "Feature view"},
+	"stream feature view":    {"FeatureViewNotFoundException", "Feature view"},
+	"on-demand feature view": {"FeatureViewNotFoundException", "Feature view"},
+	"label view":             {"FeatureViewNotFoundException", "Feature view"},
+	"feature service":        {"FeatureServiceNotFoundException", "Feature service"},
+	"saved dataset":          {"SavedDatasetNotFound", "Saved dataset"},
+	"validation reference":   {"ValidationReferenceNotFound", "Validation reference"},
+	"permission":             {"PermissionObjectNotFoundException", "Permission"},
+	"project":                {"ProjectObjectNotFoundException", "Project"},
+	"version":                {class: "FeatureViewVersionNotFound"},
 }
+
+// Error is an error that is an exception of Feast, with its own text.
+type Error struct {
+	Exception
+	Kind error // the class in feasterr
+}
+
+// Error implements error.
+func (e *Error) Error() string { return e.Message }
+
+// Is reports whether target is the class of the error.
+func (e *Error) Is(target error) bool { return target == e.Kind }
 
 // Of returns the exception for an error. ok is false for errors that Feast has no class of its own for.
 func Of(err error) (e Exception, ok bool) {
+	if own, is := errors.AsType[*Error](err); is {
+		return own.Exception, true
+	}
 	if missing, is := errors.AsType[*feasterr.NotFoundError](err); is {
-		class := notFound[missing.Kind]
-		if class == "" {
-			class = NotFound
-		}
-		return Exception{class, message(missing)}, true
+		return notFoundOf(missing), true
 	}
 	if denied, is := errors.AsType[*permissions.DeniedError](err); is {
 		return Exception{Permission, denied.FeastMessage()}, true
 	}
 	if errors.Is(err, feasterr.ErrDenied) {
-		return Exception{Permission, err.Error()}, true
+		return Exception{Permission, "Permission error:\n" + err.Error()}, true
 	}
 	return Exception{}, false
 }
 
-// message is what Feast says of something that is not found: for the kinds whose text its clients are known to get, those
-// that a request for features names.
-func message(e *feasterr.NotFoundError) string {
-	switch e.Kind {
-	case "feature view", "stream feature view", "on-demand feature view", "label view", "feature service", "entity":
-		kind := e.Kind
-		if kind != "feature service" && kind != "entity" {
-			kind = "feature view"
-		}
-		return strings.ToUpper(kind[:1]) + kind[1:] + " " + e.Name + " does not exist in project " + e.Project
-	case "push source":
-		return "Unable to find push source '" + e.Name + "'."
+// notFoundOf returns the exception for what is not found, in Feast's words.
+func notFoundOf(e *feasterr.NotFoundError) Exception {
+	if e.Kind == "push source" {
+		return Exception{PushSource, "Unable to find push source '" + e.Name + "'."}
 	}
-	return e.Error()
+	known, ok := notFound[e.Kind]
+	switch {
+	case !ok:
+		return Exception{NotFound, e.Error()}
+	case known.noun == "":
+		return Exception{known.class, e.Error()}
+	}
+	text := known.noun + " " + e.Name + " does not exist"
+	if e.Project != "" {
+		text += " in project " + e.Project
+	}
+	return Exception{known.class, text}
 }
 
 // JSON returns the exception as Feast writes it: in the form of Python's json.dumps.

@@ -30,6 +30,28 @@ func TestOf(t *testing.T) {
 	}
 }
 
+// The messages are Feast's own.
+func TestMessages(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want Exception
+	}{
+		{&feasterr.NotFoundError{Kind: "entity", Name: "a", Project: "p", Near: []string{"b"}}, Exception{"EntityNotFoundException", "Entity a does not exist in project p"}},
+		{&feasterr.NotFoundError{Kind: "stream feature view", Name: "a", Project: "p"}, Exception{"FeatureViewNotFoundException", "Feature view a does not exist in project p"}},
+		{&feasterr.NotFoundError{Kind: "data source", Name: "a"}, Exception{"DataSourceObjectNotFoundException", "Data source a does not exist"}},
+		{&feasterr.NotFoundError{Kind: "project", Name: "a"}, Exception{"ProjectObjectNotFoundException", "Project a does not exist"}},
+		{&feasterr.NotFoundError{Kind: "push source", Name: "a"}, Exception{"PushSourceNotFoundException", "Unable to find push source 'a'."}},
+		{fmt.Errorf("apply: %w", &Error{Exception{Conflict, "text"}, feasterr.ErrInvalid}), Exception{Conflict, "text"}},
+	} {
+		if e, ok := Of(c.err); !ok || e != c.want {
+			t.Errorf("%v: %+v, want %+v", c.err, e, c.want)
+		}
+	}
+	if err := (&Error{Exception{Conflict, "text"}, feasterr.ErrInvalid}); !errors.Is(err, feasterr.ErrInvalid) || err.Error() != "text" {
+		t.Error(err)
+	}
+}
+
 // The texts are those of Python's json.dumps.
 func TestJSON(t *testing.T) {
 	e := Exception{"EntityNotFoundException", "a \"b\" \\ /\b\f\n\r\t\x00\x1f\x7f é € \U0001F600 \xff"}

@@ -52,7 +52,8 @@ var rules = map[string]rule{
 	"internal/pyregexp":   {},
 	"internal/guard":      {own: []string{"permissions", "permissions/auth", "feasterr"}},
 	"internal/exceptions": {own: []string{"permissions", "feasterr"}},
-	"permissions":         {own: []string{"feasterr", "internal/sealed", "internal/pyregexp"}},
+	"internal/pyrepr":     {},
+	"permissions":         {own: []string{"feasterr", "internal/sealed", "internal/pyregexp", "internal/pyrepr"}},
 	"permissions/auth":    {own: []string{"permissions", "config", "feasterr", "internal/drivers"}},
 	"permissions/oidc": {
 		own:     []string{"permissions", "permissions/auth", "config", "feasterr", "internal/calls"},
@@ -118,6 +119,7 @@ var rules = map[string]rule{
 		own: []string{
 			".", "registry", "offline", "online", "permissions", "permissions/auth", "types", "types/arrowconv", "config", "feasterr", "telemetry",
 			"internal/exceptions", "internal/guard", "internal/registryserver", "internal/featureserver", "internal/offlineserver",
+			"internal/protos/...",
 		},
 		modules: []string{"google.golang.org/grpc", arrow},
 	},
@@ -176,7 +178,9 @@ var rules = map[string]rule{
 	"internal/looks":          {},
 	"internal/redisbench":     {},
 	"internal/registryserver": {
-		own:     []string{"registry", "permissions", "feasterr", "internal/exceptions", "internal/guard", "internal/protos/..."},
+		own: []string{
+			"registry", "permissions", "types", "feasterr", "internal/exceptions", "internal/guard", "internal/protos/...", "internal/pyrepr",
+		},
 		modules: []string{"google.golang.org/protobuf", "google.golang.org/grpc"},
 	},
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -442,3 +443,44 @@ func TestFeatureStore(t *testing.T) {
 type token string
 
 func (s token) Token(context.Context) (string, error) { return string(s), nil }
+
+// A change that comes between the lists makes the client read them again, so that it never has half of it.
+func TestLoadOneState(t *testing.T) {
+	b := filled(t)
+	var g gate
+	var once sync.Once
+	g.set(func(method string) error {
+		if method != "ListFeatureServices" {
+			return nil
+		}
+		once.Do(func() { // entities and views are listed already
+			w := registry.Writer{Backend: b, Project: "demo"}
+			source := &registry.DataSource{Name: "late", TimestampField: "ts", Options: registry.FileOptions{Path: "late.parquet"}}
+			view := &registry.FeatureView{
+				Name: "late", Entities: []string{"late"}, Source: source, Online: true, Schema: []registry.Field{{Name: "f", Type: types.Int64}},
+			}
+			service := &registry.FeatureService{Name: "late", Features: []registry.FeatureViewProjection{{Name: "late"}}}
+			entity := &registry.Entity{Name: "late", ValueType: types.Int64}
+			if _, err := w.Apply(t.Context(), registry.ApplyRequest{Objects: []registry.Object{entity, view, service}}); err != nil {
+				t.Error(err)
+			}
+		})
+		return nil
+	})
+	remote := connect(t, serve(t, &registryserver.Server{Backend: b}, g.option()), "demo")
+	defer remote.Close()
+	state, _, err := remote.Load(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kinds []registry.Kind
+	for _, r := range state.Records {
+		if r.Name == "late" {
+			kinds = append(kinds, r.Kind)
+		}
+	}
+	slices.Sort(kinds)
+	if want := []registry.Kind{registry.KindEntity, registry.KindDataSource, registry.KindFeatureView, registry.KindFeatureService}; !slices.Equal(kinds, want) {
+		t.Errorf("the load has %v of what was applied in between, want %v", kinds, want)
+	}
+}

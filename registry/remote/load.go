@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -25,12 +26,65 @@ const parallel = 4
 
 // Load implements registry.Backend. Whether anything changed shows only when all is read: the token is a digest of it.
 //
+// The lists are calls of their own. A server of this library says with each which state of the registry it is of, so that
+// lists of several states are read again; what a server of Feast changes between them shows in some of them.
+//
 // A kind of objects that the server lets nobody of this identity list is in State.Hidden, and a kind that a server older
 // than the kind does not know has no objects.
 func (b *Backend) Load(ctx context.Context, have registry.Token) (*registry.State, registry.Token, error) {
+	for left := attempts - 1; ; left-- {
+		var w witness
+		state, err := b.load(context.WithValue(ctx, witnessKey{}, &w))
+		if err != nil {
+			return nil, "", err
+		}
+		if w.mixed() && left > 0 {
+			continue
+		}
+		token := b.token(state)
+		if token == have {
+			return nil, have, nil
+		}
+		return state, token, nil
+	}
+}
+
+// attempts is how often lists of one state are asked for. Several servers behind one address may have names of their own for
+// the same state, so that there is no end to it.
+const attempts = 3
+
+// stateHeader is metadata of the answers of a server of this library: it stands for the state of the registry.
+const stateHeader = "feast-registry-state"
+
+// witness collects the states that answers are of.
+type witness struct {
+	mu     sync.Mutex
+	states []string
+}
+
+type witnessKey struct{}
+
+func (w *witness) note(states []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range states {
+		if !slices.Contains(w.states, s) {
+			w.states = append(w.states, s)
+		}
+	}
+}
+
+func (w *witness) mixed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.states) > 1
+}
+
+// load reads everything once.
+func (b *Backend) load(ctx context.Context) (*registry.State, error) {
 	projects, err := b.projects(ctx)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	names := []string{b.project}
 	if b.project == "" {
@@ -52,7 +106,7 @@ func (b *Backend) Load(ctx context.Context, have registry.Token) (*registry.Stat
 	}
 	lists, err := all(ctx, calls)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 
 	state := new(registry.State)
@@ -69,11 +123,7 @@ func (b *Backend) Load(ctx context.Context, have registry.Token) (*registry.Stat
 			state.Hidden = append(state.Hidden, l.hidden)
 		}
 	}
-	token := b.token(state)
-	if token == have {
-		return nil, have, nil
-	}
-	return state, token, nil
+	return state, nil
 }
 
 // all makes calls, some at a time, and returns their results in order. The first error ends it.
@@ -325,7 +375,11 @@ func anyView(answer []byte) (registry.Kind, []byte, error) {
 // raw calls a method and returns the answer as it came.
 func (b *Backend) raw(ctx context.Context, method string, request proto.Message) ([]byte, error) {
 	var answer []byte
-	err := b.conn.Invoke(ctx, method, request, &answer, grpc.ForceCodecV2(codec{}))
+	var header metadata.MD
+	err := b.conn.Invoke(ctx, method, request, &answer, grpc.ForceCodecV2(codec{}), grpc.Header(&header))
+	if w, ok := ctx.Value(witnessKey{}).(*witness); ok {
+		w.note(header.Get(stateHeader))
+	}
 	return answer, err
 }
 

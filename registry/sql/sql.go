@@ -68,6 +68,7 @@ type Backend struct {
 	project string
 	schema  SchemaMode
 	purge   bool
+	lent    bool // the connections are those of another Backend
 	now     func() time.Time
 	seed    maphash.Seed
 
@@ -195,6 +196,9 @@ func (u *URL) masked(err error) error {
 
 // Close implements registry.Backend.
 func (b *Backend) Close() error {
+	if b.lent {
+		return nil
+	}
 	err := b.db.Close()
 	if b.replica != nil {
 		err = errors.Join(err, b.replica.Close())
@@ -239,3 +243,13 @@ type unmasked struct {
 
 func (e *unmasked) Error() string { return e.text }
 func (e *unmasked) Unwrap() error { return e.err }
+
+// All implements registry.Whole.
+func (b *Backend) All() registry.Backend {
+	if b.project == "" {
+		return b
+	}
+	return &Backend{
+		dialect: b.dialect, db: b.db, replica: b.replica, schema: b.schema, purge: b.purge, lent: true, now: b.now, seed: maphash.MakeSeed(),
+	}
+}
