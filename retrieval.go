@@ -181,7 +181,7 @@ func (j *RetrievalJob) open(ctx context.Context) (array.RecordReader, error) {
 
 // read starts reading what is stored.
 func (j *RetrievalJob) read(ctx context.Context) (array.RecordReader, error) {
-	join := &offline.JoinPlan{Views: j.plan.Views, FilterByCreated: j.filter, AnyOrder: j.anyOrder}
+	join := &offline.JoinPlan{Views: j.plan.Views, FilterByCreated: j.filter, AnyOrder: j.anyOrder, FullNames: j.plan.FullNames}
 	switch {
 	case j.rows.sql != "":
 		return j.run(ctx, "", func() (offline.Job, error) {

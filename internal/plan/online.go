@@ -21,6 +21,8 @@ type Query struct {
 	Features  []string // references; ignored when Service is set
 	Service   string
 	FullNames bool
+	// Projections are views that references name by these aliases.
+	Projections []registry.FeatureViewProjection
 	// Promise, when set, is an earlier plan of the query: the new one has the same columns in the same places, whatever
 	// else the service holds by now, or is a *feasterr.SchemaChangedError.
 	Promise *Online
@@ -169,6 +171,7 @@ type resolver struct {
 	byName   map[string]*use
 	flat     []flatRef                // features in request order
 	svc      *registry.FeatureService // that is asked for; nil: none is
+	aliases  []registry.FeatureViewProjection
 }
 
 type flatRef struct {
@@ -181,6 +184,7 @@ func (r *resolver) mention(q Query) error {
 	if q.Service != "" {
 		return r.service(q.Service)
 	}
+	r.aliases = q.Projections
 	return r.references(q.Features)
 }
 
@@ -208,6 +212,13 @@ func (r *resolver) reference(p reference) error {
 			return versionsOff(fmt.Sprintf("reference %s@v%d:%s names a version", p.view, p.version, p.feature))
 		}
 		name += "@v" + strconv.Itoa(p.version)
+	}
+	if at := slices.IndexFunc(r.aliases, func(a registry.FeatureViewProjection) bool { return a.NameInUse() == name }); at >= 0 && r.byName[name] == nil {
+		a := r.aliases[at]
+		a.Features = nil // references say which
+		if err := r.projection("", &a); err != nil {
+			return err
+		}
 	}
 	u := r.byName[name]
 	if u == nil {
@@ -297,8 +308,11 @@ func (r *resolver) projection(service string, p *registry.FeatureViewProjection)
 		}
 	}
 	u, err := r.use(p.Name, version)
-	if err != nil {
+	if err != nil && service != "" {
 		return fmt.Errorf("feature service %q: %w", service, err)
+	}
+	if err != nil {
+		return err
 	}
 	u.bare = p.Name
 	if p.Alias != "" {
