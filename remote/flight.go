@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -21,7 +22,10 @@ import (
 // context, or io.EOF.
 func DialFlight(o Options) (*grpc.ClientConn, error) {
 	o.Idempotent = nil
-	return dial(o, grpc.WithChainStreamInterceptor(client{o.Address, o.TLS != nil, o.Token}.stream))
+	return dial(o,
+		grpc.WithChainStreamInterceptor(client{o.Address, o.TLS != nil, o.Token}.stream),
+		// A server of Feast sends whatever it has as one message, if that has less than 1.5 GB.
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32)))
 }
 
 // stream is a grpc.StreamClientInterceptor.
