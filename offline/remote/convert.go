@@ -7,6 +7,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/feastgo/feast/feasterr"
 )
 
 // stamp is how all stores answer times.
@@ -93,4 +95,57 @@ func rescale(values []int64, unit arrow.TimeUnit) {
 			values[i] = v * factor
 		}
 	}
+}
+
+// restoredType is the type of a column of the entity rows that was sent as one type and came back as another: Feast's own
+// server makes doubles of integers among nulls, and dates become times.
+func restoredType(came, sent arrow.DataType) arrow.DataType {
+	if sent == nil {
+		return came
+	}
+	switch {
+	case came.ID() == arrow.FLOAT64 && (sent.ID() == arrow.INT64 || sent.ID() == arrow.INT32),
+		came.ID() == arrow.TIMESTAMP && sent.ID() == arrow.DATE32:
+		return sent
+	}
+	return came
+}
+
+// restored makes an array of the type of restoredType. The caller releases it.
+func restored(a arrow.Array, f arrow.Field) (arrow.Array, error) {
+	if arrow.TypeEqual(a.DataType(), f.Type) {
+		a.Retain()
+		return a, nil
+	}
+	b := array.NewBuilder(memory.DefaultAllocator, f.Type)
+	defer b.Release()
+	b.Reserve(a.Len())
+	for i := range a.Len() {
+		if a.IsNull(i) {
+			b.AppendNull()
+			continue
+		}
+		switch a := a.(type) {
+		case *array.Timestamp:
+			const day = 86_400_000_000
+			t := int64(a.Value(i))
+			days := t / day
+			if t%day < 0 {
+				days--
+			}
+			b.(*array.Date32Builder).Append(arrow.Date32(days))
+		case *array.Float64:
+			x := a.Value(i)
+			if x != math.Trunc(x) || math.Abs(x) >= 1<<53 {
+				return nil, feasterr.Invalid("column %q of the entity rows came back from the offline server with %v: as a double it lost its value", f.Name, x)
+			}
+			switch b := b.(type) {
+			case *array.Int32Builder:
+				b.Append(int32(x))
+			case *array.Int64Builder:
+				b.Append(int64(x))
+			}
+		}
+	}
+	return b.NewArray(), nil
 }

@@ -47,7 +47,7 @@ func (s *Store) Historical(ctx context.Context, p *offline.JoinPlan, e offline.E
 				feature = strings.TrimPrefix(feature, v.Name+"__")
 			}
 			command.Features = append(command.Features, v.Name+":"+feature)
-			features = append(features, wanted{f.Name, f.Name})
+			features = append(features, wanted{from: f.Name, name: f.Name})
 		}
 	}
 	if e.Rows == nil {
@@ -70,7 +70,7 @@ func (s *Store) Historical(ctx context.Context, p *offline.JoinPlan, e offline.E
 		if i == event {
 			name = e.Event
 		}
-		columns = append(columns, wanted{f.Name, name})
+		columns = append(columns, wanted{f.Name, name, f.Type})
 	}
 	columns = append(columns, features...)
 	var begun atomic.Bool
@@ -106,8 +106,8 @@ func (r *renamed) Record() arrow.RecordBatch { return r.RecordBatch() }
 func eventFirst(e offline.EntityRows) (array.RecordReader, int, error) {
 	schema := e.Rows.Schema()
 	at := schema.FieldIndices(e.Event)
-	if len(at) != 1 {
-		return nil, 0, feasterr.Invalid("the entity rows have no column %q of times, or several", e.Event)
+	if len(at) == 0 {
+		return nil, 0, &feasterr.NotFoundError{Kind: "column", Name: e.Event, In: "the entity rows"}
 	}
 	times := 0
 	for _, f := range schema.Fields() {
@@ -115,7 +115,7 @@ func eventFirst(e offline.EntityRows) (array.RecordReader, int, error) {
 			times++
 		}
 	}
-	if e.Event == eventTimestamp || times < 2 && !flightwire.IsPlaceholder(schema) {
+	if e.Event == eventTimestamp || times == 1 && schema.Field(at[0]).Type.ID() == arrow.TIMESTAMP && !flightwire.IsPlaceholder(schema) {
 		return e.Rows, at[0], nil
 	}
 	if schema.HasField(eventTimestamp) {
@@ -130,7 +130,7 @@ func eventFirst(e offline.EntityRows) (array.RecordReader, int, error) {
 func others(s *arrow.Schema, features []wanted) (columns []wanted) {
 	for _, f := range s.Fields() {
 		if !slices.ContainsFunc(features, func(w wanted) bool { return w.from == f.Name }) {
-			columns = append(columns, wanted{f.Name, f.Name})
+			columns = append(columns, wanted{from: f.Name, name: f.Name})
 		}
 	}
 	return columns
@@ -170,20 +170,20 @@ func (s *Store) scan(ctx context.Context, api string, p *offline.ScanPlan) (offl
 	}
 	var columns []wanted
 	for _, k := range p.Keys {
-		columns = append(columns, wanted{k.Source, k.Name})
+		columns = append(columns, wanted{from: k.Source, name: k.Name})
 		if !slices.Contains(command.Keys, k.Source) {
 			command.Keys = append(command.Keys, k.Source)
 		}
 	}
 	for _, f := range p.Features {
-		columns = append(columns, wanted{f.Source, f.Name})
+		columns = append(columns, wanted{from: f.Source, name: f.Name})
 		if !slices.Contains(command.Features, f.Source) && !slices.Contains(command.Keys, f.Source) && f.Source != p.Event.Source && f.Source != p.Created.Source {
 			command.Features = append(command.Features, f.Source)
 		}
 	}
-	columns = append(columns, wanted{p.Event.Source, p.Event.Name})
+	columns = append(columns, wanted{from: p.Event.Source, name: p.Event.Name})
 	if p.Created.Source != "" {
-		columns = append(columns, wanted{p.Created.Source, p.Created.Name})
+		columns = append(columns, wanted{from: p.Created.Source, name: p.Created.Name})
 		if api == flightwire.Latest {
 			command.Created = &p.Created.Source
 		} else if !slices.Contains(slices.Concat(command.Keys, command.Features), p.Created.Source) && p.Created.Source != p.Event.Source {
@@ -243,7 +243,10 @@ func (j *job) Close() error {
 }
 
 // wanted is a column of the answer and its name in the result.
-type wanted struct{ from, name string }
+type wanted struct {
+	from, name string
+	sent       arrow.DataType // of a column of the entity rows, which comes back; else nil
+}
 
 // result is an answer with its columns in order.
 type result struct {
@@ -252,6 +255,7 @@ type result struct {
 	schema  *arrow.Schema
 	at      []int
 	current arrow.RecordBatch
+	err     error
 }
 
 // selected takes over the answer.
@@ -266,7 +270,7 @@ func selected(a *answer, columns []wanted) (array.RecordReader, error) {
 			return nil, feasterr.Invalid("the offline server answered %d columns %q, and one was asked for", len(at), c.from)
 		}
 		f := a.Schema().Field(at[0])
-		f.Name, f.Type, f.Nullable, f.Metadata = c.name, resultType(f.Type), true, arrow.Metadata{}
+		f.Name, f.Type, f.Nullable, f.Metadata = c.name, restoredType(resultType(f.Type), c.sent), true, arrow.Metadata{}
 		fields, r.at = append(fields, f), append(r.at, at[0])
 	}
 	r.schema = arrow.NewSchema(fields, nil)
@@ -297,13 +301,21 @@ func (r *result) Schema() *arrow.Schema { return r.schema }
 // Next implements [array.RecordReader].
 func (r *result) Next() bool {
 	r.drop()
-	if !r.answer.Next() {
+	if r.err != nil || !r.answer.Next() {
 		return false
 	}
 	b := r.answer.RecordBatch()
 	columns := make([]arrow.Array, len(r.at))
 	for i, at := range r.at {
-		columns[i] = converted(b.Column(at), r.schema.Field(i).Type)
+		c := converted(b.Column(at), resultType(b.Column(at).DataType()))
+		columns[i], r.err = restored(c, r.schema.Field(i))
+		c.Release()
+		if r.err != nil {
+			for _, c := range columns[:i] {
+				c.Release()
+			}
+			return false
+		}
 	}
 	r.current = array.NewRecordBatch(r.schema, columns, b.NumRows())
 	for _, c := range columns {
@@ -319,4 +331,9 @@ func (r *result) RecordBatch() arrow.RecordBatch { return r.current }
 func (r *result) Record() arrow.RecordBatch { return r.current }
 
 // Err implements [array.RecordReader].
-func (r *result) Err() error { return r.answer.Err() }
+func (r *result) Err() error {
+	if r.err != nil {
+		return r.err
+	}
+	return r.answer.Err()
+}
