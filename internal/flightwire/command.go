@@ -71,7 +71,7 @@ func Date(t time.Time) string {
 	t = t.UTC()
 	s := t.Format("2006-01-02T15:04:05")
 	if us := t.Nanosecond() / 1000; us != 0 {
-		s += "." + strconv.Itoa(1_000_000+us)[1:]
+		s += "." + strconv.Itoa(1_000_000 + us)[1:]
 	}
 	return s + "+00:00"
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/flight"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -326,7 +327,7 @@ func (s *Server) own(ctx context.Context, p *upload) bool {
 // info describes an upload that waits.
 func (s *Server) info(ctx context.Context, c command) *flight.FlightInfo {
 	return &flight.FlightInfo{
-		Schema:           flight.SerializeSchema(arrow.NewSchema(nil, nil), nil),
+		Schema:           flight.SerializeSchema(arrow.NewSchema(nil, nil), memory.DefaultAllocator),
 		FlightDescriptor: &flight.FlightDescriptor{Type: flight.DescriptorCMD, Cmd: c.bytes},
 		Endpoint: []*flight.FlightEndpoint{{
 			Ticket: &flight.Ticket{Ticket: []byte(c.ticket())}, Location: []*flight.Location{{Uri: location(ctx)}},

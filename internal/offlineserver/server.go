@@ -253,7 +253,8 @@ func (u *up) take(b arrow.RecordBatch) error {
 	return nil
 }
 
-// drain reads what is left of an upload, since Feast's client looks at the answer only when it has sent everything.
+// drain reads what is left of an upload: a client of Feast that is still sending when the call ends loses the answer, or why there is
+// none.
 func (u *up) drain() {
 	u.hold = false
 	for left := u.server.limits.Held; left > 0 && !u.ended; {
@@ -300,9 +301,7 @@ func (s *Server) DoExchange(st flight.FlightService_DoExchangeServer) error {
 		if err == nil {
 			err = s.read(ctx, c, u, &down{s, ctx, st.Send})
 		}
-		if err != nil {
-			u.drain()
-		}
+		u.drain()
 		return err
 	})
 }
