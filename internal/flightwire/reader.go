@@ -4,7 +4,6 @@ package flightwire
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"sync/atomic"
@@ -42,13 +41,10 @@ type source struct {
 	err error
 }
 
-// errCompressed: the size that a compressed buffer has by its own word is not to be believed.
-var errCompressed = feasterr.Unsupported("compressed record batches are not read: send them as they are")
-
 func (s *source) Recv() (*flight.FlightData, error) {
 	d, err := s.Stream.Recv()
-	if err == nil && compressed(d.DataHeader) {
-		err = errCompressed
+	if err == nil {
+		err = verify(d.DataHeader)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		s.err = err
@@ -144,58 +140,6 @@ func (r *Reader) Record() arrow.RecordBatch { return r.current }
 
 // Err implements [array.RecordReader].
 func (r *Reader) Err() error { return r.err }
-
-// compressed reports whether a message of Arrow's IPC format (a flatbuffer, org.apache.arrow.flatbuf.Message) is a record
-// batch with a compression, or a dictionary with one. What is no such message is left to the reader.
-func compressed(message []byte) bool {
-	defer func() { _ = recover() }() //nolint:errcheck // out of range: not a message
-	const (
-		dictionary, batch = 2, 3 // MessageHeader
-	)
-	root := table{message, int(binary.LittleEndian.Uint32(message))}
-	kind, ok := root.field(1)
-	if !ok {
-		return false
-	}
-	header, ok := root.child(2)
-	switch {
-	case !ok:
-		return false
-	case message[kind] == dictionary:
-		if header, ok = header.child(1); !ok {
-			return false
-		}
-	case message[kind] != batch:
-		return false
-	}
-	_, ok = header.field(3)
-	return ok
-}
-
-// table is a table of a flatbuffer.
-type table struct {
-	b  []byte
-	at int
-}
-
-// field is where a field stands, if it is there.
-func (t table) field(n int) (int, bool) {
-	vtable := t.at - int(int32(binary.LittleEndian.Uint32(t.b[t.at:])))
-	if slot := 4 + 2*n; slot < int(binary.LittleEndian.Uint16(t.b[vtable:])) {
-		if offset := int(binary.LittleEndian.Uint16(t.b[vtable+slot:])); offset != 0 {
-			return t.at + offset, true
-		}
-	}
-	return 0, false
-}
-
-func (t table) child(n int) (table, bool) {
-	at, ok := t.field(n)
-	if !ok {
-		return t, false
-	}
-	return table{t.b, at + int(binary.LittleEndian.Uint32(t.b[at:]))}, true
-}
 
 // DataWriter is what record batches are written to.
 type DataWriter interface {
