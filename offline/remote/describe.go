@@ -24,6 +24,9 @@ func sourceJSON(src *offline.Source) (string, error) {
 	if err := proto.Unmarshal(src.Definition, &m); err != nil {
 		return "", feasterr.Invalid("data source %q: %w", src.Name, err)
 	}
+	if m.GetType() == core.DataSource_BATCH_FILE {
+		m.DataSourceClassType = "" // which the registry adds, and Feast's client does not send
+	}
 	b, err := protojson.MarshalOptions{Multiline: true, Indent: "  "}.Marshal(&m)
 	return string(b), err
 }
