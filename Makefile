@@ -6,6 +6,11 @@ SHELL := bash
 GOLANGCI_LINT := .build/bin/golangci-lint
 # A Python with Feast, as internal/interop/requirements.txt pins it; the copy of that file there says that it is complete.
 FEAST := .build/feast
+# The API server of Kubernetes, for tests.
+KUBE_APISERVER := .build/kube-apiserver
+# A server for tests, nothing of which is linked; MinIO tags no releases as Go modules.
+MINIO := .build/bin/minio
+MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
 PLATFORMS := linux/arm64 darwin/arm64 windows/amd64
 # How long one test package may take, and how long one fuzz target runs.
 TIMEOUT ?= 10m
@@ -81,10 +86,21 @@ $(FEAST)/requirements.txt: internal/interop/requirements.txt
 memory: ## Test the memory of joins, of 100M rows too: minutes, 4 GB of disk
 	FEAST_TEST_HUGE=1 go test -count=1 -timeout 60m -run '^TestMemory' ./offline/file
 
-# FEAST_TEST_FULL makes tests do all of what they otherwise do in small: eight writers apply 200 times each.
+# FEAST_TEST_FULL makes tests do all of what they otherwise do in small, or not at all: eight writers apply 200 times each, and
+# tokens are reviewed by an API server of Kubernetes.
 .PHONY: test-all
 test-all: export FEAST_TEST_FULL = 1
-test-all: test memory fuzz ## Run the tests at full size, those of memory too, then the fuzz targets
+test-all: export PATH := $(CURDIR)/.build/bin:$(PATH)
+test-all: export FEAST_TEST_KUBE_APISERVER = $(CURDIR)/$(KUBE_APISERVER)
+test-all: $(MINIO) $(KUBE_APISERVER) test memory fuzz ## Run the tests at full size, those of memory, MinIO and Kubernetes too, then the fuzz targets
+
+# Minutes, once, both.
+$(KUBE_APISERVER): internal/tools/apiserver/go.mod
+	cd internal/tools/apiserver && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o ../../../$@ k8s.io/kubernetes/cmd/kube-apiserver
+	@touch $@
+
+$(MINIO):
+	GOBIN=$(CURDIR)/.build/bin CGO_ENABLED=0 go install -trimpath github.com/minio/minio@$(MINIO_VERSION)
 
 .PHONY: bench
 bench: ## Run the benchmarks; with Feast beside them once make interop has installed it

@@ -37,7 +37,9 @@ func (fs *FeatureStore) Plan(ctx context.Context, objects ...Object) (*Diff, err
 // no view changes, or when the repository has none. The precomputed vectors of a service go with it, or with its
 // PrecomputeOnline; nothing else is done about them here.
 //
-// What was applied is visible to the next call. Should reading it back fail, the error comes with the diff.
+// What was applied is visible to the next call. Should reading it back fail, the error comes with the diff. When nobody
+// knows whether the registry was changed, since it took the changes and did not answer, the error says so, and what it
+// turns out to hold is visible as soon as it can be read.
 //
 // Objects are stamped with the time of [WithClock].
 //
@@ -54,7 +56,7 @@ func (fs *FeatureStore) ApplyAll(ctx context.Context, r ApplyRequest) (*Diff, er
 		return nil, err
 	}
 	start := time.Now()
-	diff, err := fs.change(ctx, r, func(ctx context.Context, c *registry.Commit) (bool, error) {
+	diff, err := fs.change(ctx, r, func(ctx context.Context, c *registry.Commit) (work, error) {
 		return fs.migrate(ctx, c, plan.Migrate(c, r.Repair), online.Store.Update)
 	})
 	if hook := fs.opts.hooks.Apply; hook != nil && !r.DryRun {
@@ -84,10 +86,10 @@ func (fs *FeatureStore) Teardown(ctx context.Context) error {
 		return err
 	}
 	r := ApplyRequest{Delete: []Object{&Project{Name: fs.cfg.Project}}}
-	_, err := fs.change(ctx, r, func(ctx context.Context, c *registry.Commit) (bool, error) {
+	_, err := fs.change(ctx, r, func(ctx context.Context, c *registry.Commit) (work, error) {
 		m := plan.Remove(c)
 		if m.Empty() {
-			return false, fs.sweep(ctx)
+			return work{do: fs.sweep}, nil
 		}
 		return fs.migrate(ctx, c, m, func(s online.Store, ctx context.Context, _, drop []*online.Table) error {
 			return s.Teardown(ctx, drop)
@@ -129,23 +131,39 @@ func (fs *FeatureStore) sweep(ctx context.Context) error {
 	return feasterr.InStore(store.Info().Name, "teardown", store.Teardown(ctx, nil))
 }
 
-// change changes the registry, and before it the online store, which is what infra does. It says whether it may have
-// changed anything there.
+// work is what a change of the registry asks of the online store.
+type work struct {
+	do      func(ctx context.Context) error // nil: nothing
+	changes bool                            // it may change what is stored there
+}
+
+// change changes the registry, and before it the online store by what infra returns.
 func (fs *FeatureStore) change(ctx context.Context, r ApplyRequest,
-	infra func(context.Context, *registry.Commit) (bool, error)) (*Diff, error) {
-	ahead := false
+	infra func(context.Context, *registry.Commit) (work, error)) (*Diff, error) {
+	ahead, sent := false, false
 	var failed error
 	w := registry.Writer{
 		Backend: fs.backend, Project: fs.cfg.Project, Now: fs.opts.now, PurgeMetadata: fs.cfg.Registry.PurgeMetadata,
 		Describe: fs.describe,
 		BeforeCommit: func(ctx context.Context, c *registry.Commit) error {
-			var changed bool
-			changed, failed = infra(ctx, c)
-			ahead = ahead || changed
+			var w work
+			w, failed = infra(ctx, c)
+			sent = failed == nil
+			if failed == nil && w.do != nil {
+				c.First(func(ctx context.Context) error {
+					ahead = ahead || w.changes
+					failed = w.do(ctx)
+					sent = failed == nil
+					return failed
+				})
+			}
 			return failed
 		},
 	}
 	diff, err := w.Apply(ctx, r)
+	if err != nil && sent && !r.DryRun {
+		fs.registry.Doubt() // all or some of it may have been stored, or may still be
+	}
 	switch {
 	case failed != nil && ahead:
 		return nil, fmt.Errorf("%w; the registry was not changed: repeat the call to complete both", err)
@@ -155,6 +173,7 @@ func (fs *FeatureStore) change(ctx context.Context, r ApplyRequest,
 		return diff, err
 	}
 	if _, err := fs.registry.Refresh(ctx); err != nil {
+		fs.registry.Doubt()
 		return diff, fmt.Errorf("the changes were made, but cannot be read back: %w", err)
 	}
 	return diff, nil
@@ -181,38 +200,40 @@ func (fs *FeatureStore) describe(ctx context.Context, s *registry.DataSource) ([
 	return columns, nil
 }
 
-// migrate makes the online store what a change of the registry needs, by do, and keeps the registry's list of
-// infrastructure. It reports whether the store may have changed.
+// migrate returns how the online store is made what a change of the registry needs, which is by do, and keeps the registry's
+// list of infrastructure.
 func (fs *FeatureStore) migrate(ctx context.Context, c *registry.Commit, m plan.Migration,
-	do func(s online.Store, ctx context.Context, keep, drop []*online.Table) error) (bool, error) {
+	do func(s online.Store, ctx context.Context, keep, drop []*online.Table) error) (work, error) {
 	if m.Empty() || fs.opts.onlineStore == nil && fs.cfg.OnlineStore.IsNull() {
-		return false, nil
+		return work{}, nil
 	}
 	store, err := fs.onlineStore(ctx)
 	if err != nil {
-		return false, err
+		return work{}, err
 	}
 	tables, err := m.Tables(fs.planOptions(store.Info()))
 	if err != nil {
-		return false, err
+		return work{}, err
 	}
 	if p, ok := online.As[online.Provisioner](store); ok {
 		kept, err := infraObjects(p.Infra(tables.Listed))
 		if err != nil {
-			return false, err
+			return work{}, err
 		}
 		dropped, err := infraObjects(p.Infra(tables.Unlisted))
 		if err != nil {
-			return false, err
+			return work{}, err
 		}
 		if err := c.UpdateInfra(kept, dropped); err != nil {
-			return false, err
+			return work{}, err
 		}
 	}
 	if c.DryRun || len(tables.Keep) == 0 && len(tables.Drop) == 0 {
-		return false, nil
+		return work{}, nil
 	}
-	return true, feasterr.InStore(store.Info().Name, "update", do(store, ctx, tables.Keep, tables.Drop))
+	return work{changes: true, do: func(ctx context.Context) error {
+		return feasterr.InStore(store.Info().Name, "update", do(store, ctx, tables.Keep, tables.Drop))
+	}}, nil
 }
 
 func infraObjects(list []online.Infra) ([]registry.InfraObject, error) {

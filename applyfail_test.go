@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -15,11 +16,14 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/feastgo/feast"
 	"github.com/feastgo/feast/config"
+	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/online"
 	"github.com/feastgo/feast/online/memory"
 	"github.com/feastgo/feast/online/sqlite"
@@ -73,17 +77,31 @@ func (s *tables) expect(t *testing.T, step string, want ...string) {
 type commitless struct {
 	registry.Backend
 	fail       error
-	unreadable error
+	unreadable atomic.Pointer[error]
+	silent     error          // of an update that is stored all the same
+	late       []func() error // or will be
+	delay      bool           // silent updates are late ones
 }
 
 func (b *commitless) Load(ctx context.Context, have registry.Token) (*registry.State, registry.Token, error) {
-	if b.unreadable != nil {
-		return nil, "", b.unreadable
+	if err := b.unreadable.Load(); err != nil {
+		return nil, "", *err
 	}
 	return b.Backend.Load(ctx, have)
 }
 
 func (b *commitless) Update(ctx context.Context, project string, fn func(registry.Tx) error) (registry.Token, error) {
+	if b.silent != nil {
+		write := func() error {
+			_, err := b.Backend.Update(context.WithoutCancel(ctx), project, fn)
+			return err
+		}
+		if b.delay {
+			b.late = append(b.late, write)
+			return "", errors.Join(b.silent, fn(nothing{}))
+		}
+		return "", errors.Join(b.silent, write())
+	}
 	return b.Backend.Update(ctx, project, func(tx registry.Tx) error {
 		if err := fn(tx); err != nil {
 			return err
@@ -267,19 +285,85 @@ func TestApplyHalf(t *testing.T) {
 func TestApplyReadBack(t *testing.T) {
 	fs, _, backend := newApplyStore(t, false)
 	mustApply(t, fs, driver)
-	backend.unreadable = errors.New("boom")
+	boom := errors.New("boom")
+	backend.unreadable.Store(&boom)
 	d, err := fs.Apply(t.Context(), &feast.Entity{Name: "customer"})
 	if want := "the changes were made, but cannot be read back: boom"; d == nil || d.Empty() || err == nil || err.Error() != want {
 		t.Errorf("%v, %v, want %s", d, err, want)
 	}
 	err = fs.Teardown(t.Context())
-	if !errors.Is(err, backend.unreadable) {
+	if !errors.Is(err, boom) {
 		t.Error(err)
 	}
-	backend.unreadable = nil
+	backend.unreadable.Store(nil)
 	if err := fs.Teardown(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// nothing is a transaction on an empty registry, and writes nothing.
+type nothing struct{ registry.Tx }
+
+func (nothing) List(context.Context, registry.Kind) iter.Seq2[registry.Record, error] {
+	return func(func(registry.Record, error) bool) {}
+}
+func (nothing) Put(context.Context, registry.Record) error { return nil }
+
+// A registry took changes and did not answer: what it stored, then or later, shows without a further call.
+func TestApplyUnanswered(t *testing.T) {
+	lost := feasterr.Unavailable("the outcome is unknown")
+	shows := func(t *testing.T, fs *feast.FeatureStore, name string) bool {
+		t.Helper()
+		snap, err := fs.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = snap.Entity(name)
+		return err == nil
+	}
+	synctest.Test(t, func(t *testing.T) {
+		fs, _, backend := newApplyStore(t, false)
+		mustApply(t, fs, driver)
+		backend.silent, backend.delay = lost, true
+		if _, err := fs.Apply(t.Context(), &feast.Entity{Name: "order"}); !errors.Is(err, lost) {
+			t.Error(err)
+		}
+		if err := backend.late[0](); err != nil { // it lands when nobody waits any more
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if !shows(t, fs, "order") {
+			t.Error("what landed late does not show")
+		}
+
+		backend.delay = false
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := fs.Apply(ctx, &feast.Entity{Name: "customer"}); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		backend.unreadable.Store(&lost) // nor can it be read
+		if _, err := fs.Apply(t.Context(), &feast.Entity{Name: "customer"}); !errors.Is(err, lost) {
+			t.Error(err)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if shows(t, fs, "customer") {
+			t.Error("the registry cannot be read")
+		}
+		backend.unreadable.Store(nil)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if !shows(t, fs, "customer") {
+			t.Error("what was stored does not show")
+		}
+
+		// The same again completes it.
+		backend.silent = nil
+		if d, err := fs.Apply(t.Context(), &feast.Entity{Name: "customer"}); err != nil || !d.Empty() {
+			t.Errorf("%v, %v", d, err)
+		}
+	})
 }
 
 // A view that cannot be read can be deleted, with its table.
@@ -704,7 +788,7 @@ func (b lagging) Load(ctx context.Context, have registry.Token) (*registry.State
 	return state, token, err
 }
 
-func (b lagging) LoadAll(ctx context.Context) (*registry.State, error) {
+func (b lagging) LoadWritten(ctx context.Context, _ string) (*registry.State, error) {
 	state, _, err := b.Backend.Load(ctx, "")
 	return state, err
 }
@@ -729,7 +813,7 @@ func TestTeardownBehindReplica(t *testing.T) {
 	if err := fs.Teardown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	state, err := b.LoadAll(t.Context())
+	state, err := b.LoadWritten(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

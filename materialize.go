@@ -201,6 +201,7 @@ func (fs *FeatureStore) materialize(ctx context.Context, r MaterializeRequest, s
 			return res, fmt.Errorf("feature view %q was materialized: %w", v.Info().Name, err)
 		}
 		if _, err := fs.registry.Refresh(ctx); err != nil {
+			fs.registry.Doubt()
 			return res, fmt.Errorf("feature view %q was materialized, but the registry cannot be read back: %w", v.Info().Name, err)
 		}
 	}
@@ -306,6 +307,7 @@ func (m *materialization) view(ctx context.Context, name string) (done Materiali
 	was := registry.StateUnspecified
 	if !m.pinned() {
 		if was, err = w.StartMaterialization(ctx, name, m.req.Refuse); err != nil {
+			m.fs.registry.Doubt() // it may have been stored
 			return done, err
 		}
 	}
@@ -320,6 +322,7 @@ func (m *materialization) view(ctx context.Context, name string) (done Materiali
 			_, rerr = m.fs.registry.Refresh(restore)
 		}
 		if rerr != nil {
+			m.fs.registry.Doubt()
 			err = fmt.Errorf("%w; and its state %s could not be restored: %w", err, was, rerr)
 		}
 	}()
@@ -334,6 +337,7 @@ func (m *materialization) view(ctx context.Context, name string) (done Materiali
 	})
 	if err == nil {
 		if err = w.ApplyMaterialization(ctx, name, s.counts.Start, s.counts.End); err != nil {
+			m.fs.registry.Doubt()
 			err = fmt.Errorf("%d of its rows were written, and then its window could not be noted in the registry: %w", s.counts.Written, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package permissions
 
 import (
+	"errors"
 	"fmt"
 	"math/bits"
 	"slices"
@@ -98,7 +99,11 @@ func NewEnforcer(list []*Permission, options ...Option) *Enforcer {
 		e.holds[a] = newBitset(len(list))
 	}
 	for i, p := range e.list {
-		if err := p.unknown(); err != nil {
+		err := p.unknown()
+		if len(p.Actions) == 0 { // or it would allow what needs none
+			err = errors.Join(err, feasterr.Invalid("permission %q has no actions", p.Name))
+		}
+		if err != nil {
 			p = &Permission{Name: p.Name, Project: p.Project, Actions: AllActions(), Policy: Unreadable{err}}
 			e.list[i] = p
 		}
@@ -146,8 +151,8 @@ func (p *Permission) about(k Kind) bool {
 // nobody since they cannot be read or have no policy.
 func (e *Enforcer) Problems() []error { return slices.Clone(e.problems) }
 
-// Permissions returns what decisions are made by. The list must not be modified. A permission that has a type or an
-// action which this library does not know is replaced by one that is [Unreadable].
+// Permissions returns what decisions are made by. The list must not be modified. A permission that has no
+// actions, or a type or an action which this library does not know, is replaced by one that is [Unreadable].
 func (e *Enforcer) Permissions() []*Permission { return e.list }
 
 // Check returns nil when the user may do all the actions with the resource, else a [*DeniedError], which is a

@@ -137,6 +137,11 @@ permission "unknown" admits nobody: permission "unknown" has action Action(42), 
 permission "bare" has no policy: it admits nobody` {
 		t.Error(got)
 	}
+	idle := NewEnforcer([]*Permission{perm("idle", func(p *Permission) { p.Actions = nil })})
+	if err := idle.Check(ann, view); !errors.Is(err, feasterr.ErrDenied) || len(idle.Problems()) != 1 ||
+		idle.Problems()[0].Error() != `permission "idle" admits nobody: permission "idle" has no actions` {
+		t.Error(err, idle.Problems())
+	}
 	e = NewEnforcer([]*Permission{damaged, perm("good", func(*Permission) {})})
 	if err := e.Check(ann, view, ReadOnline); err != nil {
 		t.Error(err)
@@ -459,6 +464,38 @@ func TestCheckAllocatesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := testing.AllocsPerRun(100, func() { _ = e.Check(user, r, ReadOnline) }); n > 0 && !raceEnabled {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// Lists are compared in time that grows as they do, and short ones without memory.
+func TestLongLists(t *testing.T) {
+	list := func(prefix string, n int) []string {
+		l := make([]string, n)
+		for i := range l {
+			l[i] = fmt.Sprint(prefix, i)
+		}
+		return l
+	}
+	for _, n := range []int{1, few - 1, few, few + 1, few + 2, 50_000} {
+		ours, theirs := list("a", n), list("b", n)
+		for _, m := range []int{0, n / 2, n - 1} {
+			mixed := slices.Clone(theirs)
+			mixed[m] = ours[n-1-m]
+			for _, policy := range []Policy{
+				RoleBased{ours}, GroupBased{ours}, NamespaceBased{ours}, CombinedGroupNamespace{Groups: ours}, CombinedGroupNamespace{Namespaces: ours},
+			} {
+				if ok, _ := policy.Admits(User{Roles: mixed, Groups: mixed, Namespaces: mixed}); !ok {
+					t.Errorf("%T: one of %d is not found", policy, n)
+				}
+			}
+		}
+		if common(ours, theirs) || common(nil, theirs) || common(ours, nil) {
+			t.Errorf("one of %d is found that is not there", n)
+		}
+	}
+	short, long := list("a", few), list("b", 10*few)
+	if n := testing.AllocsPerRun(100, func() { common(short, long) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

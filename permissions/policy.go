@@ -85,7 +85,21 @@ func (p Unreadable) Admits(User) (bool, string) {
 	return false, fmt.Sprintf("the permission cannot be read: %v", p.Err)
 }
 
+// few is how many texts are quicker to compare with than to look up.
+const few = 32
+
+// common reports whether two lists have a text in common.
 func common(a, b []string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	if len(a) > few && len(b) > few { // comparing each with each would take time
+		in := make(map[string]bool, len(a))
+		for _, s := range a {
+			in[s] = true
+		}
+		return slices.ContainsFunc(b, func(s string) bool { return in[s] })
+	}
 	for _, s := range a {
 		if slices.Contains(b, s) {
 			return true

@@ -69,7 +69,7 @@ func (w *Writer) applyByServer(ctx context.Context, a Applier, fn func(*draft) e
 
 // read returns a draft of the project as it is, outside a transaction.
 func (w *Writer) read(ctx context.Context) (*draft, error) {
-	state, _, err := w.Backend.Load(ctx, "")
+	state, err := loadWritten(ctx, w.Backend, w.Project)
 	if errors.Is(err, feasterr.ErrNotFound) {
 		state, err = new(State), nil
 	}

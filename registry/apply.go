@@ -32,7 +32,8 @@ type Writer struct {
 	Describe Describe
 	// BeforeCommit, when set, is told what is about to be written, and keeps it from being written by an error. It may
 	// be told again, with other changes, when somebody else wrote first. It sees dry runs too, and is not called when
-	// nothing changes, unless the request says Repair. It must not use the Backend.
+	// nothing changes, unless the request says Repair. It must not use the Backend, and should not take long: what does goes
+	// to [Commit.First].
 	BeforeCommit func(ctx context.Context, c *Commit) error
 	// PurgeMetadata keeps new projects from getting project metadata, Feast's purge_feast_metadata.
 	PurgeMetadata bool
@@ -67,36 +68,157 @@ type ApplyRequest struct {
 // versions then, and what depends on the history is a feasterr.ErrUnsupported: NoPromote, and moving a view to another
 // version than it has.
 func (w *Writer) Apply(ctx context.Context, r ApplyRequest) (*Diff, error) {
+	work := *w
+	p := &preparation{describe: w.Describe, known: map[string]described{}}
+	if w.Describe != nil {
+		work.Describe = p.columns
+	}
+	now := time.Now()
+	if w.Now != nil {
+		now = w.Now()
+	}
+	work.Now = func() time.Time { return now } // also when the draft is made again
 	if r.DryRun {
-		d, err := w.read(ctx)
+		d, err := work.read(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if err := w.prepare(ctx, d, r); err != nil {
+		if _, err := work.prepare(ctx, d, r); err != nil {
 			return nil, err
 		}
 		return d.diff, nil
 	}
-	var d *draft
-	err := w.update(ctx, func(fresh *draft) error {
-		d = fresh
-		return w.prepare(ctx, d, r)
-	})
-	if err != nil {
-		return nil, err
+	_, served := w.Backend.(Applier)
+	for range preparations {
+		p.later = !served
+		var d *draft
+		err := work.update(ctx, func(fresh *draft) error {
+			d = fresh
+			return p.prepare(ctx, &work, d, r)
+		})
+		switch {
+		case err == nil:
+			return d.diff, nil
+		case !errors.Is(err, errUnprepared):
+			return nil, err
+		}
+		if err := p.run(ctx); err != nil {
+			return nil, err
+		}
 	}
-	return d.diff, nil
+	return nil, fmt.Errorf("project %q was not changed: others kept changing the same objects: tried %d times: %w", w.Project, preparations,
+		feasterr.ErrConflict)
 }
 
-// prepare makes a draft what the request wants, and lets BeforeCommit see it.
-func (w *Writer) prepare(ctx context.Context, d *draft, r ApplyRequest) error {
-	if err := d.apply(ctx, r); err != nil {
+// preparations is how often what goes before a commit is done for objects that others then change.
+const preparations = 20
+
+// errUnprepared ends a transaction, since something has to be done first, outside of it.
+var errUnprepared = errors.New("not prepared")
+
+// preparation is what goes before a commit and may take long: looking at data sources, and what BeforeCommit asks for. It
+// is done while no transaction is open, which would keep other writers waiting, and all of a SQLite file.
+type preparation struct {
+	describe Describe
+	known    map[string]described // by the name of the data source
+	later    bool                 // a transaction is open
+	wanted   []*DataSource        // that are not known
+
+	todo []func(context.Context) error
+	id   string // of the changes that todo is for
+	done string // of those that were prepared for
+}
+
+// described is an answer of [Describe].
+type described struct {
+	columns []Column
+	err     error
+}
+
+// columns is a [Describe].
+func (p *preparation) columns(ctx context.Context, s *DataSource) ([]Column, error) {
+	a, ok := p.known[s.Name]
+	switch {
+	case !ok && p.later:
+		p.wanted = append(p.wanted, s)
+		return nil, errUnprepared
+	case !ok:
+		a.columns, a.err = p.describe(ctx, s)
+		p.known[s.Name] = a
+	}
+	return a.columns, a.err
+}
+
+// prepare is that of the writer, and errUnprepared while something is to be done first.
+func (p *preparation) prepare(ctx context.Context, w *Writer, d *draft, r ApplyRequest) error {
+	p.wanted, p.todo = nil, nil
+	todo, err := w.prepare(ctx, d, r)
+	if len(p.wanted) > 0 {
+		return errUnprepared
+	}
+	if err != nil || len(todo) == 0 {
 		return err
 	}
-	if w.BeforeCommit == nil || d.diff.Empty() && !r.Repair {
+	if p.id = d.changes(); p.id == p.done {
 		return nil
 	}
-	return w.BeforeCommit(ctx, &Commit{Diff: d.diff, DryRun: r.DryRun, draft: d})
+	p.todo = todo
+	return errUnprepared
+}
+
+// run does what is to be done.
+func (p *preparation) run(ctx context.Context) error {
+	p.later = false
+	for _, s := range p.wanted {
+		if _, err := p.columns(ctx, s); err != nil && ctx.Err() != nil {
+			return err
+		}
+	}
+	for _, do := range p.todo {
+		if err := do(ctx); err != nil {
+			return err
+		}
+	}
+	if p.todo != nil {
+		p.done = p.id
+	}
+	return nil
+}
+
+// changes stands for what a draft changes of which objects, as far as others may have a part in it: the list of
+// infrastructure and what is random do not count.
+func (d *draft) changes() string {
+	h := sha256.New()
+	for _, c := range d.diff.Changes {
+		fmt.Fprintf(h, "%s %s\n", c.Action, c.ID)
+	}
+	for _, id := range slices.Compact(slices.SortedFunc(slices.Values(d.changed), compareIDs)) {
+		if id.Kind == KindInfra || id.Kind == KindProjectMetadata {
+			continue
+		}
+		fmt.Fprintf(h, "%s\n", id)
+		for _, entries := range []map[ID]*entry{d.stored, d.records} {
+			if e := entries[id]; e != nil && id.Kind != KindViewVersion {
+				fmt.Fprintf(h, "%d %s\n", len(e.Proto), e.Proto)
+			}
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// prepare makes a draft what the request wants, lets BeforeCommit see it, and returns what that wants to be done first.
+func (w *Writer) prepare(ctx context.Context, d *draft, r ApplyRequest) ([]func(context.Context) error, error) {
+	if err := d.apply(ctx, r); err != nil {
+		return nil, err
+	}
+	if w.BeforeCommit == nil || d.diff.Empty() && !r.Repair {
+		return nil, nil
+	}
+	c := &Commit{Diff: d.diff, DryRun: r.DryRun, draft: d}
+	if err := w.BeforeCommit(ctx, c); err != nil {
+		return nil, err
+	}
+	return c.first, nil
 }
 
 // update runs fn on a draft of the project, and writes what it changed.
@@ -149,7 +271,7 @@ func (w *Writer) draft() *draft {
 	}
 	_, served := w.Backend.(Applier)
 	return &draft{
-		project: w.Project, now: now().UTC().Truncate(time.Microsecond), describe: w.Describe.once(), purge: w.PurgeMetadata,
+		project: w.Project, now: now().UTC().Truncate(time.Microsecond), describe: w.Describe, purge: w.PurgeMetadata,
 		served:  served,
 		records: map[ID]*entry{}, versions: map[string][]int{}, stored: map[ID]*entry{}, diff: new(Diff),
 		given: map[ID]Object{}, todo: map[string]View{},

@@ -46,10 +46,11 @@ type Poller interface {
 	PollInterval() time.Duration
 }
 
-// Whole is implemented by backends whose Load may be limited to one project. LoadAll returns the records of all projects,
-// as they are where updates go; its errors are those of Load.
-type Whole interface {
-	LoadAll(ctx context.Context) (*State, error)
+// Written is implemented by backends whose Load may be limited to one project, or read a copy that follows what is written.
+// LoadWritten returns the records of a project, of all when it is empty, as they are where updates go; its errors are those
+// of Load.
+type Written interface {
+	LoadWritten(ctx context.Context, project string) (*State, error)
 }
 
 // Tx is a transaction. It is used by one goroutine, and not after the function that was given it has returned.

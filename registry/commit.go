@@ -2,6 +2,7 @@ package registry
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"slices"
 	"sync"
@@ -16,7 +17,13 @@ type Commit struct {
 	DryRun bool // nothing will be committed
 
 	draft *draft
+	first []func(context.Context) error
 }
+
+// First has do run before the change is committed, while no transaction is open and nobody has to wait. Afterwards
+// BeforeCommit is called again, with the change as it would be then: if that is the same, it is committed; otherwise what is
+// given to First then is done, too. An error of do is that of Apply, and nothing is committed. Of a dry run nothing is done.
+func (c *Commit) First(do func(ctx context.Context) error) { c.first = append(c.first, do) }
 
 // Before returns the project as it is stored.
 func (c *Commit) Before() *Snapshot { return c.draft.snapshot(c.draft.stored) }

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/projectmeta"
 	"github.com/feastgo/feast/internal/protos/feast/core"
 )
 
@@ -46,10 +47,10 @@ type CopyResult struct {
 // The list of infrastructure may belong to all projects or to each: dst lists afterwards what src lists, and what it
 // listed before.
 //
-// Errors: a feasterr.ErrNotFound when src does not exist or has not all of the projects; a feasterr.ErrInvalid when it has
-// records that cannot be read, which a copy would lose; a feasterr.ErrConflict when dst holds something else, or differs
-// afterwards because somebody else writes to it; a feasterr.ErrUnsupported when one of them is behind a server, which shows
-// no history: the registry that it serves can be copied.
+// Errors: a feasterr.ErrNotFound when src does not exist or has not all of the projects; a feasterr.ErrInvalid, and nothing
+// is written, when it has records of them that cannot be read, or dst has any; a feasterr.ErrConflict when dst holds
+// something else, or differs afterwards because somebody else writes to it; a feasterr.ErrUnsupported when one of them is
+// behind a server, which shows no history: the registry that it serves can be copied.
 func Copy(ctx context.Context, dst, src Backend, opts CopyOptions) (*CopyResult, error) {
 	state, err := loadToCopy(ctx, src)
 	if err != nil {
@@ -108,10 +109,13 @@ func Import(ctx context.Context, dst Backend, r io.Reader, opts CopyOptions) (*C
 	return copyState(ctx, dst, state, opts)
 }
 
-// LoadAll returns the records of all projects that a backend shows, as they are where updates go: see [Whole].
-func LoadAll(ctx context.Context, b Backend) (*State, error) {
-	if w, ok := b.(Whole); ok {
-		return w.LoadAll(ctx)
+// LoadAll returns the records of all projects that a backend shows, as they are where updates go: see [Written].
+func LoadAll(ctx context.Context, b Backend) (*State, error) { return loadWritten(ctx, b, "") }
+
+// loadWritten returns at least the records of a project, of all when it is empty, as they are where updates go.
+func loadWritten(ctx context.Context, b Backend, project string) (*State, error) {
+	if w, ok := b.(Written); ok {
+		return w.LoadWritten(ctx, project)
 	}
 	state, _, err := b.Load(ctx, "")
 	return state, err
@@ -169,15 +173,46 @@ func selected(s *State, projects []string) (projectRecords, error) {
 		}
 		maps.DeleteFunc(all, func(name string, _ map[ID]Record) bool { return !slices.Contains(projects, name) })
 	}
-	for _, bad := range s.Bad {
+	lost := slices.Clone(s.Bad)
+	for _, project := range slices.Sorted(maps.Keys(all)) {
+		for _, id := range slices.SortedFunc(maps.Keys(all[project]), compareIDs) {
+			r := all[project][id]
+			if err := readable(r); err != nil {
+				lost = append(lost, BadRecord{id, r.Proto, err})
+			}
+		}
+	}
+	for _, bad := range lost {
 		if len(projects) == 0 || bad.ID.Project == "" || slices.Contains(projects, bad.ID.Project) {
 			problems = append(problems, fmt.Errorf("it would be lost: %w", bad.Err))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		for _, id := range slices.SortedFunc(maps.Keys(all[name]), compareIDs) {
+			if err := proto.Unmarshal(all[name][id].Proto, messages[id.Kind]()); err != nil {
+				problems = append(problems, feasterr.Invalid("%s cannot be read: %w", id, err))
+			}
 		}
 	}
 	if len(problems) > 0 {
 		return nil, fmt.Errorf("the source cannot be copied: %w", errors.Join(problems...))
 	}
 	return all, nil
+}
+
+// readable returns an error for a record whose message cannot be read.
+func readable(r Record) error {
+	if r.Kind == KindProjectMetadata {
+		if err := proto.Unmarshal(r.Proto, new(core.ProjectMetadata)); err != nil {
+			return feasterr.Invalid("%s cannot be read: %w", r.ID, err)
+		}
+		return nil
+	}
+	v, err := (&entry{Record: r}).value()
+	if version, ok := v.(*versionValue); ok && err == nil {
+		err = version.err
+	}
+	return err
 }
 
 func copyState(ctx context.Context, dst Backend, src *State, opts CopyOptions) (*CopyResult, error) {
@@ -370,7 +405,7 @@ var messages = [numKinds]func() proto.Message{
 }
 
 // sameRecord reports whether a copy of a record is as good as it: the same message, however it was serialized. SQL registries
-// keep whole seconds of the time of a version. A copied list of infrastructure may be longer.
+// keep whole seconds of the time of a version, and metadata in rows. A copied list of infrastructure may be longer.
 func sameRecord(r, copied Record) bool {
 	if bytes.Equal(r.Proto, copied.Proto) {
 		return true
@@ -384,8 +419,13 @@ func sameRecord(r, copied Record) bool {
 		return false
 	}
 	for _, m := range []proto.Message{a, b} {
-		if v, ok := m.(*core.FeatureViewVersionRecord); ok && v.CreatedTimestamp != nil {
-			v.CreatedTimestamp.Nanos = 0
+		switch v := m.(type) {
+		case *core.FeatureViewVersionRecord:
+			if v.CreatedTimestamp != nil {
+				v.CreatedTimestamp.Nanos = 0
+			}
+		case *core.ProjectMetadata:
+			v.ProjectUuid = projectmeta.Text(projectmeta.Rows(v.ProjectUuid))
 		}
 	}
 	return proto.Equal(a, b)

@@ -11,28 +11,8 @@ import (
 	"github.com/feastgo/feast/types"
 )
 
-// Describe lists the columns of a data source, in the source's order.
+// Describe lists the columns of a data source, in the source's order. Each is asked about once, while no transaction is open.
 type Describe func(ctx context.Context, s *DataSource) ([]Column, error)
-
-// once asks each data source but once, since many views may read it. Not for concurrent use.
-func (f Describe) once() Describe {
-	if f == nil {
-		return nil
-	}
-	type answer struct {
-		columns []Column
-		err     error
-	}
-	known := map[string]answer{}
-	return func(ctx context.Context, s *DataSource) ([]Column, error) {
-		a, ok := known[s.Name]
-		if !ok {
-			a.columns, a.err = f(ctx, s)
-			known[s.Name] = a
-		}
-		return a.columns, a.err
-	}
-}
 
 // Column is a column of a data source.
 type Column struct {

@@ -92,8 +92,19 @@ func Clone[T Object](o T) (T, error) {
 	return v.(T), nil
 }
 
-// decode converts a record of any kind to *Project, *Entity, ..., *Infra or *ViewVersion.
+// decode converts a record of any kind to *Project, *Entity, ..., *Infra or *ViewVersion. A message that is another object's,
+// as a row of a table may hold one, is an error.
 func decode(r Record) (any, error) {
+	v, err := decodeMessage(r)
+	if o, ok := v.(Object); ok && err == nil && r.Name != "" {
+		if name := nameOf(o); name != r.Name {
+			return nil, feasterr.Invalid("%s cannot be read: what is stored under its name is %s %q", r.ID, r.Kind, name)
+		}
+	}
+	return v, err
+}
+
+func decodeMessage(r Record) (any, error) {
 	switch r.Kind {
 	case KindProject:
 		return decodeAs(r, moveProject)

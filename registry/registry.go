@@ -56,6 +56,11 @@ const (
 	// An expired snapshot is refreshed again within firstRetry of a failure, and within twice as long after each further one,
 	// up to lastRetry; sooner when CacheTTL is shorter.
 	firstRetry, lastRetry = 5 * time.Second, time.Minute
+	// loadTime is how long a load may take, which is that of a large registry on a slow line. A backend that stays silent
+	// would keep all later loads waiting.
+	loadTime = 2 * time.Minute
+	// doubtTime is for how long a write may be on its way that was never answered.
+	doubtTime = 2 * time.Minute
 )
 
 // Registry keeps a current snapshot of one project of a backend. Loading happens in the background, once for all who
@@ -83,7 +88,9 @@ type Registry struct {
 	missing  map[ID]time.Time // when what was looked up was not there
 	stats    Stats
 	inARow   int         // loads that failed since the last that did not
-	expiry   *time.Timer // of the current snapshot, or of the next try after a failure
+	expiry   *time.Timer // of the current snapshot, or of the next try after a failure or in doubt
+	doubt    time.Time   // when Doubt was called; zero when it is over
+	looks    int         // loads since then
 	poll     *time.Timer
 }
 
@@ -123,6 +130,16 @@ func (r *Registry) Snapshot(ctx context.Context) (*Snapshot, error) {
 // Refresh loads the registry anew, without asking whether it changed, and returns the new snapshot. What was written
 // before the call is in it. When the load fails, the old snapshot keeps serving and the error is returned.
 func (r *Registry) Refresh(ctx context.Context) (*Snapshot, error) { return r.await(ctx, true) }
+
+// Doubt is called after a write of which nobody knows how it ended. It may show now or later: the snapshot is refreshed
+// in the background, at once and then now and again, until one that was loaded minutes after the call is there. It does not
+// wait.
+func (r *Registry) Doubt() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.doubt, r.looks = time.Now(), 0
+	_, _ = r.startLocked(true) // a closed registry loads nothing
+}
 
 // await starts or joins a load, waits for it and returns the snapshot that is current then.
 func (r *Registry) await(ctx context.Context, force bool) (*Snapshot, error) {
@@ -348,7 +365,12 @@ func (r *Registry) load(f *flight) RefreshEvent {
 			have = old.token
 		}
 	}
-	state, token, err := r.backend.Load(r.ctx, have)
+	ctx, cancel := context.WithTimeout(r.ctx, loadTime)
+	defer cancel()
+	state, token, err := r.backend.Load(ctx, have)
+	if err != nil && r.ctx.Err() == nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = feasterr.Unavailable("the registry of project %q was not read within %s: %v", r.project, loadTime, err)
+	}
 	event := RefreshEvent{Err: err}
 	if err == nil && state != nil && (old == nil || token != old.token) {
 		event.Snapshot = newSnapshot(r.project, state, token, old)
@@ -359,6 +381,9 @@ func (r *Registry) load(f *flight) RefreshEvent {
 	defer r.mu.Unlock()
 	if r.stats.LastError = err; err == nil {
 		r.inARow = 0
+		if start.Sub(r.doubt) >= doubtTime {
+			r.doubt = time.Time{}
+		}
 	}
 	switch {
 	case err != nil:
@@ -380,10 +405,17 @@ func (r *Registry) load(f *flight) RefreshEvent {
 
 // schedule sets the timers after a load. r.mu is held.
 func (r *Registry) schedule(err error) {
-	if ttl := r.opts.CacheTTL; ttl > 0 {
-		if err != nil {
-			ttl = min(ttl, retryAfter(r.inARow))
+	ttl := r.opts.CacheTTL
+	if ttl > 0 && err != nil {
+		ttl = min(ttl, retryAfter(r.inARow))
+	}
+	if !r.doubt.IsZero() {
+		r.looks++
+		if soon := retryAfter(r.looks); ttl <= 0 || soon < ttl {
+			ttl = soon
 		}
+	}
+	if ttl > 0 {
 		if r.expiry == nil {
 			r.expiry = time.AfterFunc(ttl, r.expire)
 		} else {
@@ -406,10 +438,12 @@ func retryAfter(failures int) time.Duration {
 	return longest/2 + rand.N(longest/2)
 }
 
-// expire runs when the current snapshot is CacheTTL old.
+// expire runs when the current snapshot is CacheTTL old, or in doubt.
 func (r *Registry) expire() {
-	if r.opts.CacheMode == "thread" {
-		_, _ = r.start(false) // a closed registry loads nothing
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.opts.CacheMode == "thread" || !r.doubt.IsZero() {
+		_, _ = r.startLocked(false) // a closed registry loads nothing
 	} else if c := r.current.Load(); c != nil {
 		c.expired.Store(true)
 	}

@@ -259,6 +259,32 @@ func TestFailureKeepsTheSnapshot(t *testing.T) {
 }
 
 // Retries come later and later, and not at the same time in all programs.
+// A backend that stays silent is given up, and the next load tries again.
+func TestSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &scripted{version: 1}
+		r := New(b, "p", Options{})
+		defer closeRegistry(t, r)
+		if !has(t, r, 1) {
+			t.Fatal("not loaded")
+		}
+		b.delay = time.Hour
+		start := time.Now()
+		_, err := r.Refresh(t.Context())
+		if !errors.Is(err, feasterr.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 2*time.Minute {
+			t.Errorf("after %s: %v", time.Since(start), err)
+		}
+		if s := r.Stats(); s.Failures != 1 || s.LastError == nil {
+			t.Errorf("%+v", s)
+		}
+		b.delay = 0
+		b.set(2, nil)
+		if _, err := r.Refresh(t.Context()); err != nil || !has(t, r, 2) {
+			t.Error("the next load does not see what is new", err)
+		}
+	})
+}
+
 func TestFailuresBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var times [2][]time.Time
@@ -300,6 +326,51 @@ func TestFailuresBackOff(t *testing.T) {
 			t.Errorf("after a recovery the first retry comes as soon as ever: %v", at)
 		}
 	})
+}
+
+// After a write of which nobody knows how it ended, what it wrote shows whenever it lands, whatever the options say and
+// even if the registry cannot be read for a while.
+func TestDoubt(t *testing.T) {
+	for _, opts := range []Options{{}, {CacheTTL: time.Hour}, {CacheTTL: time.Hour, CacheMode: "thread"}} {
+		synctest.Test(t, func(t *testing.T) {
+			b := &scripted{}
+			r := New(b, "p", opts)
+			defer closeRegistry(t, r)
+			has(t, r, 0)
+			loaded := time.Now()
+
+			b.set(1, nil) // it landed
+			r.Doubt()
+			synctest.Wait()
+			if !has(t, r, 1) {
+				t.Error("what is there does not show")
+			}
+			time.Sleep(30 * time.Second)
+			b.set(2, nil) // the next one lands later
+			r.Doubt()
+			time.Sleep(time.Second)
+			b.set(3, nil)
+			time.Sleep(firstRetry)
+			synctest.Wait()
+			if !has(t, r, 3) {
+				t.Error("what landed later does not show")
+			}
+			r.Doubt()
+			b.set(4, feasterr.Unavailable("down"))
+			time.Sleep(10 * time.Minute)
+			b.set(4, nil)
+			time.Sleep(lastRetry)
+			synctest.Wait()
+			if !has(t, r, 4) {
+				t.Error("what landed while it was down does not show")
+			}
+			before, _ := b.counts()
+			time.Sleep(40*time.Minute - time.Since(loaded))
+			if after, _ := b.counts(); after > before+1 {
+				t.Errorf("%d loads when there is no doubt any more", after-before)
+			}
+		})
+	}
 }
 
 // A corrupt registry is an error, and the old snapshot serves.

@@ -520,9 +520,28 @@ func all[T any](s *Snapshot, kind Kind) iter.Seq[*T] {
 	}
 }
 
+// empty reports whether nothing is known of the project, which then does not exist.
+func (s *Snapshot) empty() bool {
+	if len(s.bad) > 0 || len(s.versions) > 0 {
+		return false
+	}
+	for kind := range s.kinds {
+		if len(s.kinds[kind].list) > 0 && Kind(kind) != KindInfra || s.hidden[kind] {
+			return false
+		}
+	}
+	return true
+}
+
 func (s *Snapshot) notFound(what, name string, kinds ...Kind) error {
+	unknown := &feasterr.NotFoundError{
+		Kind: KindProject.String(), Name: s.project, Near: feasterr.Near(s.project, slices.Values(s.projects)),
+	}
 	if kinds[0] == KindProject {
-		return &feasterr.NotFoundError{Kind: what, Name: name, Near: feasterr.Near(name, slices.Values(s.projects))}
+		return unknown
+	}
+	if s.empty() && len(s.projects) > 0 {
+		return fmt.Errorf("%s %q: unknown project: %w", what, name, unknown)
 	}
 	names := func(yield func(string) bool) {
 		for _, kind := range kinds {

@@ -9,6 +9,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -21,8 +22,8 @@ import (
 
 // testCase is a case as the file has it. What a permission leaves out is Feast's default: all types, names and actions.
 type testCase struct {
-	ID          any          `json:"id"`
-	Permissions []permission `json:"permissions"`
+	ID          json.RawMessage `json:"id"`
+	Permissions []permission    `json:"permissions"`
 	User        struct {
 		Username   string   `json:"username"`
 		Roles      []string `json:"roles"`
@@ -32,6 +33,8 @@ type testCase struct {
 	Resource  *resource   `json:"resource"`
 	Resources *[]resource `json:"resources"`
 	Actions   []string    `json:"actions"`
+
+	Expect, Note json.RawMessage // which recorded cases have
 }
 
 type permission struct {
@@ -69,15 +72,15 @@ func (l *list) UnmarshalJSON(b []byte) error {
 
 // decision is the answer to a case with one resource, listing to one with several.
 type decision struct {
-	ID          any    `json:"id"`
-	Decision    string `json:"decision"`
-	Explanation string `json:"explanation"`
+	ID          json.RawMessage `json:"id"`
+	Decision    string          `json:"decision"`
+	Explanation string          `json:"explanation"`
 }
 
 type listing struct {
-	ID        any    `json:"id"`
-	Permitted []int  `json:"permitted"`
-	Error     string `json:"error,omitempty"` // why the listing fails as a whole
+	ID        json.RawMessage `json:"id"`
+	Permitted []int           `json:"permitted"`
+	Error     string          `json:"error,omitempty"` // why the listing fails as a whole
 }
 
 func main() {
@@ -106,7 +109,7 @@ func run(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var cases []testCase
+	var cases []json.RawMessage
 	if err := json.Unmarshal(data, &cases); err != nil {
 		return fmt.Errorf("%s: %w", *file, err)
 	}
@@ -118,11 +121,31 @@ func run(args []string, out io.Writer) error {
 	lines := json.NewEncoder(w)
 	lines.SetEscapeHTML(false)
 	for _, c := range cases {
-		if err := lines.Encode(c.decide(options)); err != nil {
+		if err := lines.Encode(answer(c, options)); err != nil {
 			return err
 		}
 	}
 	return w.Flush()
+}
+
+// answer decides a case. One that cannot be read, or has a key that means nothing, is answered as one that makes no sense:
+// what is misspelled would otherwise be left out of the decision.
+func answer(text json.RawMessage, options []permissions.Option) any {
+	var c testCase
+	strict := json.NewDecoder(bytes.NewReader(text))
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(&c); err != nil {
+		var keys struct {
+			ID        json.RawMessage `json:"id"`
+			Resources json.RawMessage `json:"resources"`
+		}
+		_ = json.Unmarshal(text, &keys) // as much as can be read
+		if keys.Resources != nil {
+			return listing{keys.ID, []int{}, err.Error()}
+		}
+		return decision{keys.ID, permissions.Failed.String(), err.Error()}
+	}
+	return c.decide(options)
 }
 
 // decide answers a case. One that makes no sense is answered with the decision "error" and permits nothing.

@@ -120,3 +120,29 @@ func TestFlags(t *testing.T) {
 		}
 	}
 }
+
+// What is misspelled or of the wrong type is not left out of a decision, and leaves the other cases alone.
+func TestUnreadableCases(t *testing.T) {
+	file := write(t, []byte(`[
+{"id": 9007199254740993, "permissions": [], "user": {"username": "ann"}, "resource": {"type": "Entity", "name": "e"}, "actions": ["DESCRIBE"], "expect": {}, "note": "n"},
+{"id": "a", "permissions": [{"name": "p", "required_tag": {"team": "x"}, "policy": {"kind": "allow_all"}}], "user": {}, "resource": {"type": "Entity", "name": "e"}, "actions": []},
+{"id": "b", "permissions": [{"name": "p", "policy": {"kind": "role", "rolls": ["r"]}}], "user": {}, "resources": [], "actions": []},
+{"id": "c", "permissions": [], "user": {"username": 7}, "resource": {"type": "Entity", "name": "e"}, "actions": []},
+7,
+null
+]`))
+	const want = `{"id":9007199254740993,"decision":"allowed","explanation":"user \"ann\" may DESCRIBE on Entity \"e\": no permissions are defined, which lets in every user with a name"}
+{"id":"a","decision":"error","explanation":"json: unknown field \"required_tag\""}
+{"id":"b","permitted":[],"error":"json: unknown field \"rolls\""}
+{"id":"c","decision":"error","explanation":"json: cannot unmarshal number into Go struct field .user.username of type string"}
+{"id":null,"decision":"error","explanation":"json: cannot unmarshal number into Go value of type main.testCase"}
+{"id":null,"decision":"error","explanation":"a case has either \"resource\" or \"resources\""}
+`
+	var out bytes.Buffer
+	if err := run([]string{"-cases", file}, &out); err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != want {
+		t.Errorf("%s\nwant\n%s", &out, want)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -21,13 +22,13 @@ import (
 
 // Store is one object of an object store. A method is one attempt: it does not try again.
 //
-// Errors of the class feasterr.ErrUnavailable leave open what happened, and are tried again; unless the error is an
-// [ErrBusy], which says that nothing did. All others are final, and a Put that ends with one has written nothing.
+// Errors of the class feasterr.ErrUnavailable leave open what happened, and are tried again; unless the error is [Untouched],
+// which says that nothing did. All others are final, and a Put that ends with one has written nothing, unless it returns a version.
 type Store interface {
 	// Get returns the object. ErrUnchanged: its version is still have, unless that is empty. ErrMissing: there is none.
 	Get(ctx context.Context, have string) (Object, error)
-	// Put replaces the object that was, or creates it when was has no version, and returns the new version. ErrMoved: the
-	// object is another one by now.
+	// Put replaces the object that was, or creates it when was has no version, and returns the new version; with an error,
+	// when the write took place and must not be relied on. ErrMoved: the object is another one by now.
 	Put(ctx context.Context, data []byte, was Object) (version string, err error)
 	// Delete removes the object. One that does not exist is no error.
 	Delete(ctx context.Context) error
@@ -44,8 +45,16 @@ var (
 	ErrUnchanged = errors.New("unchanged")
 	ErrMissing   = errors.New("no such object")
 	ErrMoved     = errors.New("other writers were quicker")
-	ErrBusy      = errors.New("too many requests")
 )
+
+// Untouched is an error of a request that did nothing and never will, although it may be sent again.
+type Untouched struct{ Err error }
+
+// Error implements error.
+func (e Untouched) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error of the request.
+func (e Untouched) Unwrap() error { return e.Err }
 
 const (
 	// conflicts is how often an update runs because others wrote meanwhile, failures how often a request is sent.
@@ -134,49 +143,60 @@ func (r *Registry) update(ctx context.Context, project string, fn func(registry.
 	return r.put(ctx, data, was)
 }
 
-// put replaces the object that was. When the store does not answer, it looks whether the write took place.
+// put replaces the object that was. A write that was sent and not answered may take place at any time, until the object is
+// another one: only reading it back with what was to be written in it, or a further write on the same condition that
+// succeeds, tell how it ended. Everything else leaves that unknown.
 func (r *Registry) put(ctx context.Context, data []byte, was Object) (version string, err error) {
-	open := false // a write may have taken place without an answer
+	var lost error // of the last write that was sent and not answered
 	for attempt := 0; ; attempt++ {
-		if err := ctx.Err(); err != nil {
-			return "", r.unchangedBy(err)
+		if err = ctx.Err(); err == nil {
+			once, cancel := context.WithTimeout(ctx, patience)
+			version, err = r.store.Put(once, data, was)
+			cancel()
 		}
-		once, cancel := context.WithTimeout(ctx, patience)
-		version, err = r.store.Put(once, data, was)
-		cancel()
+		again := false
 		switch {
 		case err == nil:
 			return version, nil
-		case errors.Is(err, ErrBusy):
-		case errors.Is(err, ErrMoved) && !open:
-			return "", err
-		case !errors.Is(err, ErrMoved) && !errors.Is(err, feasterr.ErrUnavailable):
-			return "", r.unchangedBy(err)
+		case version != "":
+			return version, fmt.Errorf("registry %q holds the change, but: %w", r.place, err)
+		case errors.Is(err, ErrMoved):
+			if lost == nil {
+				return "", err
+			}
+			err = lost // perhaps that was the one
+		case !errors.Is(err, feasterr.ErrUnavailable):
 		default:
-			open = true
+			if again = attempt+1 < failures; !untouched(err) {
+				lost = err
+			}
+		}
+		if again {
+			if ended := pause(ctx, failurePause, attempt); ended != nil {
+				again, err = false, fmt.Errorf("%w, after: %w", ended, err)
+			}
+		}
+		if lost != nil {
 			now, lookErr := r.look(ctx)
 			switch {
 			case lookErr != nil:
 				return "", fmt.Errorf("%w; reading it back failed, too: %w", r.unknown(err), lookErr)
 			case bytes.Equal(now.Data, data):
 				return now.Version, nil
-			case now.Version != was.Version: // perhaps written on top of ours
+			case !again || now.Version != was.Version: // perhaps written on top of ours
 				return "", r.unknown(err)
 			}
 		}
-		if attempt+1 == failures || ctx.Err() != nil {
-			return "", fmt.Errorf("registry %q did not hold the change when it was read afterwards: %w", r.place, err)
-		}
-		if err := pause(ctx, failurePause, attempt); err != nil {
+		if !again {
 			return "", r.unchangedBy(err)
 		}
 	}
 }
 
-// unknown is the error for a write of which nobody can tell whether it took place.
+// unknown is the error for a write of which nobody can tell whether it took place, or will.
 func (r *Registry) unknown(err error) error {
-	return feasterr.Unavailable("registry %q: the outcome is unknown: the change may or may not have been stored, look before you "+
-		"repeat it: %w", r.place, err)
+	return feasterr.Unavailable("registry %q: the outcome is unknown: the change was sent, and may have been stored or may still be; "+
+		"apply the same again, which leaves alone what is stored: %w", r.place, err)
 }
 
 // look reads the object, a missing one as one without a version, also when ctx has ended.
@@ -188,6 +208,16 @@ func (r *Registry) look(ctx context.Context) (Object, error) {
 		err = nil
 	}
 	return object, err
+}
+
+// untouched reports whether an error is of a request that did nothing: the store says so, or there was no connection to send
+// it on.
+func untouched(err error) bool {
+	if _, ok := errors.AsType[Untouched](err); ok {
+		return true
+	}
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial"
 }
 
 // Teardown removes the object.
@@ -235,7 +265,7 @@ func Answered(status int, actions string, err error) error {
 	case status == http.StatusForbidden:
 		return fmt.Errorf("%w: the identity needs %s on it: %w", feasterr.ErrDenied, actions, err)
 	case status == http.StatusTooManyRequests:
-		return fmt.Errorf("%w: %w: %w", feasterr.ErrUnavailable, ErrBusy, err)
+		return Untouched{fmt.Errorf("%w: too many requests: %w", feasterr.ErrUnavailable, err)}
 	case status >= 300 && status < 500 && status != http.StatusRequestTimeout:
 		return err
 	}

@@ -3,9 +3,14 @@ package blob_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -134,6 +139,76 @@ func TestCopyInterrupted(t *testing.T) {
 		result, err := registry.Copy(t.Context(), dst, src, registry.CopyOptions{})
 		if err != nil || result.Records != 6 || result.Written != 4 {
 			t.Errorf("%+v, %v", result, err)
+		}
+	})
+}
+
+// The store takes writes of a copy and answers nothing, nor when it is asked about them. The same copy again does the rest.
+func TestCopyUnanswered(t *testing.T) {
+	each(t, func(t *testing.T, _ service, f *fault, open func(string) registry.Backend) {
+		src := memory.New()
+		for _, project := range []string{"one", "two", "three"} {
+			if err := src.Put(t.Context(), project, &registry.Project{Name: project}, &registry.Entity{Name: "driver"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		dst := open("bucket")
+		silence := func(pass int32) {
+			var writes atomic.Int32
+			var silent atomic.Bool
+			f.set(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				if writing(r) && !tries(r) && writes.Add(1) > pass {
+					next.ServeHTTP(httptest.NewRecorder(), r)
+					silent.Store(true)
+				}
+				if silent.Load() {
+					cut()
+				}
+				next.ServeHTTP(w, r)
+			})
+		}
+		begin(t, dst) // of a project of somebody else, so that the store was tried
+		for i, done := range []int{4, 6} {
+			silence(int32(1 - i))
+			if _, err := registry.Copy(t.Context(), dst, src, registry.CopyOptions{}); !errors.Is(err, feasterr.ErrUnavailable) ||
+				!strings.Contains(err.Error(), "the outcome is unknown") && !strings.Contains(err.Error(), "copied, but not compared") {
+				t.Error(err)
+			}
+			f.clear()
+			if state, _, err := dst.Load(t.Context(), ""); err != nil || len(state.Records) != done+1 {
+				t.Errorf("%v, %v", state, err)
+			}
+		}
+		if result, err := registry.Copy(t.Context(), dst, src, registry.CopyOptions{}); err != nil || result.Records != 6 || result.Written != 0 {
+			t.Errorf("%+v, %v", result, err)
+		}
+	})
+}
+
+// What is garbage in an object store is not copied.
+func TestCopyGarbage(t *testing.T) {
+	each(t, func(t *testing.T, _ service, f *fault, open func(string) registry.Backend) {
+		src, dst := open("bucket"), memory.New()
+		for name, data := range map[string]string{
+			"no name":   "\x0a\x02\x0a\x09\x22\x01v",
+			"no record": "\x0a\x13\x0a\x11\x0a\x03odd\x4a\x03bad\x1a\x05text\xff\x22\x01v",
+			"cut off":   "\x0a\x13\x0a\x11",
+		} {
+			f.set(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+				w.Header().Set("ETag", `"1"`)
+				w.Header().Set("X-Goog-Generation", "1")
+				_, _ = io.WriteString(w, data)
+			})
+			var out bytes.Buffer
+			if _, err := registry.Copy(t.Context(), dst, src, registry.CopyOptions{}); !errors.Is(err, feasterr.ErrInvalid) {
+				t.Errorf("Copy of %s: %v", name, err)
+			}
+			if err := registry.Export(t.Context(), src, &out); !errors.Is(err, feasterr.ErrInvalid) || out.Len() > 0 {
+				t.Errorf("Export of %s: %v, %d bytes", name, err, out.Len())
+			}
+		}
+		if state, _, err := dst.Load(t.Context(), ""); err == nil && len(state.Records) > 0 {
+			t.Errorf("%d records", len(state.Records))
 		}
 	})
 }

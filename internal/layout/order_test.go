@@ -35,15 +35,16 @@ var rules = map[string]rule{
 	},
 	"config": {own: []string{"feasterr", "internal/yamldoc"}, modules: []string{"go.yaml.in/yaml/v3"}},
 
-	"internal/calls":      {},
-	"internal/sealed":     {},
-	"internal/duration":   {},
-	"internal/drivers":    {},
-	"internal/sleep":      {},
-	"internal/localfile":  {own: []string{"feasterr", "internal/sleep"}},
-	"internal/wire":       {},
-	"internal/yamldoc":    {own: []string{"feasterr"}, modules: []string{"go.yaml.in/yaml/v3"}},
-	"internal/protos/...": {own: []string{"internal/protos/..."}, modules: []string{"google.golang.org/protobuf"}},
+	"internal/calls":       {},
+	"internal/sealed":      {},
+	"internal/duration":    {},
+	"internal/drivers":     {},
+	"internal/sleep":       {},
+	"internal/localfile":   {own: []string{"feasterr", "internal/sleep"}},
+	"internal/wire":        {},
+	"internal/projectmeta": {},
+	"internal/yamldoc":     {own: []string{"feasterr"}, modules: []string{"go.yaml.in/yaml/v3"}},
+	"internal/protos/...":  {own: []string{"internal/protos/..."}, modules: []string{"google.golang.org/protobuf"}},
 	"internal/protos/feast/registry/registrygrpc": {
 		own: []string{"internal/protos/..."}, modules: []string{"google.golang.org/protobuf", "google.golang.org/grpc"},
 	},
@@ -54,10 +55,15 @@ var rules = map[string]rule{
 	"permissions":         {own: []string{"feasterr", "internal/sealed", "internal/pyregexp"}},
 	"permissions/auth":    {own: []string{"permissions", "config", "feasterr", "internal/drivers"}},
 
+	"permissions/kubernetes": {
+		own:     []string{"permissions", "permissions/auth", "config", "feasterr", "internal/calls"},
+		modules: []string{"github.com/go-logr/logr", "k8s.io/api", "k8s.io/apimachinery", "k8s.io/client-go"},
+	},
+
 	"registry": {
 		own: []string{
 			"types", "config", "permissions", "feasterr", "internal/sealed", "internal/duration", "internal/drivers",
-			"internal/protos/...",
+			"internal/projectmeta", "internal/protos/...",
 		},
 		modules: []string{"google.golang.org/protobuf"},
 	},
@@ -82,7 +88,7 @@ var rules = map[string]rule{
 		modules: []string{"google.golang.org/protobuf", "google.golang.org/grpc"},
 	},
 	"registry/sql": {
-		own:     append([]string{"internal/drivers", "internal/sleep", "internal/protos/..."}, registryDriver...),
+		own:     append([]string{"internal/drivers", "internal/projectmeta", "internal/sleep", "internal/protos/..."}, registryDriver...),
 		modules: []string{"google.golang.org/protobuf"},
 	},
 	"registry/sql/postgres": {own: []string{"registry/sql", "feasterr"}, modules: []string{"github.com/jackc/pgx/v5"}},

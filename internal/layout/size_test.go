@@ -15,7 +15,7 @@ const (
 // The sizes are those of stripped programs for linux/amd64, whatever the machine of the test.
 func TestProgramSize(t *testing.T) {
 	watchSources(t)
-	for _, driver := range []string{"", "sqlite", "redis", "remote"} {
+	for _, driver := range []string{"", "sqlite", "redis", "remote", "kubernetes"} {
 		name := "program" + driver
 		file := filepath.Join(t.TempDir(), name)
 		run(t, []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64"}, "build", "-trimpath", "-buildvcs=false",

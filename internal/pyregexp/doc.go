@@ -22,13 +22,20 @@ type SyntaxError struct {
 	Unsupported bool // Python may accept it, this package does not
 }
 
+// maxShown is how many characters of an expression an error shows.
+const maxShown = 200
+
 // Error implements error.
 func (e *SyntaxError) Error() string {
 	what := "is not a regular expression as Python reads them"
 	if e.Unsupported {
 		what = "is not supported"
 	}
-	return fmt.Sprintf("%q %s: %s at character %d", e.Pattern, what, e.Reason, e.Offset+1)
+	pattern := e.Pattern
+	if len(pattern) > maxShown {
+		pattern = fmt.Sprintf("%.*s...", maxShown, pattern)
+	}
+	return fmt.Sprintf("%q %s: %s at character %d", pattern, what, e.Reason, e.Offset+1)
 }
 
 // Compile parses an expression. The error is a [*SyntaxError].

@@ -64,9 +64,12 @@ type node struct {
 
 type width struct{ min, max int }
 
+// What an expression may be, so that reading it takes some milliseconds whatever it is.
 const (
 	maxDepth  = 200
 	maxFolded = 1 << 18
+	maxLength = 1 << 15 // characters
+	maxParts  = maxProgram
 )
 
 // parser reads an expression as CPython's re._parser does, of which it keeps the order of checks.
@@ -83,6 +86,7 @@ type parser struct {
 	depth   int
 	shaky   []bool // groups whose contents after a match only CPython knows: in a loop or a look-around
 	folded  int    // characters of sets that were lowered
+	parts   int    // that were read
 }
 
 // fail notes an error. The first one counts; nothing is left to read after it, so that everything comes to its end.
@@ -106,6 +110,10 @@ func (p *parser) stop(err SyntaxError) {
 func (p *parser) parse() *node {
 	if !utf8.ValidString(p.pattern) {
 		p.unsupported(0, "text that is not UTF-8")
+		return nil
+	}
+	if len(p.pattern) > maxLength && utf8.RuneCountInString(p.pattern) > maxLength {
+		p.unsupported(maxLength, "so long a text")
 		return nil
 	}
 	p.chars = []rune(p.pattern)
@@ -208,6 +216,9 @@ func (p *parser) sequence(f, off flags, outermost, first bool) *node {
 	for {
 		now := p.scope(f, off)
 		start := p.next
+		if p.parts++; p.parts > maxParts {
+			p.unsupported(start, "so many parts")
+		}
 		r, escaped, ok := p.peek()
 		if !ok || !escaped && (r == '|' || r == ')') {
 			return seq

@@ -201,14 +201,18 @@ func TestCosts(t *testing.T) {
 	for _, expression := range []string{
 		"(((a{1000}){1000}){1000}){1000}", "(?:(?:){4294967294}){4294967294}a{9000}", "((a?){500}){500}",
 		strings.Repeat("(", 300) + strings.Repeat(")", 300), strings.Repeat(`(?i:[\0-\uffff])`, 100), strings.Repeat("(?:", 100000),
+		strings.Repeat("a", 1<<20), strings.Repeat("a{0}", 9000), strings.Repeat("é|", 5000), "[" + strings.Repeat("ab", 1<<15) + "]",
+		"(?#" + strings.Repeat("a", 1<<15) + ")",
 	} {
 		_, err := Compile(expression)
-		if failed := (*SyntaxError)(nil); !errors.As(err, &failed) || !failed.Unsupported {
-			t.Errorf("%.40q: %v", expression, err)
+		if failed := (*SyntaxError)(nil); !errors.As(err, &failed) || !failed.Unsupported || len(err.Error()) > 1000 {
+			t.Errorf("%.40q: %.100v", expression, err)
 		}
 	}
-	if _, err := Compile("(?:(?:){4294967294}){4294967294}"); err != nil {
-		t.Error(err)
+	for _, expression := range []string{"(?:(?:){4294967294}){4294967294}", strings.Repeat("é", 8000), "[" + strings.Repeat("é", 30000) + "]"} {
+		if _, err := Compile(expression); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -299,6 +299,42 @@ func TestCopyErrors(t *testing.T) {
 	}
 }
 
+// A record that tells its name and cannot be read all the same is not copied either, but for copies of other projects.
+func TestCopyUnreadable(t *testing.T) {
+	whole, err := registry.Encode("good", &registry.Entity{Name: "driver"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := append([]byte{1<<3 | 2, byte(len(whole.Proto))}, whole.Proto...)
+	data = append(data, "\x0a\x13\x0a\x11\x0a\x03odd\x4a\x03bad\x1a\x05text\xff\x22\x01v"...) // text that is not UTF-8
+	src := file.New(filepath.Join(t.TempDir(), "registry.db"))
+	if err := os.WriteFile(src.Path(), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const want = `the source cannot be copied: entity "odd" of project "bad" cannot be read: `
+	dst := memory.New()
+	var out bytes.Buffer
+	for name, do := range map[string]func() error{
+		"Copy":   func() error { _, err := registry.Copy(t.Context(), dst, src, registry.CopyOptions{}); return err },
+		"Export": func() error { return registry.Export(t.Context(), src, &out) },
+		"Import": func() error {
+			_, err := registry.Import(t.Context(), dst, bytes.NewReader(data), registry.CopyOptions{Projects: []string{"bad", "good"}})
+			return err
+		},
+	} {
+		if err := do(); !errors.Is(err, feasterr.ErrInvalid) || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n := len(contents(t, dst)); n > 0 || out.Len() > 0 {
+		t.Errorf("%d records, %d bytes", n, out.Len())
+	}
+	result, err := registry.Copy(t.Context(), dst, src, registry.CopyOptions{Projects: []string{"good"}})
+	if err != nil || result.Records != 1 || result.Written != 1 {
+		t.Errorf("%+v, %v", result, err)
+	}
+}
+
 // FuzzImport: no input makes Import panic, and what it takes comes out of Export again.
 func FuzzImport(f *testing.F) {
 	f.Add(goldenFile(f))

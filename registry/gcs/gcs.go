@@ -58,8 +58,9 @@ func (b *Backend) Load(ctx context.Context, have registry.Token) (*registry.Stat
 // are slowed down.
 //
 // When the store does not answer a write, the object is read back to see whether the write took place, also after ctx
-// has ended. Where that cannot tell, because yet another writer came in between, the error says so and fn does not run
-// again. After any other error nothing was written.
+// has ended, and the write is sent again while the object is what it was. Where that does not tell how it ended, the error,
+// a feasterr.ErrUnavailable, says that the outcome is unknown: the change may have been stored, or may still be, and fn
+// does not run again. After any other error nothing was written.
 func (b *Backend) Update(ctx context.Context, project string, fn func(registry.Tx) error) (registry.Token, error) {
 	return b.blob.Update(ctx, project, fn)
 }

@@ -112,6 +112,7 @@ func Run(t *testing.T, h Harness) {
 		"UpdateTeardown":   testUpdateTeardown,
 		"Swap":             testSwap,
 		"CommitInfra":      testCommitInfra,
+		"CommitFirst":      testCommitFirst,
 		"SequenceFile":     testSequenceFile,
 		"SequenceSQL":      testSequenceSQL,
 		"Plan":             testPlan,

@@ -41,7 +41,10 @@ const endpointEnv = "FEAST_S3_ENDPOINT_URL"
 const defaultRegion = "us-east-1"
 
 // Backend is one registry in an object. It implements registry.Backend. Opening it asks the store nothing.
-type Backend struct{ blob *blob.Registry }
+type Backend struct {
+	blob  *blob.Registry
+	close func()
+}
 
 // Options are what is to be done differently from the defaults.
 type Options struct {
@@ -60,7 +63,9 @@ func New(client *s3.Client, bucket, key string, opts Options) (*Backend, error) 
 		return nil, err
 	}
 	place := "s3://" + bucket + "/" + key
-	return &Backend{blob.New(place, &object{client: client, bucket: bucket, key: key, place: place, parameters: parameters})}, nil
+	return &Backend{blob.New(place, &object{
+		client: client, bucket: bucket, key: key, place: place, parameters: parameters, trying: make(chan struct{}, 1),
+	}), func() {}}, nil
 }
 
 // Load implements registry.Backend. A registry that has not changed costs one request with an empty answer.
@@ -73,12 +78,15 @@ func (b *Backend) Load(ctx context.Context, have registry.Token) (*registry.Stat
 // to what it read before this update overwrites it.
 //
 // When the store does not answer a write, the object is read back to see whether the write took place, also after ctx
-// has ended. Where that cannot tell, because yet another writer came in between, the error says so and fn does not run
-// again. After any other error nothing was written.
+// has ended, and the write is sent again while the object is what it was. Where that does not tell how it ended, the error,
+// a feasterr.ErrUnavailable, says that the outcome is unknown: the change may have been stored, or may still be, and fn
+// does not run again. After any other error nothing was written.
 //
-// A store that ignores conditions would lose updates. Unless the endpoint is Amazon's, the first update therefore tries
-// to write the object as it is under a condition that does not hold. When the store takes that for a good write, the error
-// is a feasterr.ErrUnsupported and the registry is what it was.
+// A store that ignores conditions would lose updates. Unless the endpoint is Amazon's, the conditions are therefore tried
+// before they are relied on, each once, by a write that they forbid and that would change nothing: of what the object holds
+// already. When the store takes it for a good write, the error is a feasterr.ErrUnsupported, and the registry is what it was.
+// For an object that does not exist that can be tried only when it does: a registry that was created on a store that
+// ignores conditions holds the change, and the error says so, too.
 func (b *Backend) Update(ctx context.Context, project string, fn func(registry.Tx) error) (registry.Token, error) {
 	return b.blob.Update(ctx, project, fn)
 }
@@ -86,8 +94,11 @@ func (b *Backend) Update(ctx context.Context, project string, fn func(registry.T
 // Teardown implements registry.Backend: it removes the object.
 func (b *Backend) Teardown(ctx context.Context) error { return b.blob.Teardown(ctx) }
 
-// Close implements registry.Backend. There is nothing to release.
-func (b *Backend) Close() error { return nil }
+// Close implements registry.Backend. A client that the caller brought keeps its connections.
+func (b *Backend) Close() error {
+	b.close()
+	return nil
+}
 
 func open(ctx context.Context, cfg *config.RepoConfig, _ registry.Env) (registry.Backend, error) {
 	bucket, key, err := blob.Split("s3", cfg.Registry.Path)
@@ -115,7 +126,34 @@ func open(ctx context.Context, cfg *config.RepoConfig, _ registry.Env) (registry
 			o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		}
 	})
-	return New(s3.NewFromConfig(clients, more...), bucket, key, Options{PutParameters: cfg.Registry.S3Kwargs})
+	transport := awshttp.NewBuildableClient().GetTransport()
+	if configured, ok := clients.HTTPClient.(*awshttp.BuildableClient); ok {
+		transport = configured.GetTransport() // which knows AWS_CA_BUNDLE
+	}
+	clients.HTTPClient = &http.Client{Transport: transport, CheckRedirect: follow}
+	b, err := New(s3.NewFromConfig(clients, more...), bucket, key, Options{PutParameters: cfg.Registry.S3Kwargs})
+	if err != nil {
+		return nil, err
+	}
+	b.close = transport.CloseIdleConnections
+	return b, nil
+}
+
+// follow is http.Client.CheckRedirect, as the SDK's own client has it, whose connections cannot be closed: a request goes
+// elsewhere only as it is, and without the token of a session.
+func follow(r *http.Request, via []*http.Request) error {
+	switch r.Response.StatusCode {
+	case http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	default:
+		return http.ErrUseLastResponse
+	}
+	if len(via) >= 10 {
+		return errors.New("redirected too often")
+	}
+	if via[len(via)-1].URL.Host != r.URL.Host {
+		r.Header.Del("X-Amz-Security-Token")
+	}
+	return nil
 }
 
 // identity says of errors that they are about credentials.
@@ -137,12 +175,23 @@ type object struct {
 	place       string
 	parameters  s3.PutObjectInput
 
-	region      atomic.Pointer[string] // of the bucket, where it is not the client's
-	conditional atomic.Bool            // the store is known to honour conditions
+	region atomic.Pointer[string] // of the bucket, where it is not the client's
+
+	trying          chan struct{} // holds one while a condition is tried
+	replace, create trial
 }
+
+// condition is one of a write.
+type condition struct{ header, value string }
+
+// absent is the condition that there is no object.
+var absent = condition{"If-None-Match", "*"}
 
 // wrongTag is no object's entity tag.
 const wrongTag = `"00000000000000000000000000000000"`
+
+// trial is what is known about a store and a kind of condition.
+type trial struct{ honoured, ignored atomic.Bool }
 
 // options are those of one request.
 func (o *object) options(opts *s3.Options) {
@@ -186,23 +235,38 @@ func (o *object) Get(ctx context.Context, have string) (blob.Object, error) {
 
 // Put implements blob.Store.
 func (o *object) Put(ctx context.Context, data []byte, was blob.Object) (string, error) {
-	if !o.conditional.Load() && o.client.Options().BaseEndpoint != nil {
-		if err := o.tryCondition(ctx, was); err != nil {
+	if was.Version != "" {
+		if err := o.try(ctx, &o.replace, condition{"If-Match", wrongTag}, was.Data); err != nil {
 			return "", err
 		}
+		return o.put(ctx, data, condition{"If-Match", was.Version})
 	}
-	o.conditional.Store(true)
-	return o.put(ctx, data, was.Version)
+	if o.create.ignored.Load() {
+		return "", ignores(absent)
+	}
+	version, err := o.put(ctx, data, absent)
+	if err != nil {
+		return "", err
+	}
+	// Only what the store ignores counts: the object is there.
+	for _, err := range []error{
+		o.try(ctx, &o.create, absent, data), o.try(ctx, &o.replace, condition{"If-Match", wrongTag}, data),
+	} {
+		if errors.Is(err, feasterr.ErrUnsupported) {
+			return version, err
+		}
+	}
+	return version, nil
 }
 
-// put writes on condition that the object has a version; that there is none when it is empty.
-func (o *object) put(ctx context.Context, data []byte, version string) (string, error) {
+// put writes on a condition.
+func (o *object) put(ctx context.Context, data []byte, c condition) (string, error) {
 	in := o.parameters
 	in.Bucket, in.Key, in.ContentLength = &o.bucket, &o.key, aws.Int64(int64(len(data)))
-	if version == "" {
-		in.IfNoneMatch = aws.String("*")
+	if c == absent {
+		in.IfNoneMatch = &c.value
 	} else {
-		in.IfMatch = &version
+		in.IfMatch = &c.value
 	}
 	out, err := send(o, func() (*s3.PutObjectOutput, error) {
 		in.Body = bytes.NewReader(data)
@@ -212,24 +276,51 @@ func (o *object) put(ctx context.Context, data []byte, version string) (string, 
 	case err == nil:
 		return aws.ToString(out.ETag), nil
 	case status == http.StatusPreconditionFailed, status == http.StatusConflict,
-		status == http.StatusNotFound && version != "" && codeOf(err) != noSuchBucket:
+		status == http.StatusNotFound && c != absent && codeOf(err) != noSuchBucket:
 		return "", blob.ErrMoved
+	case status == http.StatusNotImplemented:
+		return "", feasterr.Unsupported("the store does not know the condition of a write (%s of PutObject), or another of its parameters: %w",
+			c.header, stored("write", err))
 	}
 	return "", o.failed("write", "s3:PutObject", err)
 }
 
-// tryCondition finds out whether the store honours conditions. It writes the object as it is, so that a store which does
-// not is harmed by it no more than by any other write.
-func (o *object) tryCondition(ctx context.Context, was blob.Object) error {
-	_, err := o.put(ctx, was.Data, wrongTag)
-	switch {
-	case errors.Is(err, blob.ErrMoved):
-		return nil
-	case err == nil:
-		return feasterr.Unsupported("the store ignores the condition of a write (If-Match of PutObject), without which several writers " +
-			"lose updates: use a newer version of it, or keep the registry elsewhere; it can be read as it is")
+// try finds out, once, whether the store honours a condition. data is what the object holds, so that a store which does
+// not is harmed no more than by any other write. c must not hold, unless the object was deleted meanwhile: one
+// write that succeeds proves nothing, the second does.
+func (o *object) try(ctx context.Context, t *trial, c condition, data []byte) error {
+	if o.client.Options().BaseEndpoint == nil {
+		return nil // Amazon's
 	}
-	return err
+	if !t.honoured.Load() && !t.ignored.Load() {
+		select {
+		case o.trying <- struct{}{}:
+			defer func() { <-o.trying }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for n := 0; !t.honoured.Load() && !t.ignored.Load(); n++ {
+		_, err := o.put(ctx, data, c)
+		switch {
+		case err == nil:
+			t.ignored.Store(c != absent || n > 0)
+		case errors.Is(err, blob.ErrMoved):
+			t.honoured.Store(true)
+		default:
+			return blob.Untouched{Err: err}
+		}
+	}
+	if t.ignored.Load() {
+		return ignores(c)
+	}
+	return nil
+}
+
+// ignores is the error for a store that ignores a condition.
+func ignores(c condition) error {
+	return feasterr.Unsupported("the store ignores the condition of a write (%s of PutObject), without which several writers lose updates: "+
+		"use a newer version of it, or keep the registry elsewhere; it can be read as it is", c.header)
 }
 
 // Delete implements blob.Store.

@@ -3,12 +3,17 @@ package s3_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
@@ -105,11 +110,11 @@ func clean(t *testing.T) {
 // The driver takes what Feast takes, and parameters of PutObject arrive.
 func TestOpen(t *testing.T) {
 	clean(t)
-	var header atomic.Pointer[http.Header]
+	var header atomic.Pointer[http.Header] // of the first write
 	t.Setenv("FEAST_S3_ENDPOINT_URL", s3server.Start(t, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodPut {
-				header.Store(&r.Header)
+				header.CompareAndSwap(nil, &r.Header)
 			}
 			next.ServeHTTP(w, r)
 		})
@@ -140,7 +145,53 @@ func TestOpen(t *testing.T) {
 	if state, _, err := b.Load(t.Context(), ""); err != nil || len(state.Records) != 1 {
 		t.Error(state, err)
 	}
-	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+}
+
+// Close leaves no connection to the store, and a redirect is followed without the token of a session.
+func TestClose(t *testing.T) {
+	clean(t)
+	closed := make(chan struct{})
+	var tokens []string
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tokens = append(tokens, r.Header.Get("X-Amz-Security-Token"))
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	defer elsewhere.Close()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tokens = append(tokens, r.Header.Get("X-Amz-Security-Token"))
+		http.Redirect(w, r, elsewhere.URL+r.URL.RequestURI(), http.StatusTemporaryRedirect)
+	}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			close(closed)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	t.Setenv("FEAST_S3_ENDPOINT_URL", server.URL)
+	t.Setenv("AWS_ACCESS_KEY_ID", "id")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+	t.Setenv("AWS_SESSION_TOKEN", "of a session")
+	b, err := registry.Open(t.Context(), repo(t, "s3://bucket/registry.db"), registry.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.Load(t.Context(), ""); !errors.Is(err, feasterr.ErrNotFound) {
+		t.Error(err)
+	}
+	for range 2 {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Error("the connection is still there")
+	}
+	if !slices.Equal(tokens, []string{"of a session", ""}) {
+		t.Errorf("%q", tokens)
+	}
 }
 
 func TestOpenErrors(t *testing.T) {
@@ -191,34 +242,162 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
-// A store that ignores conditions would lose updates: it is found out before anything is changed.
+// A store that ignores conditions would lose updates: it is found out before anything is changed, or, where there is
+// nothing yet, with the first change.
 func TestIgnoredConditions(t *testing.T) {
 	data := golden(t)
+	whole, err := registry.ParseState(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		ignored []string
+		exists  bool
+		first   string // of the errors of the first update and the next; empty: none
+		next    string
+		records int // that are there afterwards
+		puts    int32
+		again   string // of the update by another backend
+	}{
+		"both, existing": {
+			ignored: []string{"If-Match", "If-None-Match"}, exists: true, first: "was not changed: the store ignores the condition of a write (If-Match of",
+			next: "was not changed: the store ignores the condition of a write (If-Match of", records: len(whole.Records), puts: 1,
+			again: "was not changed: the store ignores the condition of a write (If-Match of",
+		},
+		"both, none": {
+			ignored: []string{"If-Match", "If-None-Match"}, first: "holds the change, but: the store ignores the condition of a write (If-None-Match of",
+			next: "was not changed: the store ignores the condition of a write (If-Match of", records: 1, puts: 4,
+			again: "was not changed: the store ignores the condition of a write (If-Match of",
+		},
+		"If-Match, none": {
+			ignored: []string{"If-Match"}, first: "holds the change, but: the store ignores the condition of a write (If-Match of",
+			next: "was not changed: the store ignores the condition of a write (If-Match of", records: 1, puts: 3,
+			again: "was not changed: the store ignores the condition of a write (If-Match of",
+		},
+		"If-None-Match, existing": {ignored: []string{"If-None-Match"}, exists: true, records: len(whole.Records) + 2, puts: 3},
+		"If-None-Match, none": {
+			ignored: []string{"If-None-Match"}, first: "holds the change, but: the store ignores the condition of a write (If-None-Match of",
+			records: 2, puts: 5,
+		},
+		"none, existing": {exists: true, records: len(whole.Records) + 2, puts: 3},
+		"none, none":     {records: 2, puts: 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var puts atomic.Int32
+			client := s3server.Client(t, s3server.Start(t, func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.Method == http.MethodPut {
+						puts.Add(1)
+						for _, header := range c.ignored {
+							r.Header.Del(header)
+						}
+					}
+					next.ServeHTTP(w, r)
+				})
+			}))
+			if c.exists {
+				upload(t, client, "registry.db", data)
+				puts.Store(0)
+			}
+			update := func(b *s3.Backend, entity, want string) {
+				t.Helper()
+				r, err := registry.Encode("demo", &registry.Entity{Name: entity})
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = b.Update(t.Context(), "demo", func(tx registry.Tx) error { return tx.Put(t.Context(), r) })
+				if want == "" && err != nil || want != "" && (!errors.Is(err, feasterr.ErrUnsupported) || !strings.Contains(err.Error(), want)) {
+					t.Error(entity, err)
+				}
+			}
+			b := newBackend(t, client, "registry.db", s3.Options{})
+			update(b, "one", c.first)
+			update(b, "two", c.next)
+			if puts.Load() != c.puts {
+				t.Errorf("%d writes", puts.Load())
+			}
+			state, _, err := b.Load(t.Context(), "")
+			if err != nil || len(state.Records) != c.records {
+				t.Errorf("%v records, %v", state, err)
+			}
+			update(newBackend(t, client, "registry.db", s3.Options{}), "three", c.again)
+		})
+	}
+}
+
+// Many updates at once try a condition once.
+func TestTriedOnce(t *testing.T) {
+	var forbidden atomic.Int32
 	client := s3server.Client(t, s3server.Start(t, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Method == http.MethodPut {
-				r.Header.Del("If-Match")
-				r.Header.Del("If-None-Match")
+			if r.Method == http.MethodPut && r.Header.Get("If-Match") == `"00000000000000000000000000000000"` {
+				forbidden.Add(1)
 			}
 			next.ServeHTTP(w, r)
 		})
 	}))
-	upload(t, client, "registry.db", data)
-	for key, records := range map[string]int{"registry.db": 42, "new.db": 0} {
-		b := newBackend(t, client, key, s3.Options{})
-		for range 2 {
-			_, err := b.Update(t.Context(), "demo", func(tx registry.Tx) error { return tx.Put(t.Context(), entity(t)) })
-			if !errors.Is(err, feasterr.ErrUnsupported) || !strings.Contains(err.Error(), "was not changed: the store ignores the condition of a write") {
-				t.Fatal(err)
+	upload(t, client, "registry.db", golden(t))
+	b := newBackend(t, client, "registry.db", s3.Options{})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if _, err := b.Update(t.Context(), "demo", func(tx registry.Tx) error { return tx.Put(t.Context(), entity(t)) }); err != nil {
+				t.Error(err)
 			}
+		})
+	}
+	wg.Wait()
+	if n := forbidden.Load(); n != 1 {
+		t.Errorf("tried %d times", n)
+	}
+}
+
+// While it is found out whether a new registry may be relied on, somebody removes it.
+func TestRemovedWhileTried(t *testing.T) {
+	var client *awss3.Client
+	var once sync.Once
+	client = s3server.Client(t, s3server.Start(t, func(next http.Handler) http.Handler {
+		var puts atomic.Int32
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPut && puts.Add(1) == 2 {
+				once.Do(func() {
+					if err := newBackend(t, client, "registry.db", s3.Options{}).Teardown(t.Context()); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			next.ServeHTTP(w, r)
+		})
+	}))
+	b := newBackend(t, client, "registry.db", s3.Options{})
+	for range 2 {
+		if _, err := b.Update(t.Context(), "demo", func(tx registry.Tx) error { return tx.Put(t.Context(), entity(t)) }); err != nil {
+			t.Error(err)
 		}
-		state, _, err := b.Load(t.Context(), "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if whole, err := registry.ParseState(data); err != nil || records > 0 && len(state.Records) != len(whole.Records) || records == 0 && len(state.Records) > 0 {
-			t.Errorf("%s holds %d records", key, len(state.Records))
-		}
+	}
+}
+
+// A store that refuses conditions as such says so, and nothing is written.
+func TestNoConditions(t *testing.T) {
+	var puts atomic.Int32
+	client := s3server.Client(t, s3server.Start(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPut {
+				puts.Add(1)
+				w.WriteHeader(http.StatusNotImplemented)
+				_, _ = w.Write([]byte("<Error><Code>NotImplemented</Code></Error>"))
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}))
+	b := newBackend(t, client, "registry.db", s3.Options{})
+	_, err := b.Update(t.Context(), "demo", func(tx registry.Tx) error { return tx.Put(t.Context(), entity(t)) })
+	if !errors.Is(err, feasterr.ErrUnsupported) || !strings.Contains(err.Error(), "was not changed: the store does not know the condition of a write (If-None-Match of PutObject)") {
+		t.Error(err)
+	}
+	if puts.Load() != 1 {
+		t.Errorf("%d writes", puts.Load())
 	}
 }
 

@@ -26,10 +26,12 @@ type Dialect struct {
 
 	Blob       string              // type of columns that hold messages
 	Text       func(string) string // makes texts of several tables alike in a UNION; nil: they are
+	Folds      bool                // names that differ in case alone are one
+	Owned      bool                // bytes that the client returns are the caller's, and stay
 	Numbered   bool                // placeholders are $1, $2, ... and not ?
-	Inline     bool                // an index is made within CREATE TABLE, since it cannot be made IF NOT EXISTS
+	Inline     bool                // indexes are made within CREATE TABLE, which is one step then
 	Duplicates bool                // ON DUPLICATE KEY UPDATE, and not ON CONFLICT
-	Tables     string              // query for the names of all tables
+	Tables     string              // query for the names of all tables and indexes
 	Isolation  database.IsolationLevel
 	// Locks says that writers run at the same time, so that rows have to be locked: with FOR UPDATE, and md5 of what
 	// they hold. Else the transactions of one database run one after the other.

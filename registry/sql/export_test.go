@@ -11,7 +11,7 @@ import (
 func (b *Backend) SetClock(now func() time.Time) { b.now = now }
 
 // DB returns the pool of connections.
-func (b *Backend) DB() *database.DB { return b.db }
+func (b *Backend) DB() *database.DB { return b.db.DB }
 
 // OpenConfig opens the registry of a configuration.
 func OpenConfig(cfg *config.RepoConfig) (*Backend, error) { return open(cfg) }
@@ -32,3 +32,6 @@ func (b *Backend) Age(d time.Duration) {
 		b.seen.read = b.seen.read.Add(-d)
 	}
 }
+
+// Mask removes the password of a URL from a text.
+func Mask(u *URL, text string) string { return u.mask(text) }

@@ -3,6 +3,7 @@ package sql_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"regexp"
 	"strings"
@@ -361,26 +362,14 @@ func TestProbe(t *testing.T) {
 		if !b.Trusts() {
 			t.Error("a time that has settled is not believed")
 		}
-		// What moves the time is seen by the probe; what does not is, when that was believed for long enough.
-		query := "UPDATE feast_metadata SET metadata_value = '1' WHERE metadata_key = 'last_updated_timestamp'"
-		remove := "DELETE FROM entities"
-		for _, q := range []string{remove, query} {
-			if _, err := other.DB().ExecContext(t.Context(), q); err != nil {
-				t.Fatal(err)
-			}
-			state, _, err := b.Load(t.Context(), second)
-			if err != nil || (state != nil) != (q == query) {
-				t.Errorf("after %s: %v, %v", q, state, err)
-			}
-		}
-		_, token, err = b.Load(t.Context(), "")
-		if err != nil {
-			t.Fatal(err)
-		}
 		b.Age(time.Hour)
 		if b.Trusts() {
-			t.Error("a time that was believed for an hour still is")
+			t.Error("a probe that was believed for an hour still is")
 		}
+		if _, _, err := b.Load(t.Context(), ""); err != nil {
+			t.Fatal(err)
+		}
+		token = second
 		// Another project is no concern of this one.
 		other2 := openURL(t, url, "other", nil)
 		if _, err := other2.Update(t.Context(), "other", func(tx registry.Tx) error {
@@ -393,6 +382,102 @@ func TestProbe(t *testing.T) {
 			t.Errorf("%v, %q, %v", state, again, err)
 		}
 	})
+}
+
+// Every change of this library shows in a probe at once, also when clocks stand still, go back, or do not agree, and the time
+// in feast_metadata is nobody's future.
+func TestProbeClocks(t *testing.T) {
+	eachServer(t, func(t *testing.T, s server) {
+		url := s.url(t)
+		reader, ahead, behind := openURL(t, url, "demo", nil), openURL(t, url, "demo", nil), openURL(t, url, "demo", nil)
+		now := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+		ahead.SetClock(func() time.Time { return now.Add(time.Hour) })
+		behind.SetClock(func() time.Time { return now })
+		put(t, behind, "driver", "first")
+		seen := map[string]bool{}
+		for i := range 20 {
+			_, token, err := reader.Load(t.Context(), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			reader.Age(time.Minute)
+			if _, _, err := reader.Load(t.Context(), ""); err != nil || !reader.Trusts() {
+				t.Fatal("the probe is not believed", err)
+			}
+			writer := behind
+			if i%5 == 2 {
+				writer = ahead
+			}
+			put(t, writer, "driver", fmt.Sprint(i)) // in the same second of one of the clocks
+			if state, _, err := reader.Load(t.Context(), token); err != nil || state == nil {
+				t.Errorf("change %d is not seen: %v", i, err)
+			}
+			for _, row := range rowsOf(t, reader.DB(), "feast_metadata") {
+				if value := row["metadata_value"].(string); row["metadata_key"] == "last_updated_timestamp" {
+					if seen[value] {
+						t.Errorf("value %s is written twice", value)
+					}
+					seen[value] = true
+					want := now.Unix()
+					if i >= 2 {
+						want = now.Add(time.Hour).Unix()
+					}
+					if at := row["last_updated_timestamp"]; at != want || !strings.HasPrefix(value, fmt.Sprint(at)) {
+						t.Errorf("change %d is of %v, %s", i, at, value)
+					}
+				}
+			}
+		}
+	})
+}
+
+// What Feast writes shows in a probe although it leaves the time in feast_metadata alone, or writes the one that is there.
+func TestProbeForeign(t *testing.T) {
+	eachServer(t, func(t *testing.T, s server) {
+		b := openURL(t, s.url(t), "demo", nil)
+		put(t, b, "driver", "one")
+		put(t, b, "customer", "one")
+		for what, write := range map[string]func(){
+			"a version": func() {
+				fill(t, b, s, "feature_view_version_history", []map[string]any{{
+					"feature_view_name": "v", "project_id": "demo", "version_number": int64(1), "feature_view_type": "feature_view",
+					"feature_view_proto": []byte{}, "created_timestamp": int64(1), "description": nil, "version_id": "",
+				}})
+			},
+			"a key of a user": func() {
+				fill(t, b, s, "feast_metadata", []map[string]any{
+					{"project_id": "demo", "metadata_key": "custom", "metadata_value": "c", "last_updated_timestamp": int64(77)},
+				})
+			},
+			"an update": func() {
+				exec(t, b, "UPDATE entities SET entity_proto = 'x', last_updated_timestamp = 4000000000 WHERE entity_name = 'driver'")
+			},
+			"a deletion": func() { exec(t, b, "DELETE FROM entities WHERE entity_name = 'customer'") },
+		} {
+			if _, _, err := b.Load(t.Context(), ""); err != nil {
+				t.Fatal(err)
+			}
+			b.Age(time.Minute)
+			_, token, err := b.Load(t.Context(), "")
+			if err != nil || !b.Trusts() {
+				t.Fatal("the probe is not believed", err)
+			}
+			if state, _, err := b.Load(t.Context(), token); err != nil || state != nil {
+				t.Fatalf("%s: something changed before: %v", what, err)
+			}
+			write()
+			if state, _, err := b.Load(t.Context(), token); err != nil || state == nil {
+				t.Errorf("%s is not seen: %v", what, err)
+			}
+		}
+	})
+}
+
+func exec(t testing.TB, b *registrysql.Backend, query string) {
+	t.Helper()
+	if _, err := b.DB().ExecContext(t.Context(), query); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // ctx bounds what waits for others.

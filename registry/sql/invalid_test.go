@@ -207,7 +207,7 @@ func TestNames(t *testing.T) {
 		put(t, b, "driver", "one")
 		for name, fits := range map[string]bool{
 			strings.Repeat("ü", 255): true, strings.Repeat("x", 256): s.name == "SQLite", // which has no limit
-			"Driver": s.name != "MariaDB", // which takes it for driver
+			"Driver": s.name != "MariaDB" && s.name != "MySQL", // which take it for driver
 		} {
 			_, err := b.Update(t.Context(), "demo", func(tx registry.Tx) error {
 				return errors.Join(tx.Put(t.Context(), entity(t, "driver", "two")), tx.Put(t.Context(), entity(t, name, "long")))
@@ -246,6 +246,12 @@ func TestUnknownProject(t *testing.T) {
 		var missing *feasterr.NotFoundError
 		if !errors.As(err, &missing) || !slices.Equal(missing.Near, []string{"drivers"}) {
 			t.Error(err)
+		}
+		if snapshot != nil {
+			_, err = snapshot.View("stats")
+			if !errors.As(err, &missing) || missing.Kind != "project" || !strings.Contains(err.Error(), `unknown project: project "driverz"`) {
+				t.Error(err)
+			}
 		}
 		if snapshot != nil && len(slices.Collect(snapshot.Entities())) > 0 {
 			t.Error("another project's entities")
@@ -307,4 +313,80 @@ func TestReadPath(t *testing.T) {
 			t.Errorf("read %q", d)
 		}
 	})
+}
+
+// What goes wrong with the copy is said of the copy.
+func TestReadPathFails(t *testing.T) {
+	for _, s := range servers[1:] {
+		t.Run(s.name, func(t *testing.T) {
+			url := s.url(t)
+			b := openURL(t, url, "demo", map[string]any{"read_path": url + "_nosuch"})
+			_, _, err := b.Load(t.Context(), "")
+			if !errors.Is(err, feasterr.ErrNotFound) || !strings.Contains(err.Error(), "_nosuch") || !strings.Contains(err.Error(), "registry.read_path") {
+				t.Error(err)
+			}
+			put(t, b, "driver", "one")
+		})
+	}
+}
+
+// A plan sees what the apply would: the database that is written, and not its copy.
+func TestPlanBehindCopy(t *testing.T) {
+	eachServer(t, func(t *testing.T, s server) {
+		url, replica := s.url(t), s.url(t)
+		put(t, openURL(t, url, "demo", nil), "driver", "written")
+		put(t, openURL(t, replica, "demo", nil), "old", "replica")
+		w := registry.Writer{Backend: openURL(t, url, "demo", map[string]any{"read_path": replica}), Project: "demo"}
+		r := registry.ApplyRequest{Objects: []registry.Object{&registry.Entity{Name: "driver", Description: "written"}}, DryRun: true}
+		diff, err := w.Apply(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range diff.Changes {
+			if c.ID.Name == "driver" && c.Action == registry.ActionCreate {
+				t.Errorf("plans to %s %s", c.Action, c.ID)
+			}
+		}
+	})
+}
+
+// schema_mode auto makes an index that is gone.
+func TestMissingIndex(t *testing.T) {
+	eachServer(t, func(t *testing.T, s server) {
+		url := s.url(t)
+		put(t, openURL(t, url, "demo", nil), "driver", "one")
+		admin := openURL(t, url, "demo", nil)
+		drop, again := "DROP INDEX idx_entities_project_id", "CREATE INDEX idx_entities_project_id ON entities (project_id)"
+		if s.name == "MariaDB" || s.name == "MySQL" {
+			drop += " ON entities"
+		}
+		exec(t, admin, drop)
+		put(t, openURL(t, url, "demo", map[string]any{"schema_mode": "verify"}), "driver", "two")
+		put(t, openURL(t, url, "demo", nil), "driver", "three")
+		if _, err := admin.DB().ExecContext(t.Context(), again); err == nil {
+			t.Error("the index was not made")
+		}
+	})
+}
+
+// MySQL takes names for one that differ in case alone.
+func TestProjectInOtherCase(t *testing.T) {
+	for _, s := range servers[2:] {
+		t.Run(s.name, func(t *testing.T) {
+			url := s.url(t)
+			apply := func(project string) error {
+				w := registry.Writer{Backend: openURL(t, url, project, nil), Project: project}
+				_, err := w.Apply(t.Context(), registry.ApplyRequest{Objects: []registry.Object{&registry.Entity{Name: "driver"}}})
+				return err
+			}
+			if err := apply("demo"); err != nil {
+				t.Fatal(err)
+			}
+			want := `project "Demo" cannot be written: for this database its name is that of project "demo", which is there already; ` +
+				"names must differ in more than case"
+			if err := apply("Demo"); !errors.Is(err, feasterr.ErrInvalid) || err.Error() != want {
+				t.Error(err)
+			}
+		})
+	}
 }

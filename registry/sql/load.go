@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	database "database/sql"
+	"fmt"
 	"hash/maphash"
 	"math/bits"
 	"slices"
@@ -12,63 +13,96 @@ import (
 	"strings"
 	"time"
 
+	"github.com/feastgo/feast/internal/projectmeta"
 	"github.com/feastgo/feast/registry"
 )
 
 const (
-	// settle is for how long after the time in feast_metadata moved the registry is still read as a whole: the time is in
-	// whole seconds, and Feast writes the history of a view in a transaction of its own.
+	// settle is for how long after a change was first seen the registry is still read as a whole: Feast's times are in whole
+	// seconds, and it writes the history of a view in a transaction of its own.
 	settle = 3 * time.Second
-	// trust is for how long the time in feast_metadata is believed: not all that Feast does moves it.
+	// trust is for how long the probe is believed: two changes may look alike to it, see [marks].
 	trust = 10 * time.Minute
 	// replicaGrace is for how long own writes are looked for where they were written, and not in a copy that may be late.
 	replicaGrace = 30 * time.Second
 )
 
-// uuidKey and updatedKey are Feast's keys in feast_metadata.
-const (
-	uuidKey    = "project_uuid"
-	updatedKey = "last_updated_timestamp"
-)
-
 // seen is what the registry was when it was last read as a whole.
 type seen struct {
 	token registry.Token
-	times string    // in feast_metadata; empty when a project has none
-	since time.Time // when these times were first seen
+	mark  string    // empty when it tells nothing
+	since time.Time // when this mark was first seen
 	read  time.Time // when the registry was read
 	count int       // of records
 }
 
-// trusted reports whether the times tell whether anything changed.
+// trusted reports whether the mark tells whether anything changed.
 func (s seen) trusted() bool {
-	return s.times != "" && s.read.Sub(s.since) >= settle && time.Since(s.read) < trust
+	return s.mark != "" && s.read.Sub(s.since) >= settle && time.Since(s.read) < trust
+}
+
+// marks are what a probe learns of the registry, which is compared and nothing else: of each project, the value by which
+// feast_metadata tells one change from the next, and of each table how many rows it has, and the sum of the times they
+// were written at. This library never writes a value twice, see [stamp]. Feast writes the time of its clock in seconds, and
+// forgets it when it keeps the history of a view, or is told to keep no metadata; then rows and their times tell.
+type marks struct {
+	rows, times [numTables]int64 // by kind
+	values      []string
+}
+
+const numTables = int(registry.KindViewVersion) + 1
+
+// add counts a row.
+func (p *marks) add(r *row) {
+	p.rows[r.kind]++
+	p.times[r.kind] += r.time
+	if r.kind == registry.KindProjectMetadata && r.name == projectmeta.Updated {
+		p.values = append(p.values, r.project+"\x00"+r.text)
+	}
+}
+
+func (p *marks) String() string {
+	slices.Sort(p.values)
+	return fmt.Sprint(p.rows, p.times) + strings.Join(p.values, "\x00")
+}
+
+// stamp returns the value of feast_metadata for a change at now, in seconds, after one with the value before, and the time
+// that goes with it. It is later than before, whatever the clocks of those who write say, and does not run ahead of them
+// however many changes one second has: to seconds that are there already a count is added, as decimals. Feast reads the time.
+func stamp(now int64, before string) (int64, string) {
+	seconds, count, _ := strings.Cut(before, ".")
+	at, err := strconv.ParseInt(seconds, 10, 64)
+	if err != nil || at < now {
+		return now, strconv.FormatInt(now, 10)
+	}
+	n, _ := strconv.ParseInt(count, 10, 64) // 0 when there is none
+	return at, fmt.Sprintf("%d.%06d", at, n+1)
 }
 
 // Load implements registry.Backend. It reads everything in one query, which is one consistent state, also while others
 // write.
 //
-// The probe is a query for one small row per project: the time of its last change, which Feast and this library write to
-// feast_metadata with every change. It has whole seconds, so that the registry is read again once, some seconds after the
-// time moved. When a project has no such row, since its metadata is purged, every probe reads the registry; and so does one
-// every ten minutes, since a teardown by Feast and writers that purge metadata leave the row alone. The token stands for
-// what was read: when that is the same, the registry has not changed.
+// The probe is a query for one small row per table and project: how many rows there are, when they were written, and what
+// feast_metadata says of the last change. What this library writes always shows in it, whatever the clocks of those who write
+// say. Feast's times have whole seconds, so that the registry is read again once, some seconds after anything moved. When a
+// project has no metadata, since it is purged, every probe reads the registry; and so does one every ten minutes. The token
+// stands for what was read: when that is the same, the registry has not changed.
 func (b *Backend) Load(ctx context.Context, have registry.Token) (*registry.State, registry.Token, error) {
-	db := b.reading()
+	p := b.reading()
 	b.mu.Lock()
 	was := b.seen
 	b.mu.Unlock()
 	if have != "" && have == was.token && was.trusted() {
-		times, err := b.times(ctx, db)
+		now, err := b.probe(ctx, p)
 		switch {
-		case err == nil && times == was.times:
+		case err == nil && now == was.mark:
 			return nil, have, nil
 		case err != nil && b.dialect.Classify(err) != MissingTable:
-			return nil, "", b.failed("probe", err)
+			return nil, "", p.failed("probe", err)
 		}
 	}
 	start := time.Now()
-	c, err := b.content(ctx, db, b.project)
+	c, err := b.content(ctx, p, b.project)
 	if err != nil {
 		return nil, "", err
 	}
@@ -76,20 +110,20 @@ func (b *Backend) Load(ctx context.Context, have registry.Token) (*registry.Stat
 	if token == have {
 		return nil, have, nil
 	}
-	return &registry.State{Records: c.records, LastUpdated: c.updated()}, token, nil
+	return c.state(), token, nil
 }
 
-// LoadAll implements registry.Whole.
-func (b *Backend) LoadAll(ctx context.Context) (*registry.State, error) {
-	c, err := b.content(ctx, b.db, "")
+// LoadWritten implements registry.Written.
+func (b *Backend) LoadWritten(ctx context.Context, project string) (*registry.State, error) {
+	c, err := b.content(ctx, b.db, project)
 	if err != nil {
 		return nil, err
 	}
-	return &registry.State{Records: c.records, LastUpdated: c.updated()}, nil
+	return c.state(), nil
 }
 
 // reading returns the database to read from.
-func (b *Backend) reading() *database.DB {
+func (b *Backend) reading() *pool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.replica == nil || time.Since(b.wrote) < replicaGrace {
@@ -104,10 +138,10 @@ func (b *Backend) remember(c content, start time.Time) registry.Token {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	since := time.Now()
-	if b.seen.times == c.times {
+	if b.seen.mark == c.mark {
 		since = b.seen.since
 	}
-	b.seen = seen{token, c.times, since, start, len(c.records)}
+	b.seen = seen{token, c.mark, since, start, len(c.records)}
 	return token
 }
 
@@ -131,45 +165,76 @@ func (b *Backend) token(records []registry.Record) registry.Token {
 	return registry.Token(strconv.FormatUint(sum, 16) + "-" + strconv.Itoa(count))
 }
 
-// times returns the times of the last changes.
-func (b *Backend) times(ctx context.Context, db *database.DB) (string, error) {
-	s := statement{d: b.dialect}
-	s.WriteString("SELECT project_id, metadata_value FROM " + metadataTable + " WHERE metadata_key = '" + updatedKey + "'")
-	if b.project != "" {
-		s.WriteString(" AND project_id = ")
-		s.arg(b.project)
+// probe returns what the registry looks like to a query that reads no message.
+func (b *Backend) probe(ctx context.Context, db *pool) (string, error) {
+	there, err := b.readable(ctx, db)
+	if err != nil {
+		return "", err
 	}
-	var times []string
-	err := each(ctx, db, &s, func(rows *database.Rows) error {
-		var project, value string
-		err := rows.Scan(&project, &value)
-		if b.project == "" || project == b.project {
-			times = append(times, project+"\x00"+value)
+	s := statement{d: b.dialect}
+	for _, t := range there {
+		column := "last_updated_timestamp"
+		if t.kind == registry.KindViewVersion {
+			column = "created_timestamp"
 		}
+		s.WriteString("SELECT " + strconv.Itoa(int(t.kind)) + ", COUNT(*), CAST(COALESCE(SUM(" + column + "), 0) AS CHAR(30)), NULL, NULL FROM " +
+			t.name)
+		b.where(&s, b.project)
+		s.WriteString(" UNION ALL ")
+	}
+	s.WriteString("SELECT 0, 0, NULL, " + b.dialect.text("project_id") + ", " + b.dialect.text("metadata_value") + " FROM " + metadataTable)
+	if !b.where(&s, b.project) {
+		s.WriteString(" WHERE 1 = 1")
+	}
+	s.WriteString(" AND metadata_key = '" + projectmeta.Updated + "'")
+	var p marks
+	err = each(ctx, db, &s, func(rows *database.Rows) error {
+		var kind int
+		var count int64
+		var sum, project, value database.NullString
+		if err := rows.Scan(&kind, &count, &sum, &project, &value); err != nil {
+			return err
+		}
+		if kind == 0 {
+			p.values = append(p.values, project.String+"\x00"+value.String)
+			return nil
+		}
+		total, err := strconv.ParseInt(strings.TrimSpace(sum.String), 10, 64)
+		p.rows[kind], p.times[kind] = count, total
 		return err
 	})
-	slices.Sort(times)
-	return strings.Join(times, "\x00"), err
+	return p.String(), err
+}
+
+// where limits a query to a project, unless all are meant.
+func (b *Backend) where(s *statement, project string) bool {
+	if project == "" {
+		return false
+	}
+	s.WriteString(" WHERE project_id = ")
+	s.arg(project)
+	return true
 }
 
 // content is what the registry held at one moment.
 type content struct {
 	records []registry.Record // sorted
-	times   string            // as Backend.times has them; empty when a project has none
+	mark    string            // empty when a project has no metadata
 }
 
-// updated returns when the registry was last changed.
-func (c content) updated() (last time.Time) {
+// state returns what was read, for those who asked for it.
+func (c content) state() *registry.State {
+	s := &registry.State{Records: c.records}
 	for i := range c.records {
-		if t := c.records[i].Updated; t.After(last) {
-			last = t
+		if t := c.records[i].Updated; t.After(s.LastUpdated) {
+			s.LastUpdated = t
 		}
 	}
-	return last
+	return s
 }
 
 // content reads a project, or all.
-func (b *Backend) content(ctx context.Context, db *database.DB, project string) (content, error) {
+func (b *Backend) content(ctx context.Context, db *pool, project string) (content, error) {
 	for again := true; ; again = false {
 		there, err := b.readable(ctx, db)
 		if err != nil {
@@ -177,10 +242,10 @@ func (b *Backend) content(ctx context.Context, db *database.DB, project string) 
 		}
 		c, err := b.query(ctx, db, there, project, nil)
 		if err != nil && again && b.dialect.Classify(err) == MissingTable && b.schema != SchemaSkip {
-			b.setComplete(db, false) // somebody dropped one
+			db.complete.Store(false) // somebody dropped one
 			continue
 		}
-		return c, b.failed("read", err)
+		return c, db.failed("read", err)
 	}
 }
 
@@ -213,28 +278,36 @@ func (b *Backend) query(
 	b.mu.Lock()
 	c.records = make([]registry.Record, 0, b.seen.count+16) // as many as there were, and some more
 	b.mu.Unlock()
-	var times []string
 	timed, projects := map[string]bool{}, map[string]bool{}
-	scanner := newScanner()
+	metadata := map[string]map[string]string{}
+	scanner := newScanner(project)
 	var r row
-	var memory arena
+	var p marks
+	memory := arena{owned: b.dialect.Owned}
 	err = each(ctx, db, &s, func(rows *database.Rows) error {
 		last := r.project
 		if err := scanner.scan(rows, &r); err != nil {
 			return err
 		}
-		if project != "" && r.project != project && r.kind != registry.KindProject {
+		own := project == "" || r.project == project
+		if own {
+			p.add(&r)
+		} else if r.kind != registry.KindProject {
 			return nil // compared without regard to case
 		}
-		if r.kind == registry.KindProjectMetadata && r.name != uuidKey {
-			if r.name == updatedKey {
-				times = append(times, r.project+"\x00"+r.text)
-				timed[r.project] = true
-			}
-			return nil
-		}
-		if r.project != last && (project == "" || r.project == project) {
+		if r.project != last && own {
 			projects[r.project] = true
+		}
+		if r.kind == registry.KindProjectMetadata {
+			if r.name == projectmeta.Updated {
+				timed[r.project] = true
+				return nil
+			}
+			if metadata[r.project] == nil {
+				metadata[r.project] = map[string]string{}
+			}
+			metadata[r.project][r.name] = r.text
+			return nil
 		}
 		c.records = append(c.records, r.record(&memory))
 		if raw != nil {
@@ -245,12 +318,14 @@ func (b *Backend) query(
 	if err != nil {
 		return content{}, err
 	}
+	for project, rows := range metadata {
+		c.records = append(c.records, metadataRecord(project, rows))
+	}
 	slices.SortFunc(c.records, compare)
-	slices.Sort(times)
-	c.times = strings.Join(times, "\x00")
+	c.mark = p.String()
 	for project := range projects {
 		if !timed[project] {
-			c.times = ""
+			c.mark = ""
 		}
 	}
 	return c, nil
@@ -268,7 +343,11 @@ func (b *Backend) selection(s *statement, there []*table, project string) {
 		if i > 0 {
 			s.WriteString(" UNION ALL ")
 		}
-		s.WriteString("SELECT " + strconv.Itoa(int(t.kind)) + ", " + d.text("project_id") + ", " + d.text(t.key))
+		id := d.text("project_id")
+		if project != "" && !d.Folds { // each column costs
+			id = "NULL"
+		}
+		s.WriteString("SELECT " + strconv.Itoa(int(t.kind)) + ", " + id + ", " + d.text(t.key))
 		switch t.kind {
 		case registry.KindViewVersion:
 			s.WriteString(", created_timestamp, " + t.proto + ", version_number, " + d.text("description") + ", " +
@@ -279,9 +358,8 @@ func (b *Backend) selection(s *statement, there []*table, project string) {
 			s.WriteString(", last_updated_timestamp, " + t.proto + ", 0, NULL, NULL, NULL")
 		}
 		s.WriteString(" FROM " + t.name)
-		if project != "" && t.kind != registry.KindProject {
-			s.WriteString(" WHERE project_id = ")
-			s.arg(project)
+		if t.kind != registry.KindProject {
+			b.where(s, project)
 		}
 	}
 }

@@ -6,11 +6,13 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/projectmeta"
 	"github.com/feastgo/feast/internal/protos/feast/core"
 	"github.com/feastgo/feast/registry"
 )
@@ -29,16 +31,18 @@ type row struct {
 // scanner reads rows of [Backend.selection], with nothing allocated per row but what is kept of it. Numbers are taken as
 // the client has them: converting them costs more than all else.
 type scanner struct {
-	kind, time, version any
-	project, name       string
-	proto               database.RawBytes
-	text, viewKind, id  database.NullString
+	kind, time, version         any
+	name                        string
+	proto                       database.RawBytes
+	project, text, viewKind, id database.NullString
+
+	own string // the project of rows that do not say
 
 	into []any
 }
 
-func newScanner() *scanner {
-	s := new(scanner)
+func newScanner(project string) *scanner {
+	s := &scanner{own: project}
 	s.into = []any{&s.kind, &s.project, &s.name, &s.time, &s.proto, &s.version, &s.text, &s.viewKind, &s.id}
 	return s
 }
@@ -48,14 +52,20 @@ func (s *scanner) scan(rows *database.Rows, r *row) error {
 	if err := rows.Scan(s.into...); err != nil {
 		return err
 	}
-	if s.project == r.project {
-		s.project = r.project // one text for all rows of a project
-	}
-	*r = row{project: s.project, name: s.name, proto: s.proto, text: s.text.String, viewKind: s.viewKind.String, id: s.id.String}
 	kind, err := number(s.kind)
 	if err != nil {
 		return err
 	}
+	project := s.project.String
+	switch {
+	case !s.project.Valid && registry.Kind(kind) == registry.KindProject:
+		project = s.name
+	case !s.project.Valid:
+		project = s.own
+	case project == r.project:
+		project = r.project // one text for all rows of a project
+	}
+	*r = row{project: project, name: s.name, proto: s.proto, text: s.text.String, viewKind: s.viewKind.String, id: s.id.String}
 	version, err := number(s.version)
 	if err != nil {
 		return err
@@ -79,7 +89,10 @@ func number(v any) (int64, error) {
 }
 
 // arena is memory for the messages of many records, which are collected together: a block at a time, and not one by one.
-type arena struct{ block []byte }
+type arena struct {
+	block []byte
+	owned bool // messages of rows may be kept as they are
+}
 
 const blockSize = 64 << 10
 
@@ -109,15 +122,17 @@ func (r *row) record(a *arena) registry.Record {
 	out := registry.Record{
 		ID: registry.ID{Kind: r.kind, Project: r.project, Name: r.name, Version: r.version}, Updated: time.Unix(r.time, 0).UTC(),
 	}
+	place := placeOf(r.kind)
+	if a.owned && r.kind != registry.KindViewVersion && place.named(r.proto) {
+		out.Proto = slices.Clip(r.proto)
+		return out
+	}
 	b := a.room(len(r.proto) + len(r.project) + len(r.name) + len(r.viewKind) + len(r.text) + len(r.id) + 64)
 	switch r.kind {
 	case registry.KindViewVersion:
 		b = r.appendVersion(b)
-	case registry.KindProjectMetadata:
-		out.Name = r.project
-		b = appendText(appendText(b, 1, r.project), 2, r.text)
 	default:
-		b = placeOf(r.kind).appendNamed(b, r.proto, r.project)
+		b = place.appendNamed(b, r.proto, r.project)
 	}
 	out.Proto = a.keep(b)
 	return out
@@ -136,12 +151,17 @@ func rowOf(r registry.Record) (row, error) {
 		}
 		out.proto, out.text, out.viewKind, out.id = v.FeatureViewProto, v.Description, v.FeatureViewType, v.VersionId
 		out.time = v.CreatedTimestamp.GetSeconds()
-	case registry.KindProjectMetadata:
-		var m core.ProjectMetadata
-		if err := proto.Unmarshal(r.Proto, &m); err != nil {
+	case registry.KindProjectMetadata: // which has several
+		rows, err := metadataRows(r.Proto)
+		if err != nil {
 			return row{}, feasterr.Invalid("%s cannot be written: %w", r.ID, err)
 		}
-		out.name, out.text, out.proto = uuidKey, m.ProjectUuid, nil
+		for key := range rows {
+			if n := utf8.RuneCountInString(key); n > maxKey {
+				return row{}, feasterr.Invalid("%s cannot be written: its key %q has %d characters, and may have %d", r.ID, key, n, maxKey)
+			}
+		}
+		out.proto = metadataRecord(r.Project, rows).Proto
 	default:
 		if p := placeOf(r.Kind); p.omitted {
 			out.proto = p.remove(out.proto)
@@ -151,6 +171,27 @@ func rowOf(r registry.Record) (row, error) {
 		out.proto = []byte{}
 	}
 	return out, nil
+}
+
+// maxKey is the number of characters of a key in feast_metadata.
+const maxKey = 50
+
+// metadataRecord returns the record for the rows that feast_metadata has of a project, by key, without that of the last
+// change.
+func metadataRecord(project string, rows map[string]string) registry.Record {
+	return registry.Record{
+		ID:    registry.ID{Kind: registry.KindProjectMetadata, Project: project, Name: project},
+		Proto: appendText(appendText(nil, 1, project), 2, projectmeta.Text(rows)),
+	}
+}
+
+// metadataRows is the inverse of metadataRecord.
+func metadataRows(message []byte) (map[string]string, error) {
+	var m core.ProjectMetadata
+	if err := proto.Unmarshal(message, &m); err != nil {
+		return nil, err
+	}
+	return projectmeta.Rows(m.ProjectUuid), nil
 }
 
 // appendVersion appends a row of the history as a feast.core.FeatureViewVersionRecord.
@@ -231,6 +272,22 @@ func find(b []byte, from, to int, want protowire.Number) (begin, value, end int,
 		insert = to
 	}
 	return insert, -1, insert, true
+}
+
+// named reports whether a message names its project, or cannot.
+func (p place) named(b []byte) bool {
+	if p.field == 0 {
+		return true
+	}
+	from, to := 0, len(b)
+	if p.spec != 0 {
+		var ok bool
+		if _, from, to, ok = find(b, 0, len(b), p.spec); !ok || from < 0 {
+			return true
+		}
+	}
+	_, value, end, ok := find(b, from, to, p.field)
+	return !ok || value >= 0 && value < end
 }
 
 // appendNamed appends a message that names its project: b, if it does. One that is malformed, or has no submessage to name it

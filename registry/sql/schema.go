@@ -78,8 +78,8 @@ func (t *table) primary() string {
 	return t.key + ", project_id"
 }
 
-// definition returns the statements that make the table, as Feast does.
-func (t *table) definition(d *Dialect) []string {
+// definition returns the statement that makes the table, as Feast does. The index is another unless it is made inline.
+func (t *table) definition(d *Dialect) string {
 	const name = " VARCHAR(255) NOT NULL"
 	updated := "last_updated_timestamp BIGINT NOT NULL"
 	message := t.proto + " " + d.Blob + " NOT NULL"
@@ -103,74 +103,64 @@ func (t *table) definition(d *Dialect) []string {
 		}
 	}
 	columns = append(columns, "PRIMARY KEY ("+t.primary()+")")
-	index := "idx_" + t.name + "_project_id"
-	if t.kind == registry.KindViewVersion {
-		index = "idx_fv_version_history_project_id"
-	}
 	if d.Inline {
-		columns = append(columns, "INDEX "+index+" (project_id)")
+		columns = append(columns, "INDEX "+t.index()+" (project_id)")
 	}
-	statements := []string{"CREATE TABLE IF NOT EXISTS " + t.name + " (" + strings.Join(columns, ", ") + ")"}
-	if !d.Inline {
-		statements = append(statements, "CREATE INDEX IF NOT EXISTS "+index+" ON "+t.name+" (project_id)")
-	}
-	return statements
+	return "CREATE TABLE IF NOT EXISTS " + t.name + " (" + strings.Join(columns, ", ") + ")"
 }
 
-// missing returns the tables that a database does not have. It is asked once all are there; with [SchemaSkip], never.
-func (b *Backend) missing(ctx context.Context, db *database.DB) ([]*table, error) {
-	if b.schema == SchemaSkip {
-		return nil, nil
+// index returns the name of the index of projects.
+func (t *table) index() string {
+	if t.kind == registry.KindViewVersion {
+		return "idx_fv_version_history_project_id"
 	}
-	b.mu.Lock()
-	complete := b.complete[db]
-	b.mu.Unlock()
-	if complete {
-		return nil, nil
+	return "idx_" + t.name + "_project_id"
+}
+
+// missing returns the tables that a database does not have. It is asked until all are there, with their indexes; with
+// [SchemaSkip], never. Of tables that are there, unindexed are those without their index.
+func (b *Backend) missing(ctx context.Context, db *pool) (missing, unindexed []*table, err error) {
+	if b.schema == SchemaSkip || db.complete.Load() {
+		return nil, nil, nil
 	}
 	found := map[string]bool{}
 	s := statement{d: b.dialect}
 	s.WriteString(b.dialect.Tables)
-	err := each(ctx, db, &s, func(rows *database.Rows) error {
+	err = each(ctx, db, &s, func(rows *database.Rows) error {
 		var name string
 		err := rows.Scan(&name)
 		found[name] = true
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var missing []*table
 	for _, t := range tables {
 		if !found[t.name] {
 			missing = append(missing, t)
+		} else if !found[t.index()] {
+			unindexed = append(unindexed, t)
 		}
 	}
-	if missing == nil {
-		b.setComplete(db, true)
+	if missing == nil && unindexed == nil {
+		db.complete.Store(true)
 	}
-	return missing, nil
-}
-
-func (b *Backend) setComplete(db *database.DB, complete bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.complete[db] = complete
+	return missing, unindexed, nil
 }
 
 // readable returns the tables that there are to read.
-func (b *Backend) readable(ctx context.Context, db *database.DB) ([]*table, error) {
-	missing, err := b.missing(ctx, db)
+func (b *Backend) readable(ctx context.Context, db *pool) ([]*table, error) {
+	missing, _, err := b.missing(ctx, db)
 	switch {
 	case err != nil:
-		return nil, b.failed("read", err)
+		return nil, db.failed("read", err)
 	case missing == nil:
 		return tables, nil
 	case len(missing) == len(tables):
-		return nil, fmt.Errorf("%w; apply the repository first, which makes the tables of the registry, or check registry.path in feature_store.yaml",
-			&feasterr.NotFoundError{Kind: "registry", Name: b.place})
+		return nil, fmt.Errorf("%w; apply the repository first, which makes the tables of the registry, or check %s in feature_store.yaml",
+			&feasterr.NotFoundError{Kind: "registry", Name: db.place}, db.key)
 	case b.schema == SchemaVerify:
-		return nil, b.incomplete(missing)
+		return nil, db.incomplete(missing)
 	}
 	var there []*table // made by an older Feast
 	for _, t := range tables {
@@ -181,25 +171,25 @@ func (b *Backend) readable(ctx context.Context, db *database.DB) ([]*table, erro
 	return there, nil
 }
 
-// writable makes the tables that are missing.
+// writable makes the tables and indexes that are missing.
 func (b *Backend) writable(ctx context.Context) error {
-	if b.dialect.Create != nil && b.url != nil && b.schema == SchemaAuto {
-		if err := b.dialect.Create(ctx, b.url); err != nil {
-			return b.failed("create", err)
+	if b.dialect.Create != nil && b.db.url != nil && b.schema == SchemaAuto {
+		if err := b.dialect.Create(ctx, b.db.url); err != nil {
+			return b.db.failed("create", err)
 		}
 	}
 	for attempt := 0; ; attempt++ {
-		missing, err := b.missing(ctx, b.db)
+		missing, unindexed, err := b.missing(ctx, b.db)
 		switch {
 		case err != nil:
-			return b.failed("read", err)
-		case missing == nil:
+			return b.db.failed("read", err)
+		case b.schema == SchemaVerify && missing != nil:
+			return b.db.incomplete(missing)
+		case b.schema == SchemaVerify || missing == nil && unindexed == nil:
 			return nil
-		case b.schema == SchemaVerify:
-			return b.incomplete(missing)
 		}
-		if err = b.create(ctx, missing); err == nil {
-			b.setComplete(b.db, true)
+		if err = b.create(ctx, missing, unindexed); err == nil {
+			b.db.complete.Store(true)
 			return nil
 		}
 		switch b.dialect.Classify(err) {
@@ -207,28 +197,38 @@ func (b *Backend) writable(ctx context.Context) error {
 			if attempt < 10 && pause(ctx, attempt) == nil {
 				continue
 			}
+		case Denied:
+			if missing == nil {
+				return nil // who may write rows need not own the tables, and is served without an index
+			}
 		}
-		return b.failed("create tables", err)
+		return b.db.failed("create tables", err)
 	}
 }
 
-func (b *Backend) create(ctx context.Context, missing []*table) error {
+func (b *Backend) create(ctx context.Context, missing, unindexed []*table) error {
 	for _, t := range missing {
-		for _, text := range t.definition(b.dialect) {
-			if _, err := b.db.ExecContext(ctx, text); err != nil {
-				return err
-			}
+		if _, err := b.db.ExecContext(ctx, t.definition(b.dialect)); err != nil {
+			return err
+		}
+	}
+	if !b.dialect.Inline {
+		unindexed = slices.Concat(missing, unindexed)
+	}
+	for _, t := range unindexed {
+		if _, err := b.db.ExecContext(ctx, "CREATE INDEX "+t.index()+" ON "+t.name+" (project_id)"); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // incomplete is the error for tables that [SchemaVerify] wants.
-func (b *Backend) incomplete(missing []*table) error {
+func (p *pool) incomplete(missing []*table) error {
 	names := make([]string, len(missing))
 	for i, t := range missing {
 		names[i] = t.name
 	}
 	return feasterr.Invalid("registry %s lacks the tables %s: with schema_mode verify they are not made here; create them, "+
-		"or set schema_mode to auto", b.place, strings.Join(names, ", "))
+		"or set schema_mode to auto", p.place, strings.Join(names, ", "))
 }

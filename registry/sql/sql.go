@@ -17,6 +17,7 @@ import (
 	"hash/maphash"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/feastgo/feast/config"
@@ -61,10 +62,8 @@ type Options struct {
 // Backend is a SQL registry.
 type Backend struct {
 	dialect *Dialect
-	db      *database.DB // written, and read unless replica is there
-	replica *database.DB // nil when there is none
-	url     *URL         // nil when the pool was given
-	place   string       // for messages
+	db      *pool // written, and read unless replica is there
+	replica *pool // nil when there is none
 
 	project string
 	schema  SchemaMode
@@ -72,18 +71,30 @@ type Backend struct {
 	now     func() time.Time
 	seed    maphash.Seed
 
-	mu       sync.Mutex
-	complete map[*database.DB]bool // has all tables
-	wrote    time.Time             // when this Backend wrote last
-	seen     seen
+	mu    sync.Mutex
+	wrote time.Time // when this Backend wrote last
+	seen  seen
+}
+
+// pool is connections to one database.
+type pool struct {
+	*database.DB
+	dialect  *Dialect
+	url      *URL   // nil when the pool was given
+	place    string // for messages, as the key of feature_store.yaml is
+	key      string
+	complete atomic.Bool // has all tables and indexes
 }
 
 // New returns the registry in a database that the caller connects to; the packages of the databases have a New with their
 // dialect. The Backend owns db, and closes it.
 func New(d *Dialect, db *database.DB, o Options) *Backend {
 	b := &Backend{
-		dialect: d, db: db, replica: o.Read, place: d.Name, project: o.Project, schema: o.Schema, purge: o.PurgeMetadata,
-		now: time.Now, seed: maphash.MakeSeed(), complete: map[*database.DB]bool{},
+		dialect: d, db: &pool{DB: db, dialect: d, place: d.Name, key: "registry.path"}, project: o.Project, schema: o.Schema,
+		purge: o.PurgeMetadata, now: time.Now, seed: maphash.MakeSeed(),
+	}
+	if o.Read != nil {
+		b.replica = &pool{DB: o.Read, dialect: d, place: "copy of " + d.Name, key: "registry.read_path"}
 	}
 	if b.schema == "" {
 		b.schema = SchemaAuto
@@ -120,9 +131,10 @@ func open(cfg *config.RepoConfig) (*Backend, error) {
 		return nil, fmt.Errorf("registry.path: %w", err)
 	}
 	made := Options{Project: cfg.Project, Schema: SchemaMode(o.Schema), PurgeMetadata: cfg.Registry.PurgeMetadata}
+	var copied *URL
 	if o.ReadPath != "" {
 		var of *Dialect
-		_, of, made.Read, err = connect(o.ReadPath, &o)
+		copied, of, made.Read, err = connect(o.ReadPath, &o)
 		if err == nil && of != d {
 			_ = made.Read.Close()
 			err = feasterr.Invalid("is on %s, and registry.path on %s: it must be a copy", of.Name, d.Name)
@@ -133,7 +145,10 @@ func open(cfg *config.RepoConfig) (*Backend, error) {
 		}
 	}
 	b := New(d, db, made)
-	b.url, b.place = u, u.String()
+	b.db.url, b.db.place = u, u.String()
+	if b.replica != nil {
+		b.replica.url, b.replica.place = copied, copied.String()
+	}
 	return b, nil
 }
 
@@ -188,30 +203,30 @@ func (b *Backend) Close() error {
 }
 
 // failed says what an error of the database means.
-func (b *Backend) failed(op string, err error) error {
+func (p *pool) failed(op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	class := b.dialect.Classify(err)
-	text := b.url.mask(err.Error())
+	class := p.dialect.Classify(err)
+	text := p.url.mask(err.Error())
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("registry %s: %s: %w", b.place, op, err)
+		return fmt.Errorf("registry %s: %s: %w", p.place, op, err)
 	case strings.Contains(text, "database is closed"): // of database/sql, which has no value for it
-		err = fmt.Errorf("registry %s: %w", b.place, feasterr.ErrClosed)
+		err = fmt.Errorf("registry %s: %w", p.place, feasterr.ErrClosed)
 	case class == MissingDatabase:
-		err = fmt.Errorf("%w: %s; create it, or check registry.path in feature_store.yaml",
-			&feasterr.NotFoundError{Kind: "database", Name: b.place}, text)
+		err = fmt.Errorf("%w: %s; create it, or check %s in feature_store.yaml",
+			&feasterr.NotFoundError{Kind: "database", Name: p.place}, text, p.key)
 	case class == Unavailable:
-		err = feasterr.Unavailable("registry %s cannot be reached: %s", b.place, text)
+		err = feasterr.Unavailable("registry %s cannot be reached: %s", p.place, text)
 	case class == Unauthenticated:
-		err = fmt.Errorf("registry %s: %w: %s; check user and password in registry.path", b.place, feasterr.ErrUnauthenticated, text)
+		err = fmt.Errorf("registry %s: %w: %s; check user and password in %s", p.place, feasterr.ErrUnauthenticated, text, p.key)
 	case class == Denied:
-		err = fmt.Errorf("registry %s: %w: %s", b.place, feasterr.ErrDenied, text)
+		err = fmt.Errorf("registry %s: %w: %s", p.place, feasterr.ErrDenied, text)
 	case class == MissingTable:
-		err = feasterr.Invalid("registry %s lacks a table: %s; with schema_mode auto the next write makes it", b.place, text)
+		err = feasterr.Invalid("registry %s lacks a table: %s; with schema_mode auto the next write makes it", p.place, text)
 	default:
-		err = &unmasked{fmt.Sprintf("registry %s: %s", b.place, text), err}
+		err = &unmasked{fmt.Sprintf("registry %s: %s", p.place, text), err}
 	}
 	return &feasterr.StoreError{Store: "registry/sql", Op: op, Err: err}
 }

@@ -32,6 +32,7 @@ var servers = []server{
 	{"SQLite", func(t testing.TB) string { return "sqlite:///" + filepath.Join(t.TempDir(), "registry.db") }},
 	{"PostgreSQL", func(t testing.TB) string { return newDatabase(t, testserver.PostgreSQL(t)) }},
 	{"MariaDB", func(t testing.TB) string { return newDatabase(t, testserver.MariaDB(t)) }},
+	{"MySQL", func(t testing.TB) string { return newDatabase(t, testserver.MySQL(t)) }},
 }
 
 // eachServer runs a test on every kind of database.

@@ -13,12 +13,12 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/projectmeta"
 	"github.com/feastgo/feast/internal/sleep"
 	"github.com/feastgo/feast/registry"
 )
@@ -54,10 +54,10 @@ func (b *Backend) Update(ctx context.Context, project string, fn func(registry.T
 			return token, err
 		}
 		if err := pause(ctx, attempt); err != nil {
-			return "", fmt.Errorf("registry %s: update: %w", b.place, err)
+			return "", fmt.Errorf("registry %s: update: %w", b.db.place, err)
 		}
 	}
-	return "", fmt.Errorf("registry %s was not changed: %w: tried %d times: %w", b.place, err, attempts, feasterr.ErrConflict)
+	return "", fmt.Errorf("registry %s was not changed: %w: tried %d times: %w", b.db.place, err, attempts, feasterr.ErrConflict)
 }
 
 // pause waits before another attempt, the longer the more there were.
@@ -84,12 +84,11 @@ func (b *Backend) attempt(ctx context.Context, project string, fn func(registry.
 	}
 	if len(t.changed) == 0 && !b.purge {
 		if err := conn.Rollback(); err != nil {
-			return "", b.failed("rollback", err)
+			return "", b.db.failed("rollback", err)
 		}
 		return b.tokenOf(ctx, project, was, start), nil
 	}
-	now, err := t.flush(ctx, conn)
-	if err != nil {
+	if err := t.flush(ctx, conn); err != nil {
 		if b.dialect.Classify(err) == Duplicate {
 			if named := b.collision(ctx, t); named != nil {
 				return "", named
@@ -98,19 +97,19 @@ func (b *Backend) attempt(ctx context.Context, project string, fn func(registry.
 		return "", b.moved("write", err)
 	}
 	if err := ctx.Err(); err != nil {
-		return "", fmt.Errorf("registry %s was not changed: %w", b.place, err)
+		return "", fmt.Errorf("registry %s was not changed: %w", b.db.place, err)
 	}
 	if err := conn.Commit(); err != nil {
 		if class := b.dialect.Classify(err); class == Conflict || class == Duplicate {
 			return "", errMoved
 		}
 		return "", fmt.Errorf("the outcome is unknown: the change may or may not have been stored, look before you repeat it: %w",
-			b.failed("commit", err))
+			b.db.failed("commit", err))
 	}
 	b.mu.Lock()
 	b.wrote = time.Now()
 	b.mu.Unlock()
-	return b.tokenOf(ctx, project, content{t.result(), t.times(now)}, start), nil
+	return b.tokenOf(ctx, project, content{records: t.result()}, start), nil
 }
 
 // lock waits for the turn of this transaction and reads the project.
@@ -135,9 +134,9 @@ func (b *Backend) moved(op string, err error) error {
 	}
 	switch b.dialect.Classify(err) {
 	case Conflict, Duplicate:
-		return fmt.Errorf("%w: %w", errMoved, b.failed(op, err))
+		return fmt.Errorf("%w: %w", errMoved, b.db.failed(op, err))
 	}
-	return fmt.Errorf("the registry was not changed: %w", b.failed(op, err))
+	return fmt.Errorf("the registry was not changed: %w", b.db.failed(op, err))
 }
 
 // tokenOf returns the token of what the transaction left, which Load would read now. A Backend of all projects has to read
@@ -156,7 +155,8 @@ func (b *Backend) tokenOf(ctx context.Context, project string, c content, start 
 // collision finds out why a row was there that was not: another writer was quicker, or the database takes two names for
 // one, as MySQL does when they differ in case. Then it is an error.
 func (b *Backend) collision(ctx context.Context, t *tx) error {
-	for _, id := range t.changed {
+	byKind := func(a, b registry.ID) int { return cmp.Compare(a.Kind, b.Kind) } // the project first
+	for _, id := range slices.SortedStableFunc(slices.Values(t.changed), byKind) {
 		if t.stored[id] != nil || t.records[id] == nil || id.Kind == registry.KindProjectMetadata {
 			continue
 		}
@@ -167,7 +167,9 @@ func (b *Backend) collision(ctx context.Context, t *tx) error {
 		var name, project string
 		err := b.db.QueryRowContext(ctx, s.String(), s.args...).Scan(&name, &project)
 		if err == nil && (name != id.Name || project != id.Project) {
-			return feasterr.Invalid("%s cannot be written: for %s its name is that of %q in project %q", id, b.dialect.Name, name, project)
+			was := registry.ID{Kind: id.Kind, Project: project, Name: name, Version: id.Version}
+			return feasterr.Invalid("%s cannot be written: for this database its name is that of %s, which is there already; names must "+
+				"differ in more than case", id, was)
 		}
 	}
 	return nil
@@ -324,23 +326,13 @@ func (t *tx) result() []registry.Record {
 	return out
 }
 
-// times returns what Backend.times answers after the transaction.
-func (t *tx) times(now int64) string {
-	if t.b.purge || t.deleted() {
-		return ""
-	}
-	return t.project + "\x00" + strconv.FormatInt(now, 10)
-}
-
-// flush writes what changed and returns the time of the change. Rows are locked in the order of tables, then metadata: so
-// does Feast.
-func (t *tx) flush(ctx context.Context, conn *database.Tx) (now int64, err error) {
+// flush writes what changed. Rows are locked in the order of tables, then metadata: so does Feast.
+func (t *tx) flush(ctx context.Context, conn *database.Tx) error {
 	if t.b.purge {
 		if err := t.purge(ctx, conn); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	now = t.time()
 	for _, tab := range tables {
 		var updates, inserts, deletes []registry.ID
 		for _, id := range t.changed {
@@ -355,37 +347,24 @@ func (t *tx) flush(ctx context.Context, conn *database.Tx) (now int64, err error
 			}
 		}
 		if tab.kind == registry.KindProjectMetadata {
-			return now, t.metadata(ctx, conn, now, append(updates, inserts...), deletes)
+			return t.metadata(ctx, conn, append(updates, inserts...), deletes)
 		}
 		if err := t.verify(ctx, conn, tab, slices.Concat(updates, deletes)); err != nil {
-			return 0, err
+			return err
 		}
 		if err := errors.Join(t.write(ctx, conn, tab, updates, true), t.write(ctx, conn, tab, inserts, false)); err != nil {
-			return 0, err
+			return err
 		}
 		for chunk := range slices.Chunk(deletes, maxRows) {
 			s := statement{d: t.b.dialect}
 			s.WriteString("DELETE FROM " + tab.name + " WHERE ")
 			s.where(tab, t.project, chunk)
 			if err := t.exec(ctx, conn, &s); err != nil {
-				return 0, err
+				return err
 			}
 		}
 	}
-	return now, nil
-}
-
-// time returns the time of the change, which is that of the objects in it.
-func (t *tx) time() (now int64) {
-	for _, id := range t.changed {
-		if r := t.records[id]; r != nil {
-			now = max(now, r.Updated.Unix())
-		}
-	}
-	if now == 0 {
-		now = t.b.now().Unix()
-	}
-	return now
+	return nil
 }
 
 func (t *tx) exec(ctx context.Context, conn *database.Tx, s *statement) error {
@@ -511,29 +490,66 @@ func (s *statement) where(tab *table, project string, ids []registry.ID) {
 }
 
 // metadata writes the rows of feast_metadata.
-func (t *tx) metadata(ctx context.Context, conn *database.Tx, now int64, puts, deletes []registry.ID) error {
-	s := statement{d: t.b.dialect}
-	switch {
-	case t.b.purge:
+func (t *tx) metadata(ctx context.Context, conn *database.Tx, puts, deletes []registry.ID) error {
+	if t.b.purge {
 		return nil
-	case t.deleted() || len(deletes) > 0:
+	}
+	gone := map[string]string{}
+	for _, id := range slices.Concat(puts, deletes) {
+		if was := t.stored[id]; was != nil {
+			gone, _ = metadataRows(was.Proto) // which was made of rows
+		}
+	}
+	s := statement{d: t.b.dialect}
+	s.WriteString("SELECT metadata_value FROM " + metadataTable + " WHERE project_id = ")
+	s.arg(t.project)
+	s.WriteString(" AND metadata_key = '" + projectmeta.Updated + "'")
+	if t.b.dialect.Locks {
+		s.WriteString(" FOR UPDATE")
+	}
+	var before string
+	if err := each(ctx, conn, &s, func(rows *database.Rows) error { return rows.Scan(&before) }); err != nil {
+		return err
+	}
+	now, value := stamp(t.b.now().Unix(), before)
+
+	var rows []any // key, value
+	for _, id := range puts {
+		kept, err := metadataRows(t.records[id].Proto)
+		if err != nil {
+			return err // not after rowOf
+		}
+		for _, key := range slices.Sorted(maps.Keys(kept)) {
+			if was, ok := gone[key]; !ok || was != kept[key] {
+				rows = append(rows, key, kept[key])
+			}
+			delete(gone, key)
+		}
+	}
+	if t.deleted() || len(gone) > 0 {
+		s = statement{d: t.b.dialect}
 		s.WriteString("DELETE FROM " + metadataTable + " WHERE project_id = ")
 		s.arg(t.project)
 		if !t.deleted() {
-			s.WriteString(" AND metadata_key = ")
-			s.arg(uuidKey)
+			s.WriteString(" AND metadata_key IN ")
+			var keys []any
+			for _, key := range slices.Sorted(maps.Keys(gone)) {
+				keys = append(keys, key)
+			}
+			s.list(keys...)
 		}
 		if err := t.exec(ctx, conn, &s); err != nil || t.deleted() {
 			return err
 		}
-		s = statement{d: t.b.dialect}
 	}
+	s = statement{d: t.b.dialect}
 	s.WriteString("INSERT INTO " + metadataTable + " (project_id, metadata_key, metadata_value, last_updated_timestamp) VALUES ")
-	for _, id := range puts {
-		s.list(t.project, uuidKey, t.rows[id].text, now)
-		s.WriteString(", ")
+	for row := range slices.Chunk(append(rows, projectmeta.Updated, value), 2) {
+		if len(s.args) > 0 {
+			s.WriteString(", ")
+		}
+		s.list(t.project, row[0], row[1], now)
 	}
-	s.list(t.project, updatedKey, strconv.FormatInt(now, 10), now)
 	s.replace("project_id, metadata_key", "metadata_value", "last_updated_timestamp")
 	return t.exec(ctx, conn, &s)
 }
@@ -542,7 +558,7 @@ func (t *tx) metadata(ctx context.Context, conn *database.Tx, now int64, puts, d
 func (t *tx) purge(ctx context.Context, conn *database.Tx) error {
 	s := statement{d: t.b.dialect}
 	s.WriteString("SELECT m.project_id, m.last_updated_timestamp, p.project_id IS NOT NULL FROM " + metadataTable +
-		" m LEFT JOIN projects p ON p.project_id = m.project_id WHERE m.metadata_key = '" + uuidKey + "'")
+		" m LEFT JOIN projects p ON p.project_id = m.project_id WHERE m.metadata_key = '" + projectmeta.UUID + "'")
 	var found []row
 	var known []bool
 	err := each(ctx, conn, &s, func(rows *database.Rows) error {
@@ -590,16 +606,16 @@ func digest(b []byte) string {
 
 // Teardown implements registry.Backend: it empties the tables, of all projects. The tables stay.
 func (b *Backend) Teardown(ctx context.Context) error {
-	missing, err := b.missing(ctx, b.db)
+	missing, _, err := b.missing(ctx, b.db)
 	if err != nil {
 		if b.dialect.Classify(err) == MissingDatabase {
 			return nil
 		}
-		return b.failed("teardown", err)
+		return b.db.failed("teardown", err)
 	}
 	conn, err := b.db.BeginTx(ctx, nil)
 	if err != nil {
-		return b.failed("teardown", err)
+		return b.db.failed("teardown", err)
 	}
 	defer conn.Rollback()
 	for _, t := range tables {
@@ -607,11 +623,11 @@ func (b *Backend) Teardown(ctx context.Context) error {
 			continue
 		}
 		if _, err := conn.ExecContext(ctx, "DELETE FROM "+t.name); err != nil {
-			return b.failed("teardown", err)
+			return b.db.failed("teardown", err)
 		}
 	}
 	if err := conn.Commit(); err != nil {
-		return b.failed("teardown", err)
+		return b.db.failed("teardown", err)
 	}
 	b.mu.Lock()
 	b.wrote = time.Now()

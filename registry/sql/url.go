@@ -69,13 +69,15 @@ func (u *URL) String() string {
 	return b.String()
 }
 
-// mask removes the password from a text.
+// mask removes the password from a text of a client: where it stands as a value, as in user:password@host, password=... or
+// between quotation marks, and not where a word happens to be the same.
 func (u *URL) mask(text string) string {
 	if u == nil || u.Password == "" {
 		return text
 	}
 	for _, secret := range []string{u.Password, url.PathEscape(u.Password), url.QueryEscape(u.Password)} {
-		text = strings.ReplaceAll(text, secret, "***")
+		value := regexp.MustCompile("([:='\"`])" + regexp.QuoteMeta(secret) + "(['\"`@&,;)\\s]|$)")
+		text = value.ReplaceAllString(text, "${1}***${2}")
 	}
 	return text
 }

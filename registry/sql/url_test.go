@@ -80,3 +80,18 @@ func FuzzParseURL(f *testing.F) {
 		}
 	})
 }
+
+func TestMask(t *testing.T) {
+	for _, tc := range []struct{ password, text, want string }{
+		{"a", "a table of user:a@host is not a table", "a table of user:***@host is not a table"},
+		{"a", `password=a host=h, "a"`, `password=*** host=h, "***"`},
+		{"s3cr$t", "dial user:s3cr$t@h", "dial user:***@h"},
+		{"p w", "postgresql://u:p%20w@h and u:p+w@h and password='p w'", "postgresql://u:***@h and u:***@h and password='***'"},
+		{"a", "Table 'feast.entities' doesn't exist: a", "Table 'feast.entities' doesn't exist: a"},
+		{"", "user:@host", "user:@host"},
+	} {
+		if got := registrysql.Mask(&registrysql.URL{Password: tc.password}, tc.text); got != tc.want {
+			t.Errorf("%s: %s", tc.text, got)
+		}
+	}
+}

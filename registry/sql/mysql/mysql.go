@@ -34,12 +34,14 @@ var dialect = &sql.Dialect{
 	Classify:   classify,
 	Blob:       "LONGBLOB",
 	Text:       func(column string) string { return "CONVERT(" + column + " USING utf8mb4) COLLATE utf8mb4_bin" },
+	Folds:      true,
 	Inline:     true,
 	Duplicates: true,
-	Tables:     "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
-	Isolation:  database.LevelReadCommitted, // no locks of gaps between rows, which deadlock
-	Locks:      true,
-	MaxName:    255,
+	Tables: "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() UNION ALL " +
+		"SELECT index_name FROM information_schema.statistics WHERE table_schema = DATABASE()",
+	Isolation: database.LevelReadCommitted, // no locks of gaps between rows, which deadlock
+	Locks:     true,
+	MaxName:   255,
 }
 
 // New returns the registry in a database that the caller connects to with go-sql-driver/mysql.
@@ -141,7 +143,7 @@ func classify(err error) sql.Class {
 		switch e.Number {
 		case 1205, 1213, 1020: // lock wait timeout, deadlock, record has changed since last read
 			return sql.Conflict
-		case 1062:
+		case 1061, 1062: // name of an index, row
 			return sql.Duplicate
 		case 1146:
 			return sql.MissingTable

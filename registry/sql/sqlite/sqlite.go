@@ -33,7 +33,8 @@ var dialect = &sql.Dialect{
 	Create:   create,
 	Classify: classify,
 	Blob:     "BLOB",
-	Tables:   "SELECT name FROM sqlite_master WHERE type = 'table'",
+	Owned:    true,
+	Tables:   "SELECT name FROM sqlite_master WHERE type IN ('table', 'index')",
 }
 
 // lockWait is how long a transaction waits for another one. Feast's wait 5 seconds.

@@ -1,5 +1,5 @@
 // Command program reads one feature row and prints it: the least that a program does which links this library. The
-// build tags sqlite and redis add a driver.
+// build tags sqlite, redis, remote and kubernetes add a driver each.
 package main
 
 import (

@@ -1,0 +1,5 @@
+//go:build kubernetes
+
+package main
+
+import _ "github.com/feastgo/feast/permissions/kubernetes"
