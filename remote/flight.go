@@ -49,7 +49,7 @@ func (c client) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.Clie
 type clientStream struct {
 	grpc.ClientStream
 	client client
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // that of the call
 	method string
 }
 

@@ -47,8 +47,7 @@ func verify(message []byte) (err error) {
 		header.vector(2, 4)
 		header.vector(3, 8)
 		left := maxFields
-		header.fields(1, maxDepth, &left)
-		return nil
+		return header.fields(1, maxDepth, &left)
 	case headerDictionary:
 		if header, has = header.child(1); !has {
 			return feasterr.Invalid("a dictionary has no values")
@@ -103,10 +102,10 @@ func (t table) vector(n, size int) (length, at int) {
 }
 
 // fields looks at the fields in a vector of them, and at those below.
-func (t table) fields(n, depth int, left *int) {
+func (t table) fields(n, depth int, left *int) error {
 	length, at := t.vector(n, 4)
 	if *left -= length; *left < 0 || depth == 0 && length > 0 {
-		panic("too many fields")
+		return feasterr.Invalid("a schema has more than %d fields, or more than %d levels of them", maxFields, maxDepth)
 	}
 	for i := range length {
 		from := at + 4*i
@@ -118,6 +117,9 @@ func (t table) fields(n, depth int, left *int) {
 				typ.vector(1, 4)
 			}
 		}
-		f.fields(5, depth-1, left)
+		if err := f.fields(5, depth-1, left); err != nil {
+			return err
+		}
 	}
+	return nil
 }

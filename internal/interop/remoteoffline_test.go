@@ -217,7 +217,7 @@ func TestFeastBehindOfflineServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		opts := server.OfflineServerOptions(server.Options{})
+		var opts []grpc.ServerOption
 		if certs != "" {
 			creds, err := credentials.NewServerTLSFromFile(filepath.Join(certs, "server.crt"), filepath.Join(certs, "server.key"))
 			if err != nil {
@@ -225,8 +225,7 @@ func TestFeastBehindOfflineServer(t *testing.T) {
 			}
 			opts = append(opts, grpc.Creds(creds))
 		}
-		g := grpc.NewServer(opts...)
-		svc.Register(g)
+		g := svc.NewServer(opts...)
 		var lc net.ListenConfig
 		l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {

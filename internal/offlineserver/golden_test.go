@@ -312,8 +312,8 @@ func (b *bed) replay(g *golden) {
 	}
 	if g.Error != nil && len(g.Calls) > 0 {
 		want, _, _ := strings.Cut(g.Error.Message, ". Detail: ")
-		if strings.HasPrefix(g.Error.Type, "feast.errors.") {
-			want = fmt.Sprintf(`Flight error: {"module": "feast.errors", "class": %q, "message": %q}`, strings.TrimPrefix(g.Error.Type, "feast.errors."), want)
+		if class, ok := strings.CutPrefix(g.Error.Type, "feast.errors."); ok {
+			want = fmt.Sprintf(`Flight error: {"module": "feast.errors", "class": %q, "message": %q}`, class, want)
 		}
 		code := map[string]string{"pyarrow.lib.ArrowInvalid": "InvalidArgument", "pyarrow.lib.ArrowNotImplementedError": "Unimplemented"}[g.Error.Type]
 		if code == "" {

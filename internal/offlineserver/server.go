@@ -200,7 +200,7 @@ func timely(ctx context.Context, idle time.Duration, step func() error) error {
 // up is what is uploaded.
 type up struct {
 	server *Server
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // of the call, which the upload is a part of
 	recv   func() (*flight.FlightData, error)
 	first  *flight.FlightData // until it was read
 	hold   bool               // what was read stays in memory
@@ -284,7 +284,7 @@ func (s *Server) opened(ctx context.Context, recv func() (*flight.FlightData, er
 // down is where an answer goes.
 type down struct {
 	server *Server
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // of the call, which the answer is a part of
 	send   func(*flight.FlightData) error
 }
 

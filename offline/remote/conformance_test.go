@@ -12,7 +12,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"go.uber.org/goleak"
-	"google.golang.org/grpc"
 
 	"github.com/feastgo/feast"
 	"github.com/feastgo/feast/config"
@@ -55,9 +54,9 @@ func serve(t testing.TB, o server.Options) (fs *feast.FeatureStore, backend *mem
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := grpc.NewServer(server.OfflineServerOptions(o)...)
-	svc.Register(g)
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a loopback port
+	g := svc.NewServer()
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

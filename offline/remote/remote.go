@@ -168,8 +168,8 @@ func send(ctx context.Context, cancel context.CancelCauseFunc, st stream, comman
 // answer is the answer to a call that is under way: closing it ends the call.
 type answer struct {
 	*flightwire.Reader
-	ctx    context.Context // that of the caller
-	call   context.Context // whose cause may say more
+	ctx    context.Context //nolint:containedctx // that of the caller, which has to last until the reader is released
+	call   context.Context //nolint:containedctx // whose cause may say more
 	finish func()
 }
 
