@@ -185,7 +185,11 @@ func (fs *FeatureStore) describe(ctx context.Context, s *registry.DataSource) ([
 	if err != nil {
 		return nil, err
 	}
-	schema, err := store.Describe(ctx, plan.OfflineSource(s))
+	source, err := plan.DescribedSource(s)
+	if err != nil {
+		return nil, err
+	}
+	schema, err := store.Describe(ctx, source)
 	if err != nil {
 		return nil, feasterr.InStore(store.Info().Name, "describe", err)
 	}

@@ -286,6 +286,10 @@ func resolve[T any](ctx context.Context, fs *FeatureStore, find func(*registry.S
 	return v, snap, err
 }
 
+// Writable reports why nothing can be written, for servers that write to the stores of fs: it is closed, or was opened with
+// [ReadOnly].
+func (fs *FeatureStore) Writable(ctx context.Context) error { return fs.writable(ctx) }
+
 // writable reports why nothing can be written.
 func (fs *FeatureStore) writable(ctx context.Context) error {
 	if err := fs.usable(ctx); err != nil {

@@ -18,6 +18,9 @@ type HistoricalRequest struct {
 	// Features are references view:feature or view@v2:feature. Ignored when FeatureService is set.
 	Features       []string
 	FeatureService string
+	// Projections are views that Features name by the alias of the projection, and whose join key map holds, as it does in
+	// a feature service. What features they have does not matter.
+	Projections []registry.FeatureViewProjection
 	// FullFeatureNames names feature columns view__feature.
 	FullFeatureNames bool
 
@@ -113,7 +116,7 @@ func (fs *FeatureStore) GetHistoricalFeatures(ctx context.Context, r HistoricalR
 
 // resolveHistorical resolves a query.
 func (fs *FeatureStore) resolveHistorical(ctx context.Context, r HistoricalRequest) (*plan.Historical, error) {
-	query := plan.Query{Features: r.Features, Service: r.FeatureService, FullNames: r.FullFeatureNames}
+	query := plan.Query{Features: r.Features, Service: r.FeatureService, FullNames: r.FullFeatureNames, Projections: r.Projections}
 	resolved, _, err := resolve(ctx, fs, func(snap *registry.Snapshot) (*plan.Historical, error) {
 		return plan.ResolveHistorical(snap, query, plan.Options{
 			Versioning: fs.cfg.Registry.OnlineVersioning, KeyVersion: fs.cfg.EntityKeyVersion, Functions: fs.opts.functions,

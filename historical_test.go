@@ -234,15 +234,15 @@ fee int64 [(null) (null)]
 	}
 	plan := &offline.JoinPlan{FilterByCreated: true, AnyOrder: true, Views: []offline.JoinView{
 		{
-			Name: "stats", Source: file("stats_source"), Keys: []offline.JoinKey{{Source: "drv", Entity: "driver_id"}},
+			Name: "stats", View: "stats", Source: file("stats_source"), Keys: []offline.JoinKey{{Source: "drv", Entity: "driver_id"}},
 			Features: []offline.Column{{Source: "trips", Name: "trips"}, {Source: "raw_rate", Name: "rate"}},
 			Event:    "ts", Created: "created", TTL: time.Hour,
 		},
 		{
-			Name: "pair", Source: file("pair_source"), Keys: []offline.JoinKey{{Source: "driver_id", Entity: "driver_id"}, {Source: "customer_id", Entity: "customer_id"}},
+			Name: "pair", View: "pair", Source: file("pair_source"), Keys: []offline.JoinKey{{Source: "driver_id", Entity: "driver_id"}, {Source: "customer_id", Entity: "customer_id"}},
 			Features: []offline.Column{{Source: "rides", Name: "rides"}}, Event: "ts", Created: "created",
 		},
-		{Name: "global", Source: file("global_source"), Features: []offline.Column{{Source: "fee", Name: "fee"}}, Event: "ts"},
+		{Name: "global", View: "global", Source: file("global_source"), Features: []offline.Column{{Source: "fee", Name: "fee"}}, Event: "ts"},
 	}}
 	if !reflect.DeepEqual(h.joins[0], plan) {
 		t.Errorf("the plan is\n%+v, want\n%+v", h.joins[0], plan)

@@ -80,7 +80,7 @@ func (s *sink) joined(ctx context.Context, p *plan.ComputedMaterialization) (arr
 	if err != nil {
 		return nil, err
 	}
-	return job.join(ctx, &offline.JoinPlan{Views: p.Join.Views, AnyOrder: true}, rows, plan.EventTimestamp)
+	return job.join(ctx, &offline.JoinPlan{Views: p.Join.Views, AnyOrder: true, FullNames: p.Join.FullNames}, rows, plan.EventTimestamp)
 }
 
 // keysOf returns the keys of the source views' newest rows in the window, each once and with the newest of its times, in any

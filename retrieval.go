@@ -167,6 +167,10 @@ func (j *RetrievalJob) failed(view string, err error) error {
 	return fmt.Errorf("view %q: %w", view, err)
 }
 
+// RecordReader reads the data as a stream of batches, each valid until the next is asked for, unless it is retained. ctx has to
+// last until the reader is released, which ends the query. [RetrievalJob.Records] is easier to use.
+func (j *RetrievalJob) RecordReader(ctx context.Context) (array.RecordReader, error) { return j.open(ctx) }
+
 // open starts reading.
 func (j *RetrievalJob) open(ctx context.Context) (array.RecordReader, error) {
 	if err := j.fs.usable(ctx); err != nil {
@@ -181,7 +185,7 @@ func (j *RetrievalJob) open(ctx context.Context) (array.RecordReader, error) {
 
 // read starts reading what is stored.
 func (j *RetrievalJob) read(ctx context.Context) (array.RecordReader, error) {
-	join := &offline.JoinPlan{Views: j.plan.Views, FilterByCreated: j.filter, AnyOrder: j.anyOrder}
+	join := &offline.JoinPlan{Views: j.plan.Views, FilterByCreated: j.filter, AnyOrder: j.anyOrder, FullNames: j.plan.FullNames}
 	switch {
 	case j.rows.sql != "":
 		return j.run(ctx, "", func() (offline.Job, error) {

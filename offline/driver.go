@@ -59,6 +59,7 @@ func Open(ctx context.Context, cfg config.Section, env Env) (Store, error) {
 // shipped are the drivers of this module, by type name: the folder of the package.
 var shipped = map[string]string{
 	"file": "file", "dask": "file", "feast.infra.offline_stores.dask.DaskOfflineStore": "file",
+	"remote": "remote", "feast.infra.offline_stores.remote.RemoteOfflineStore": "remote",
 }
 
 // Linked reports whether stores of a type can be opened: nil, or a [*feasterr.NotLinkedError].

@@ -63,6 +63,9 @@ type JoinPlan struct {
 	// is null: nobody knows whether they were there. It means nothing to views without created times.
 	FilterByCreated bool
 	AnyOrder        bool
+	// FullNames: every feature is named View.Name + "__" + its name in the view; else by the latter alone. For stores that
+	// ask a server by names.
+	FullNames bool
 }
 
 // JoinView is one view of a join. For an entity row of time T a source row is a candidate when its keys are equal, its event
@@ -72,13 +75,16 @@ type JoinPlan struct {
 // a zone are UTC. A null key equals nothing. Integers are equal to integers of any width and to floats that are integral;
 // a text key and a number are an error that names both types. A UUID equals its text. NaN equals nothing, as a null.
 type JoinView struct {
-	Name     string // the projection, for messages
-	Source   *Source
-	Keys     []JoinKey // none: every source row is a candidate for every entity row
-	Features []Column
-	Event    string        // source column of event times
-	Created  string        // source column of created times, or ""
-	TTL      time.Duration // 0: no limit
+	Name string // the projection, for messages
+	// View is the registered view, and Alias the name by which a feature service has it, if that is another: together they
+	// lead to the same columns as the rest of the plan. Empty where they do not, as for a version of a view.
+	View, Alias string
+	Source      *Source
+	Keys        []JoinKey // none: every source row is a candidate for every entity row
+	Features    []Column
+	Event       string        // source column of event times
+	Created     string        // source column of created times, or ""
+	TTL         time.Duration // 0: no limit
 }
 
 // JoinKey says which column of a source has to equal which column of the entity rows.
@@ -132,4 +138,9 @@ type Source struct {
 	DateOnly            bool   // event times are dates
 
 	Custom []byte // configuration of a plug-in's source
+
+	// For stores that are servers: a view of which this is the batch source, where rows are appended, and the registry's
+	// message (feast.core.DataSource), where columns are asked for. Others do not look at them.
+	View       string
+	Definition []byte
 }

@@ -64,7 +64,9 @@ var maxMessage = 256 << 20
 
 // Dial prepares a connection, which is made by the first call and again when it breaks. A call without a deadline gets
 // one of a minute. Errors of calls are [*Error]s, or those of the context. The caller closes the connection.
-func Dial(o Options) (*grpc.ClientConn, error) {
+func Dial(o Options) (*grpc.ClientConn, error) { return dial(o) }
+
+func dial(o Options, more ...grpc.DialOption) (*grpc.ClientConn, error) {
 	if err := checkAddress(o.Address); err != nil {
 		return nil, err
 	}
@@ -95,7 +97,7 @@ func Dial(o Options) (*grpc.ClientConn, error) {
 	if o.Authority != "" {
 		opts = append(opts, grpc.WithAuthority(o.Authority))
 	}
-	conn, err := grpc.NewClient(o.Address, opts...)
+	conn, err := grpc.NewClient(o.Address, append(opts, more...)...)
 	if err != nil {
 		return nil, feasterr.Invalid("server address %q: %w", o.Address, err)
 	}

@@ -5,6 +5,7 @@ package all
 
 import (
 	_ "github.com/feastgo/feast/drivers/embedded"       // sqlite, memory, offline files, file registry
+	_ "github.com/feastgo/feast/offline/remote"         // offline store type remote
 	_ "github.com/feastgo/feast/online/hybrid"          // type hybrid
 	_ "github.com/feastgo/feast/online/redis"           // type redis
 	_ "github.com/feastgo/feast/online/remote"          // type remote

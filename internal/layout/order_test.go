@@ -144,6 +144,20 @@ var rules = map[string]rule{
 		own:     []string{"offline", "types", "config", "feasterr", "internal/calls", "internal/localfile"},
 		modules: []string{arrow, "github.com/parquet-go/parquet-go"},
 	},
+	"offline/remote": {
+		own: []string{
+			"offline", "remote", "config", "feasterr", "internal/calls", "internal/sleep", "internal/flightwire", "internal/protos/...",
+		},
+		modules: []string{arrow, "google.golang.org/grpc", "google.golang.org/protobuf"},
+	},
+	"internal/flightwire": {own: []string{"feasterr"}, modules: []string{arrow}},
+	"internal/offlineserver": {
+		own: []string{
+			".", "registry", "offline", "permissions", "types/arrowconv", "feasterr", "internal/exceptions", "internal/guard", "internal/flightwire",
+			"internal/plan", "internal/protos/...",
+		},
+		modules: []string{arrow, "google.golang.org/grpc", "google.golang.org/protobuf"},
+	},
 	"offline/offlinetest": {own: []string{"offline", "feasterr"}, modules: []string{arrow}},
 	"offline/compute":     {own: []string{"offline", "config", "feasterr", "internal/drivers"}, modules: []string{arrow}},
 	"offline/compute/...": {own: []string{"offline/compute", "offline", "config", "feasterr"}, modules: []string{arrow}},

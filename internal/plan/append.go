@@ -37,7 +37,12 @@ func ResolveAppend(snap *registry.Snapshot, v registry.View) (*Append, error) {
 		return nil, err
 	}
 	physical := physicalNames(s)
-	a := &Append{View: info.Name, Source: OfflineSource(s), Event: physical(s.TimestampField)}
+	source, err := DescribedSource(s)
+	if err != nil {
+		return nil, err
+	}
+	source.View = info.Name
+	a := &Append{View: info.Name, Source: source, Event: physical(s.TimestampField)}
 	add := func(name string, typ types.Type) {
 		name = physical(name)
 		if !slices.ContainsFunc(a.Fields, func(f types.Field) bool { return f.Name == name }) {

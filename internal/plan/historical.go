@@ -27,10 +27,11 @@ const noTTL = 30 * 24 * time.Hour
 type Historical struct {
 	// Views are those that are read, in order of first mention, each with its features in order of mention. Views that
 	// only on-demand views need come last, with all features that those declare, which are answered too, as in Feast.
-	Views    []offline.JoinView
-	Computed []HistoricalComputed // on-demand views, in order of first mention
-	Features []string             // references in order of mention, by projection: "renamed:conv_rate"
-	names    []string             // of feature columns
+	Views     []offline.JoinView
+	Computed  []HistoricalComputed // on-demand views, in order of first mention
+	Features  []string             // references in order of mention, by projection: "renamed:conv_rate"
+	FullNames bool
+	names     []string // of feature columns
 }
 
 // HistoricalComputed is an on-demand view that is computed from joined rows.
@@ -56,7 +57,7 @@ func ResolveHistorical(snap *registry.Snapshot, q Query, o Options) (*Historical
 	if err := r.mention(q); err != nil {
 		return nil, err
 	}
-	p := &Historical{}
+	p := &Historical{FullNames: q.FullNames}
 	var errs []error
 	for _, u := range slices.Clone(r.uses) {
 		if od, ok := u.view.(*registry.OnDemandFeatureView); ok {
@@ -170,6 +171,12 @@ func (r *resolver) historicalComputed(u *use, od *registry.OnDemandFeatureView, 
 // joinView says where the features of a projection come from.
 func (r *resolver) joinView(u *use, full bool) (offline.JoinView, error) {
 	v := offline.JoinView{Name: u.name, TTL: max(u.info.TTL, 0)}
+	if renamed := u.bare != u.info.Name; u.name == u.bare && (renamed || len(u.keyMap) == 0) {
+		v.View = u.info.Name
+		if renamed {
+			v.Alias = u.bare
+		}
+	}
 	s := u.info.Source
 	if s == nil {
 		return v, feasterr.Unsupported("feature view %q has no batch source, from which its history could be read", u.info.Name)
@@ -257,6 +264,17 @@ func OfflineSource(d *registry.DataSource) *offline.Source {
 		s.Kind, s.Custom = o.Class[strings.LastIndexByte(o.Class, '.')+1:], o.Configuration
 	}
 	return s
+}
+
+// DescribedSource is OfflineSource with the registry's message, for stores that ask a server for the columns.
+func DescribedSource(d *registry.DataSource) (*offline.Source, error) {
+	r, err := registry.Encode(d.Project, d)
+	if err != nil {
+		return nil, err
+	}
+	s := OfflineSource(d)
+	s.Definition = r.Proto
+	return s, nil
 }
 
 // CheckEntities reports join keys that the entity rows lack, and columns that are named like a feature. names are all columns.

@@ -21,6 +21,8 @@ type Query struct {
 	Features  []string // references; ignored when Service is set
 	Service   string
 	FullNames bool
+	// Projections are views that references name by these aliases.
+	Projections []registry.FeatureViewProjection
 	// Promise, when set, is an earlier plan of the query: the new one has the same columns in the same places, whatever
 	// else the service holds by now, or is a *feasterr.SchemaChangedError.
 	Promise *Online
@@ -166,6 +168,7 @@ type resolver struct {
 	byName   map[string]*use
 	flat     []flatRef                // features in request order
 	svc      *registry.FeatureService // that is asked for; nil: none is
+	aliases  []registry.FeatureViewProjection
 }
 
 type flatRef struct {
@@ -178,6 +181,7 @@ func (r *resolver) mention(q Query) error {
 	if q.Service != "" {
 		return r.service(q.Service)
 	}
+	r.aliases = q.Projections
 	return r.references(q.Features)
 }
 
@@ -202,6 +206,13 @@ func (r *resolver) reference(p Reference) error {
 	name := p.name()
 	if p.Version >= 0 && !r.opts.Versioning {
 		return versionsOff(fmt.Sprintf("reference %s:%s names a version", name, p.Feature))
+	}
+	if at := slices.IndexFunc(r.aliases, func(a registry.FeatureViewProjection) bool { return a.NameInUse() == name }); at >= 0 && r.byName[name] == nil {
+		a := r.aliases[at]
+		a.Features = nil // references say which
+		if err := r.projection("", &a); err != nil {
+			return err
+		}
 	}
 	u := r.byName[name]
 	if u == nil {
@@ -291,8 +302,11 @@ func (r *resolver) projection(service string, p *registry.FeatureViewProjection)
 		}
 	}
 	u, err := r.use(p.Name, version)
-	if err != nil {
+	if err != nil && service != "" {
 		return fmt.Errorf("feature service %q: %w", service, err)
+	}
+	if err != nil {
+		return err
 	}
 	u.bare = p.Name
 	if p.Alias != "" {

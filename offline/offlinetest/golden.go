@@ -212,6 +212,9 @@ func goldenJoin(b *bed, dir string) {
 		goldenWindow(b, dir, &c, &plan.Views[0])
 		return
 	}
+	if c.Request.Filter && b.NoFilterByCreated {
+		b.Skip("the store cannot leave out rows by their created time")
+	}
 	entities := goldenTable(b, dir+"/"+c.EntityRows)
 	got, err := Join(b.Context(), b, b.store, plan, eventColumn(entities[0].Schema()), entities...)
 	if c.Name == "missing_join_key_column" {

@@ -211,6 +211,12 @@ func joinCreated(b *bed) {
 	src := b.source(rows)
 	p := view("v", src, 0, "k")
 	p.Views[0].Created, p.FilterByCreated = "c", true
+	if b.NoFilterByCreated {
+		if _, err := b.tryJoin(b.Context(), p, keysAndTimes(R(1, at(2)))); !errors.Is(err, feasterr.ErrUnsupported) {
+			b.Errorf("rows are to be left out: %v", err)
+		}
+		return
+	}
 	b.against(p, map[*offline.Source][]arrow.RecordBatch{src: {rows}}, keysAndTimes(R(1, at(2)), R(1, at(3)), R(1, at(5)), R(1, at(0)), R(1, at(-1))))
 }
 
@@ -352,7 +358,7 @@ func joinRandom(b *bed) {
 		p.Views[0].Features = append(p.Views[0].Features, offline.Column{Source: "s", Name: "s"})
 		if r.IntN(2) == 0 {
 			p.Views[0].Created = "c"
-			p.FilterByCreated = r.IntN(2) == 0
+			p.FilterByCreated = r.IntN(2) == 0 && !b.NoFilterByCreated
 		}
 		b.against(p, map[*offline.Source][]arrow.RecordBatch{src: batches}, entities...)
 		if b.Failed() {

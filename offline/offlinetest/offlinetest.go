@@ -40,6 +40,9 @@ type Harness struct {
 
 	// NoAppend: Append is not supported.
 	NoAppend bool
+
+	// NoFilterByCreated: [offline.JoinPlan].FilterByCreated is refused as feasterr.ErrUnsupported.
+	NoFilterByCreated bool
 }
 
 // bed is what a case of the suite works with.
