@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -152,6 +153,17 @@ func (p *provider) fetch(ctx context.Context) (*published, error) {
 // verificationKey reads a key that signs tokens. Others are an error: without a kid, for encryption, symmetric or private
 // ones, and of unknown kinds.
 func verificationKey(raw json.RawMessage) (kid string, key any, err error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return "", nil, err
+	}
+	// Certificates that come with a key are no part of it: that they are old, or odd, says nothing about the key.
+	for _, name := range []string{"x5c", "x5t", "x5t#S256", "x5u"} {
+		delete(members, name)
+	}
+	if raw, err = json.Marshal(members); err != nil {
+		return "", nil, err
+	}
 	var k jose.JSONWebKey
 	if err := k.UnmarshalJSON(raw); err != nil {
 		return "", nil, err
@@ -161,6 +173,8 @@ func verificationKey(raw json.RawMessage) (kid string, key any, err error) {
 		return "", nil, fmt.Errorf("it has no kid")
 	case k.Use != "" && k.Use != "sig":
 		return "", nil, fmt.Errorf("its use is %q", k.Use)
+	case k.Algorithm != "" && !slices.Contains(algorithms, jose.SignatureAlgorithm(k.Algorithm)):
+		return "", nil, fmt.Errorf("its algorithm is %q", k.Algorithm)
 	}
 	switch public := k.Key.(type) {
 	case *rsa.PublicKey:

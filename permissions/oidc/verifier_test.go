@@ -372,6 +372,9 @@ func TestKeySets(t *testing.T) {
 	}{
 		"good":             {set, nil},
 		"beside others":    {`{"keys":[{"kty":"new"},7,null,{"kty":"RSA","kid":"k"},` + secret + `,` + inner + `]}`, nil},
+		"odd certificates": {strings.Replace(set, `"kid"`, `"x5c":["bm90IGEgY2VydGlmaWNhdGU="],"x5t":"AA","x5t#S256":7,"x5u":":","kid"`, 1), nil},
+		"for an algorithm": {strings.Replace(set, `"kid"`, `"alg":"ES256","kid"`, 1), nil},
+		"to agree on keys": {strings.Replace(set, `"kid"`, `"alg":"ECDH-ES","kid"`, 1), feasterr.ErrUnauthenticated},
 		"many":             {`{"keys":[` + strings.Join(many, ",") + "," + inner + `]}`, nil},
 		"empty":            {`{"keys":[]}`, feasterr.ErrUnauthenticated},
 		"none":             {`{}`, feasterr.ErrUnauthenticated},
