@@ -56,30 +56,32 @@ func (p *provider) known(ctx context.Context) (*published, error) {
 	return wait[*published](ctx, p.ask(ctx))
 }
 
-// key returns the key with a kid, nil if there is none. Keys are fetched again before their lifespan ends, without
-// anybody waiting for that, and serve while the provider is down. An unknown kid has them fetched once, since it may be that
-// of a new key.
-func (p *provider) key(ctx context.Context, kid string) (any, error) {
+// keysFor returns the keys among which the one with a kid is, if there is one. Keys are fetched again before their lifespan
+// ends, without anybody waiting for that, and serve while the provider is down. An unknown kid has them fetched once, since
+// it may be that of a new key.
+func (p *provider) keysFor(ctx context.Context, kid string) (*published, error) {
 	s := p.state.Load()
-	k, ok := s.keys[kid]
+	_, ok := s.keys[kid]
 	age := p.now().Sub(s.at)
 	down := p.failure.Load()
 	switch {
 	case ok && age < p.lifespan/5*4:
-		return k, nil
+		return s, nil
 	case ok && (age < p.lifespan || down != nil && age < maxKeysAge):
 		p.ask(ctx)
-		return k, nil
+		return s, nil
 	case down != nil && p.now().Sub(down.at) < p.timeout:
 		p.ask(ctx) // who needs what is not known waits no more for a provider that just failed
 		return nil, down.err
 	}
 	fresh, err := wait[*published](ctx, p.ask(ctx))
 	switch {
+	case err == nil && down != nil && p.now().Sub(fresh.at) >= max(maxKeysAge, p.lifespan): // asked too often already
+		return nil, down.err
 	case err == nil:
-		return fresh.keys[kid], nil
+		return fresh, nil
 	case ok && ctx.Err() == nil && age < maxKeysAge:
-		return k, nil
+		return s, nil
 	}
 	return nil, err
 }

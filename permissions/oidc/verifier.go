@@ -180,7 +180,8 @@ func (v *Verifier) verify(ctx context.Context, token string) (u permissions.User
 	if err != nil {
 		return u, until, refused(err)
 	}
-	if err := v.checkSignature(ctx, token); err != nil {
+	signer, err := v.checkSignature(ctx, token)
+	if err != nil {
 		return u, until, err
 	}
 	if u, err = c.user(v.clientID); err != nil {
@@ -188,7 +189,7 @@ func (v *Verifier) verify(ctx context.Context, token string) (u permissions.User
 	}
 	now := v.now()
 	until = now.Add(keepTime)
-	if end := v.provider.state.Load().at.Add(v.provider.lifespan); end.Before(until) {
+	if end := signer.at.Add(v.provider.lifespan); end.Before(until) {
 		until = end // of the keys: one may be withdrawn
 	}
 	if !expires.IsZero() && expires.Before(until) {
@@ -226,32 +227,34 @@ func (v *Verifier) check(c claims, issuer string) (expires time.Time, err error)
 	return c.checkTimes(v.now())
 }
 
-// checkSignature verifies the signature by the key that the header names.
-func (v *Verifier) checkSignature(ctx context.Context, token string) error {
+// checkSignature verifies the signature by the key that the header names, and returns the keys that it is one of.
+func (v *Verifier) checkSignature(ctx context.Context, token string) (*published, error) {
 	signed, err := jose.ParseSignedCompact(token, algorithms)
 	if err != nil {
 		if _, ok := errors.AsType[*jose.ErrUnexpectedSignatureAlgorithm](err); ok {
-			return refused(errors.New("its algorithm is none of RS256 to ES512"))
+			return nil, refused(errors.New("its algorithm is none of RS256 to ES512"))
 		}
-		return refused(errors.New("it is malformed"))
+		return nil, refused(errors.New("it is malformed"))
 	}
 	header := signed.Signatures[0].Protected
 	if header.KeyID == "" {
-		return refused(errors.New("its header names no key"))
+		return nil, refused(errors.New("its header names no key"))
 	}
-	key, err := v.provider.key(ctx, header.KeyID)
-	switch {
-	case err != nil:
-		return err
+	keys, err := v.provider.keysFor(ctx, header.KeyID)
+	if err != nil {
+		return nil, err
+	}
+	switch key := keys.keys[header.KeyID]; {
 	case key == nil:
-		return refused(errors.New("its key is not one of the identity provider"))
+		return nil, refused(errors.New("its key is not one of the identity provider"))
 	case !fits(key, jose.SignatureAlgorithm(header.Algorithm)):
-		return refused(errors.New("its algorithm is not one of its key"))
+		return nil, refused(errors.New("its algorithm is not one of its key"))
+	default:
+		if _, err := signed.Verify(key); err != nil {
+			return nil, refused(errors.New("the signature is wrong"))
+		}
+		return keys, nil
 	}
-	if _, err := signed.Verify(key); err != nil {
-		return refused(errors.New("the signature is wrong"))
-	}
-	return nil
 }
 
 // curves are those of the algorithms ES*, which are for one each.

@@ -277,6 +277,41 @@ func TestProviderDown(t *testing.T) {
 	accepts(t, v, alice(), "alice")
 }
 
+// Keys come with the time at which they were published, whatever is published meanwhile: a token of one that is withdrawn is
+// not remembered for the lifespan of those that came after.
+func TestKeysKnowTheirTime(t *testing.T) {
+	p := idp.Start(t)
+	var c clock
+	v := verifier(t, p, &c, nil)
+	accepts(t, v, p.Token(idp.Claims{"sub": "alice"}), "alice")
+	began := v.provider.state.Load()
+	c.pass(defaultLifespan * 9 / 10)
+	p.Rotate(t)
+	p.Retire()
+	keys, err := v.provider.keysFor(t.Context(), "rsa-1") // has them fetched
+	if err != nil || keys != began {
+		t.Fatalf("the keys of %v, error %v, want those of %v", keys.at, err, began.at)
+	}
+	if keys, err = v.provider.keysFor(t.Context(), "rsa-2"); err != nil || keys == began || keys.keys["rsa-1"] != nil {
+		t.Errorf("keys %v, error %v", keys, err)
+	}
+}
+
+// Keys serve no longer than a day while the provider is down, also when it may be asked more often than it is.
+func TestKeysAreOld(t *testing.T) {
+	p := idp.Start(t)
+	var c clock
+	v := verifier(t, p, &c, func(o *VerifierOptions) { o.KeysTimeout = 50 * time.Millisecond })
+	token := p.Token(idp.Claims{"sub": "alice", "exp": nil})
+	accepts(t, v, token, "alice")
+	p.Down(true)
+	c.pass(maxKeysAge)
+	for range 20 {
+		refuses(t, v, token, feasterr.ErrUnavailable)
+		c.pass(60 * time.Millisecond)
+	}
+}
+
 // One request serves all who wait, also when the one who made it gives up; Close ends it.
 func TestProviderHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
