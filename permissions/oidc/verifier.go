@@ -157,8 +157,12 @@ func refused(why error) error {
 
 // verify returns whose a token is, and until when that need not be asked again.
 func (v *Verifier) verify(ctx context.Context, token string) (u permissions.User, until time.Time, err error) {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 || strings.ContainsAny(token, "\r\n") { // which decoders of base64 pass over
+	parts := strings.SplitN(token, ".", 4)
+	isSegment := func(part string) bool {
+		_, err := segments.DecodeString(part)
+		return err == nil
+	}
+	if len(parts) != 3 || strings.ContainsAny(token, "\r\n") || !isSegment(parts[0]) || !isSegment(parts[2]) {
 		return u, until, refused(errors.New("it is not three parts of base64"))
 	}
 	c, err := decodeClaims(parts[1])
@@ -221,8 +225,10 @@ func (v *Verifier) check(c claims, issuer string) (expires time.Time, err error)
 			return expires, err
 		}
 	}
-	if _, ok := c.text("sub"); !ok && c["sub"] != nil {
-		return expires, errors.New("sub is no text")
+	for _, name := range []string{"sub", "jti"} {
+		if _, ok := c.text(name); !ok && c[name] != nil {
+			return expires, errors.New(name + " is no text")
+		}
 	}
 	return c.checkTimes(v.now())
 }
@@ -237,6 +243,11 @@ func (v *Verifier) checkSignature(ctx context.Context, token string) (*published
 		return nil, refused(errors.New("it is malformed"))
 	}
 	header := signed.Signatures[0].Protected
+	for _, name := range []jose.HeaderKey{"crit", "b64"} {
+		if header.ExtraHeaders[name] != nil {
+			return nil, refused(fmt.Errorf("its header has %s, and no extension is known", name))
+		}
+	}
 	if header.KeyID == "" {
 		return nil, refused(errors.New("its header names no key"))
 	}

@@ -494,6 +494,12 @@ func TestAbuse(t *testing.T) {
 		"issuer and a slash":  with(idp.Claims{"iss": p.Issuer + "/"}),
 		"no issuer":           with(idp.Claims{"iss": nil}),
 		"issuer is a list":    with(idp.Claims{"iss": []string{p.Issuer}}),
+		"jti is a number":     with(idp.Claims{"jti": 7}),
+		"jti is null":         with(idp.Claims{"jti": json.RawMessage("null")}),
+		"padded header":       parts[0] + "=." + parts[1] + "." + parts[2],
+		"padded payload":      parts[0] + "." + parts[1] + "=." + parts[2],
+		"padded signature":    good + "==",
+		"bits left over":      good[:len(good)-1] + string(good[len(good)-1]+1),
 		"wrong audience":      with(idp.Claims{"aud": "other"}),
 		"no audience":         with(idp.Claims{"aud": nil}),
 		"audiences":           with(idp.Claims{"aud": []any{"feast", 1}}),
@@ -515,6 +521,44 @@ func TestAbuse(t *testing.T) {
 	}
 	// Names of claims are compared exactly.
 	accepts(t, v, with(idp.Claims{"PREFERRED_USERNAME": "root", "EXP": 1, "Iss": "x"}), "mallory")
+}
+
+// Tokens that the provider did sign are refused when they are not to be understood without doubt, as by Feast.
+func TestOddTokens(t *testing.T) {
+	key, set := newKey(t)
+	v := answering(t, set)
+	const claims = `{"iss":"https://idp","sub":"alice"`
+	odd := func(payload string, header map[jose.HeaderKey]any) string {
+		t.Helper()
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: "k"}}, &jose.SignerOptions{ExtraHeaders: header})
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed, err := signer.Sign([]byte(payload))
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, err := signed.CompactSerialize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	accepts(t, v, odd(claims+`}`, map[jose.HeaderKey]any{"jku": "https://evil", "x5u": "https://evil", "cty": "JWT", "zip": "DEF"}), "alice")
+	accepts(t, v, odd(claims+`,"preferred_username":"\u00e9"}`, nil), "é")
+	for name, token := range map[string]string{
+		"not UTF-8":             odd(claims+`,"preferred_username":"root`+"\xff"+`"}`, nil),
+		"name that is no UTF-8": odd(claims+`,"`+"\xff"+`":1}`, nil),
+		"no extensions":         odd(claims+`}`, map[jose.HeaderKey]any{"crit": []string{}}),
+		"an extension":          odd(claims+`}`, map[jose.HeaderKey]any{"crit": []string{"b64"}, "b64": true}),
+		"not critical":          odd(claims+`}`, map[jose.HeaderKey]any{"b64": true}),
+	} {
+		t.Run(name, func(t *testing.T) { refuses(t, v, token, feasterr.ErrUnauthenticated) })
+	}
+	empty := ""
+	v.audience = &empty // as a section may have it
+	accepts(t, v, odd(claims+`,"aud":["",""]}`, nil), "alice")
+	refuses(t, v, odd(claims+`,"aud":""}`, nil), feasterr.ErrUnauthenticated)
 }
 
 // Nested claims of a valid token, up to the size of one, do no harm.
