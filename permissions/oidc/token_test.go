@@ -268,6 +268,19 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// A program may have put anything in the place of the transport of net/http.
+func TestReplacedTransport(t *testing.T) {
+	p := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"issuer":"i"}`) }))
+	defer p.Close()
+	defer func(old http.RoundTripper) { http.DefaultTransport = old }(http.DefaultTransport)
+	http.DefaultTransport = transport(func(*http.Request) (int, string, error) { return 0, "", errors.New("not for this") })
+	client := newClient(nil)
+	defer client.CloseIdleConnections()
+	if d, err := discover(t.Context(), client, p.URL); err != nil || d.Issuer != "i" {
+		t.Errorf("%+v, error %v", d, err)
+	}
+}
+
 func TestPostIsNotRedirected(t *testing.T) {
 	var posted atomic.Int64
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { posted.Add(1) }))
