@@ -187,6 +187,22 @@ func checkURL(text string) error {
 	return nil
 }
 
+// checkEndpoint says what is wrong with a URL of the discovery document that a URL answered: as for redirects, what began with
+// TLS does not go on without.
+func checkEndpoint(discovery, text string) error {
+	if err := checkURL(text); err != nil {
+		return err
+	}
+	isSecure := func(text string) bool {
+		u, err := url.Parse(text)
+		return err == nil && u.Scheme == "https"
+	}
+	if isSecure(discovery) && !isSecure(text) {
+		return errors.New("is no URL of https, as that of the discovery document is")
+	}
+	return nil
+}
+
 // limiter lets something happen burst times, and then once in an interval.
 type limiter struct {
 	burst    int

@@ -127,7 +127,7 @@ func (p *provider) fetch(ctx context.Context) (*published, error) {
 				return nil, feasterr.Unavailable("identity provider: %s: there is no %s", redacted(p.url), f.name)
 			}
 		}
-		if err := checkURL(s.Keys); err != nil {
+		if err := checkEndpoint(p.url, s.Keys); err != nil {
 			return nil, feasterr.Unavailable("identity provider: %s: jwks_uri %w", redacted(p.url), err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -328,8 +329,11 @@ func (g *grant) ask(ctx context.Context) (*oauth2.Token, error) {
 		if err != nil {
 			return nil, err
 		}
-		if checkURL(d.Token) != nil {
+		if d.Token == "" {
 			return nil, feasterr.Unavailable("identity provider: %s: there is no token_endpoint", redacted(g.o.DiscoveryURL))
+		}
+		if err := checkEndpoint(g.o.DiscoveryURL, d.Token); err != nil {
+			return nil, feasterr.Unavailable("identity provider: %s: token_endpoint %w", redacted(g.o.DiscoveryURL), err)
 		}
 		endpoint = d.Token
 	}
@@ -378,8 +382,8 @@ func (g *grant) failure(endpoint string, err error) error {
 // hide shortens what somebody else said and takes the secrets out of it.
 func (g *grant) hide(text string) string {
 	for _, secret := range []string{g.o.ClientSecret, g.o.Password} {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "***")
+		if secret != "" { // as it is, and as it was posted
+			text = strings.NewReplacer(secret, "***", url.QueryEscape(secret), "***", url.PathEscape(secret), "***").Replace(text)
 		}
 	}
 	if len(text) > 300 {
