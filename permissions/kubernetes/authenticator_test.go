@@ -454,11 +454,11 @@ func TestIntra(t *testing.T) {
 // Tokens that nobody gives out reach neither memory nor cluster.
 func TestTokenSizes(t *testing.T) {
 	a := newAPI(t)
-	auth := a.authenticator(Options{})
+	authenticator := a.authenticator(Options{})
 	r := newReviewer(a.connect().client)
 	defer r.Close()
-	for _, token := range []string{"", strings.Repeat("a", maxToken+1)} {
-		if _, err := auth.Authenticate(t.Context(), token); !errors.Is(err, feasterr.ErrUnauthenticated) || len(err.Error()) > 200 {
+	for _, token := range []string{"", strings.Repeat("a", auth.MaxToken+1)} {
+		if _, err := authenticator.Authenticate(t.Context(), token); !errors.Is(err, feasterr.ErrUnauthenticated) || len(err.Error()) > 200 {
 			t.Error(err)
 		}
 		if _, _, err := r.Review(t.Context(), token); !errors.Is(err, feasterr.ErrUnauthenticated) {
@@ -468,7 +468,7 @@ func TestTokenSizes(t *testing.T) {
 	if asked := a.questions(); len(asked) != 0 {
 		t.Errorf("asked %q", asked)
 	}
-	if _, err := auth.Authenticate(t.Context(), strings.Repeat("a", maxToken)); !errors.Is(err, feasterr.ErrUnauthenticated) {
+	if _, err := authenticator.Authenticate(t.Context(), strings.Repeat("a", auth.MaxToken)); !errors.Is(err, feasterr.ErrUnauthenticated) {
 		t.Error(err)
 	}
 	if asked := a.questions(); len(asked) != 1 {

@@ -61,7 +61,7 @@ func TestNoToken(t *testing.T) {
 	dir := t.TempDir()
 	empty, large := filepath.Join(dir, "empty"), filepath.Join(dir, "large")
 	write(t, empty, " \n")
-	write(t, large, strings.Repeat("a", maxToken+1))
+	write(t, large, strings.Repeat("a", auth.MaxToken+1))
 	for file, says := range map[string]string{
 		empty:                         "is empty",
 		large:                         "more than any token",

@@ -357,7 +357,7 @@ func TestServiceAccountFile(t *testing.T) {
 	wantToken(t, s, "other")
 	s.Invalidate("other")
 	wantToken(t, s, "other")
-	write(strings.Repeat("x", maxTokenFile+1))
+	write(strings.Repeat("x", auth.MaxToken+1))
 	if _, err := s.Token(t.Context()); !errors.Is(err, feasterr.ErrUnauthenticated) {
 		t.Errorf("error %v", err)
 	}

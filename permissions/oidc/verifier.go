@@ -24,8 +24,6 @@ import (
 
 const (
 	defaultLifespan = 5 * time.Minute
-	// maxToken is the size of the largest token that is looked at. HTTP servers commonly take headers of 8 to 64 KB.
-	maxToken = 64 << 10
 	// keepTime is how long a verified token need not be verified again, if neither it nor the keys end before.
 	keepTime = 5 * time.Minute
 )
@@ -133,7 +131,7 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 // be modified. A token that was verified is remembered for up to five minutes, and no longer than it and the keys are
 // valid.
 func (v *Verifier) Authenticate(ctx context.Context, token string) (permissions.User, error) {
-	if len(token) > maxToken {
+	if len(token) > auth.MaxToken {
 		return permissions.User{}, refused(errors.New("the token is longer than 64 KB"))
 	}
 	h := hash(token)

@@ -509,7 +509,7 @@ func TestAbuse(t *testing.T) {
 		"claims are nothing":  payload(``),
 		"deep claims":         payload(strings.Repeat(`{"a":`, 9000)),
 		"deeper claims":       payload(`{"a":` + strings.Repeat("[", 10500) + strings.Repeat("]", 10500) + `}`),
-		"huge":                with(idp.Claims{"x": strings.Repeat("x", maxToken)}),
+		"huge":                with(idp.Claims{"x": strings.Repeat("x", auth.MaxToken)}),
 		"spaces":              " " + good,
 		"newline":             good + "\n",
 		"not UTF-8":           "\xff\xfe." + parts[1] + "." + parts[2],
@@ -653,9 +653,9 @@ func TestRememberedIsBounded(t *testing.T) {
 	}
 	v = verified{}
 	for i := range 1000 {
-		v.put(hash(fmt.Sprint(i)), maxToken, permissions.User{}, until)
+		v.put(hash(fmt.Sprint(i)), auth.MaxToken, permissions.User{}, until)
 	}
-	if n := len(v.young) + len(v.old); n > 2*maxVerifiedBytes/maxToken {
+	if n := len(v.young) + len(v.old); n > 2*maxVerifiedBytes/auth.MaxToken {
 		t.Errorf("%d large tokens are remembered", n)
 	}
 }
