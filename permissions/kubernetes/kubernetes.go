@@ -10,6 +10,7 @@ package kubernetes
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -114,11 +115,17 @@ type Options struct {
 	// Namespace is where the role bindings are that give service accounts their roles: that of the server, in Feast.
 	Namespace string
 	// Intra is the name that servers call each other by without a token that could be verified, the value of
-	// [auth.IntraVariable]; empty: there is none.
-	Intra string
+	// [auth.IntraVariable]; empty: there is none. It is a secret.
+	Intra string `json:"-"`
 	// Logger is told what the server may not ask the cluster; nil: nobody is.
 	Logger *slog.Logger
 }
+
+// Format implements [fmt.Formatter]: options have a secret, which is not shown.
+func (o Options) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "kubernetes.Options") }
+
+// LogValue implements [slog.LogValuer], as Format.
+func (o Options) LogValue() slog.Value { return slog.StringValue("kubernetes.Options") }
 
 // client asks the API of a cluster.
 type client struct {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"log/slog"
 
 	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/feasterr"
@@ -55,6 +57,12 @@ func (s *tokenSource) Token(context.Context) (string, error) {
 	}
 	return "", fmt.Errorf("%w: auth: the token of the pod cannot be read, and %s is not set: %w", feasterr.ErrUnauthenticated, localToken, err)
 }
+
+// Format implements [fmt.Formatter]: a source has a secret, which is not shown.
+func (s *tokenSource) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "kubernetes.tokenSource") }
+
+// LogValue implements [slog.LogValuer], as Format.
+func (s *tokenSource) LogValue() slog.Value { return slog.StringValue("kubernetes.tokenSource") }
 
 // Invalidate has the file read again, though it may look as before.
 func (s *tokenSource) Invalidate(string) { s.file.Forget() }
