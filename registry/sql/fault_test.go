@@ -435,8 +435,10 @@ func TestProbeClocks(t *testing.T) {
 func TestProbeForeign(t *testing.T) {
 	eachServer(t, func(t *testing.T, s server) {
 		b := openURL(t, s.url(t), "demo", nil)
+		clock := time.Now()
+		b.SetClock(func() time.Time { clock = clock.Add(time.Second); return clock })
 		put(t, b, "driver", "one")
-		put(t, b, "customer", "one")
+		put(t, b, "customer", "one") // and after each case, or the value would be Feast's
 		for what, write := range map[string]func(){
 			"a version": func() {
 				fill(t, b, s, "feature_view_version_history", []map[string]any{{
@@ -453,6 +455,11 @@ func TestProbeForeign(t *testing.T) {
 				exec(t, b, "UPDATE entities SET entity_proto = 'x', last_updated_timestamp = 4000000000 WHERE entity_name = 'driver'")
 			},
 			"a deletion": func() { exec(t, b, "DELETE FROM entities WHERE entity_name = 'customer'") },
+			"an update in the second in which a clock that was ahead has written": func() {
+				exec(t, b, "UPDATE entities SET entity_proto = 'y' WHERE entity_name = 'driver'")
+				exec(t, b, "UPDATE feast_metadata SET metadata_value = CAST(last_updated_timestamp AS CHAR(10)) "+
+					"WHERE metadata_key = 'last_updated_timestamp'")
+			},
 		} {
 			if _, _, err := b.Load(t.Context(), ""); err != nil {
 				t.Fatal(err)
@@ -469,6 +476,7 @@ func TestProbeForeign(t *testing.T) {
 			if state, _, err := b.Load(t.Context(), token); err != nil || state == nil {
 				t.Errorf("%s is not seen: %v", what, err)
 			}
+			put(t, b, "customer", what)
 		}
 	})
 }
