@@ -14,6 +14,7 @@ import (
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/registry"
 	registrysql "github.com/feastgo/feast/registry/sql"
+	"github.com/feastgo/feast/types"
 )
 
 // proxy stands between a test and a server, and fails as networks do.
@@ -509,6 +510,28 @@ func TestLockedOut(t *testing.T) {
 			return tx.Put(t.Context(), entity(t, "driver", "one"))
 		})
 		if err != nil || descriptionOf(t, other, "driver") != "one" {
+			t.Error(err)
+		}
+	})
+}
+
+// Objects that are large together are written in pieces: MySQL's packets have 1 MB, unless it is told otherwise.
+func TestManyLargeViews(t *testing.T) {
+	eachServer(t, func(t *testing.T, s server) {
+		schema := make([]registry.Field, 300)
+		for i := range schema {
+			schema[i] = registry.Field{Name: fmt.Sprintf("feature_%d", i), Type: types.Float32}
+		}
+		b := openURL(t, s.url(t), "demo", nil)
+		if _, err := b.Update(t.Context(), "demo", func(tx registry.Tx) error {
+			for i := range 300 {
+				r, err := registry.Encode("demo", &registry.FeatureView{Name: fmt.Sprintf("view_%d", i), Schema: schema})
+				if err := errors.Join(err, tx.Put(t.Context(), r)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
 			t.Error(err)
 		}
 	})
