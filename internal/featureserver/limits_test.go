@@ -52,7 +52,8 @@ func TestLimits(t *testing.T) {
 		"large, no len": {"/push", io.MultiReader(strings.NewReader(large)), 413, `{"detail":"The body has more than the 200000 bytes that this server takes"}`},
 		"rows":          {"/get-online-features", strings.NewReader(`{"features":["stats:f1"],"entities":{"driver_id":` + zeros + `}}`), 413, `{"detail":"The request has 1001 rows, and this server takes 1000"}`},
 		"pushed rows":   {"/push", strings.NewReader(`{"push_source_name":"x","df":{"a":` + zeros + `}}`), 413, `{"detail":"The request has 1001 rows, and this server takes 1000"}`},
-		"values":        {"/chat", strings.NewReader(`{"messages":[` + strings.Repeat("0,", 90_000) + `0]}`), 413, `{"detail":"The body has too many values"}`},
+		"values":        {"/chat", strings.NewReader(`{"messages":[` + strings.Repeat("0,", 90_000) + `0]}`), 413, `{"detail":"The request has too many values"}`},
+		"cells":         {"/get-online-features", strings.NewReader(readBody(refs, 1000)), 413, `{"detail":"The request has too many values"}`},
 		"deep":          {"/chat", strings.NewReader(strings.Repeat("[", 100_000)), 400, `{"detail":"There was an error parsing the body"}`},
 		"no UTF-8":      {"/chat", strings.NewReader("{\"messages\":\"\xff\"}"), 400, `{"detail":"There was an error parsing the body"}`},
 		"broken off":    {"/chat", io.MultiReader(strings.NewReader("{"), broken{}), 400, `{"detail":"There was an error parsing the body"}`},
@@ -71,8 +72,35 @@ func TestLimits(t *testing.T) {
 	if w := do(t, s, "/get-online-features", strings.NewReader(readBody(refs, 100))); w.Code != 503 || w.Header().Get("Retry-After") != "1" {
 		t.Errorf("a large answer without memory for it: %d", w.Code)
 	}
+	// 10,000 clients that send such a body and not its end would hold 200 MB.
+	if w := do(t, s, "/get-online-features", strings.NewReader(readBody(refs, 1)+strings.Repeat(" ", 20_000))); w.Code != 503 {
+		t.Errorf("a body of 20 kB without memory for it: %d", w.Code)
+	}
 	if w := do(t, s, "/get-online-features", strings.NewReader(readBody(refs, 1))); w.Code != 200 {
 		t.Errorf("a small request beside large ones: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestLongValues: many rows of one entity share its values in memory, but not in JSON.
+func TestLongValues(t *testing.T) {
+	long := strings.Repeat("x", 100_000)
+	fs := feasttest.New(t, []feast.Object{
+		&feast.Entity{Name: "driver", JoinKey: "driver_id", ValueType: feast.Int64},
+		&feast.FeatureView{Name: "texts", Entities: []string{"driver"}, Schema: []feast.Field{{Name: "text", Type: feast.String}}, Online: true},
+	}, feasttest.Rows("texts", feast.Columns{"driver_id": []int64{0}, "text": []string{long}}))
+	s := newServer(t, fs.FeatureStore, nil)
+	for rows, want := range map[int]int{1: 200, 30: 200, 1000: 413} {
+		body := `{"features":["texts:text"],"entities":{"driver_id":[0` + strings.Repeat(",0", rows-1) + `]}}`
+		w := do(t, s, "/get-online-features", strings.NewReader(body))
+		if w.Code != want {
+			t.Errorf("%d rows: status %d, want %d", rows, w.Code, want)
+		}
+		if n := strings.Count(w.Body.String(), long); want == 200 && n != rows {
+			t.Errorf("%d rows: %d values", rows, n)
+		}
+		if held := s.Held(); held != 0 {
+			t.Errorf("%d rows: %d bytes of the budget are not given back", rows, held)
+		}
 	}
 }
 

@@ -195,6 +195,7 @@ type call struct {
 	out     []byte // the answer
 	zipped  []byte
 	held    int64 // of the server's budget
+	paid    int64 // of that, for the answer
 	labels  labels
 
 	fields  []field
@@ -220,7 +221,7 @@ func (c *call) release() {
 	c.s.memory.free(c.held)
 	clear(c.fields)
 	clear(c.entries)
-	c.fields, c.entries, c.body, c.request, c.s, c.held, c.labels = c.fields[:0], c.entries[:0], nil, nil, nil, 0, labels{}
+	c.fields, c.entries, c.body, c.request, c.s, c.held, c.paid, c.labels = c.fields[:0], c.entries[:0], nil, nil, nil, 0, 0, labels{}
 	c.batch.Reset()
 	for i := range c.columns {
 		c.columns[i].reset()
@@ -260,7 +261,7 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, rt *route, name st
 	if err != nil {
 		answer = s.fail(ctx, rt, err)
 	}
-	if n := int64(len(answer.body)); n > smallBody && !c.reserve(n) {
+	if n := int64(len(answer.body)) - c.paid; n > smallBody && !c.reserve(n) {
 		answer = busy()
 	}
 	if rt.metric != "" && answer.status != http.StatusUnprocessableEntity {
@@ -367,21 +368,22 @@ func (c *call) receive(ctx context.Context, w http.ResponseWriter) error {
 	}
 	body := http.MaxBytesReader(w, r.Body, limit)
 	c.in = c.in[:0]
-	if n := r.ContentLength; n > 0 && n < smallBody && int(n) >= cap(c.in) {
-		c.in = make([]byte, 0, n+1)
-	}
+	counted := tinyBody
 	for {
-		// It grows by what arrived, so that who announces much and sends nothing holds nothing.
-		if len(c.in) == cap(c.in) {
-			size := max(4<<10, 2*cap(c.in))
-			if size > smallBody && !c.reserve(int64(size)) {
-				return c.tooMuch(int64(size))
+		// It grows by what arrived, so that who announces much and sends nothing holds nothing. Memory of an earlier request is
+		// counted as new memory is.
+		if len(c.in) == counted {
+			counted *= 2
+			if !c.reserve(int64(counted)) {
+				return c.tooMuch(int64(counted))
 			}
-			grown := make([]byte, len(c.in), size)
+		}
+		if len(c.in) == cap(c.in) {
+			grown := make([]byte, len(c.in), max(4<<10, 2*cap(c.in)))
 			copy(grown, c.in)
 			c.in = grown
 		}
-		n, err := body.Read(c.in[len(c.in):cap(c.in)])
+		n, err := body.Read(c.in[len(c.in):min(cap(c.in), counted)])
 		c.in = c.in[:len(c.in)+n]
 		if err == nil {
 			continue
@@ -401,8 +403,12 @@ func (c *call) receive(ctx context.Context, w http.ResponseWriter) error {
 	}
 }
 
-// smallBody is the size of bodies and answers that are not counted.
-const smallBody = 64 << 10
+// smallBody is the size of answers that are not counted, and of bodies whose values are not; tinyBody, of bodies that are not,
+// which slow clients can hold in any number.
+const (
+	smallBody = 64 << 10
+	tinyBody  = 8 << 10
+)
 
 func tooLarge(limit int64) *reply {
 	return refuse(http.StatusRequestEntityTooLarge, "The body has more than the %d bytes that this server takes", limit)
@@ -435,10 +441,11 @@ func (c *call) reserve(n int64) bool {
 	return true
 }
 
-// tooMuch is the answer to a request that needs n bytes more than there are: it is too large itself, or others hold them.
+// tooMuch is the answer to a request that needs n bytes more than there are: it is too large itself, or asks for too much, or
+// others hold them.
 func (c *call) tooMuch(n int64) *reply {
 	if c.held+n > c.s.memory.limit {
-		return refuse(http.StatusRequestEntityTooLarge, "The body has too many values")
+		return refuse(http.StatusRequestEntityTooLarge, "The request has too many values")
 	}
 	return busy()
 }
