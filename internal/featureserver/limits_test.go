@@ -81,6 +81,28 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestLists: lists of features that nobody asks for again do not pile up.
+func TestLists(t *testing.T) {
+	fs, refs := wide(t)
+	s := newServer(t, fs.FeatureStore, nil)
+	list := strings.Repeat(`"a",`, 15_000)
+	for i := range 40 {
+		for range 2 {
+			body := fmt.Sprintf(`{"features":[%s"%d"],"entities":{"driver_id":[1]}}`, list, i)
+			if w := do(t, s, "/get-online-features", strings.NewReader(body)); w.Code != 500 {
+				t.Fatalf("status %d", w.Code)
+			}
+		}
+		size, looked := s.Lists()
+		if size != looked || size > 1<<20 || size < 60_000 {
+			t.Fatalf("lists of %d bytes are kept, and %d are counted", looked, size)
+		}
+	}
+	if w := do(t, s, "/get-online-features", strings.NewReader(readBody(refs, 1))); w.Code != 200 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
 // TestLongValues: many rows of one entity share its values in memory, but not in JSON.
 func TestLongValues(t *testing.T) {
 	long := strings.Repeat("x", 100_000)

@@ -181,6 +181,7 @@ func (c *call) rows(columns []field) (most int, err error) {
 type lists struct {
 	mu     sync.RWMutex
 	byText map[string]*featureList
+	size   int // of all texts
 }
 
 type featureList struct {
@@ -188,9 +189,10 @@ type featureList struct {
 	views    int // how many are named
 }
 
-// maxLists bounds how many lists are kept, maxList how long they are.
+// maxLists bounds how long the lists that are kept are together, in bytes, and maxList how long one is. A list of short names
+// takes some ten times as much as its text.
 const (
-	maxLists = 1024
+	maxLists = 1 << 20
 	maxList  = 64 << 10
 )
 
@@ -221,10 +223,14 @@ func (c *call) features(m *model, q *query) {
 func (l *lists) add(text string, f *featureList) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.byText == nil || len(l.byText) >= maxLists {
-		l.byText = map[string]*featureList{}
+	if l.byText[text] != nil {
+		return
+	}
+	if l.byText == nil || l.size+len(text) > maxLists {
+		l.byText, l.size = map[string]*featureList{}, 0
 	}
 	l.byText[text] = f
+	l.size += len(text)
 }
 
 // countViews counts the views that references name.
