@@ -299,7 +299,11 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, rt *route, c
 		if err := c.receive(ctx, w); err != nil {
 			return nil, err
 		}
-		t, bad := parseBody(c.request.Header.Get("Content-Type"), c.in)
+		var query []problem
+		if rt.long && c.request.URL.RawQuery != "" {
+			c.runFlags(&query)
+		}
+		t, bad := parseBody(c.request.Header.Get("Content-Type"), c.in, query)
 		if bad != nil {
 			return bad, nil
 		}
