@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -309,9 +310,13 @@ func (a *attempt) passing(resp *http.Response, err error) bool {
 	return false
 }
 
-// retryAfter reads the header of this name, seconds or a date.
+// retryAfter reads the header of this name, seconds or a date. More seconds than a duration has are for ever.
 func retryAfter(header string) time.Duration {
-	if seconds, err := strconv.ParseUint(header, 10, 32); err == nil {
+	seconds, err := strconv.ParseUint(header, 10, 32)
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		return math.MaxInt64
+	case err == nil:
 		return time.Duration(seconds) * time.Second
 	}
 	if at, err := http.ParseTime(header); err == nil {

@@ -199,15 +199,30 @@ func TestHTTPRetryAfter(t *testing.T) {
 			t.Errorf("came again after %v", took)
 		}
 	}
-	f := &flaky{fail: func(w http.ResponseWriter, _ int64) bool {
-		w.Header().Set("Retry-After", "3600")
-		w.WriteHeader(503)
-		return true
-	}}
-	c := httpServer(t, remote.HTTPOptions{Retries: 3}, f.serve)
-	_, err := c.Do(t.Context(), post, nil) // which has a deadline of a minute
-	if e, ok := errors.AsType[*remote.Error](err); !ok || e.Status != 503 || f.calls.Load() != 1 {
-		t.Errorf("%v after %d calls", err, f.calls.Load())
+	for _, after := range []string{"3600", "4294967296", "99999999999999999999999", "Fri, 31 Dec 9999 23:59:59 GMT"} {
+		f := &flaky{fail: func(w http.ResponseWriter, _ int64) bool {
+			w.Header().Set("Retry-After", after)
+			w.WriteHeader(503)
+			return true
+		}}
+		c := httpServer(t, remote.HTTPOptions{Retries: 3}, f.serve)
+		_, err := c.Do(t.Context(), post, nil) // which has a deadline of a minute
+		if e, ok := errors.AsType[*remote.Error](err); !ok || e.Status != 503 || f.calls.Load() != 1 {
+			t.Errorf("%s: %v after %d calls", after, err, f.calls.Load())
+		}
+	}
+	for _, after := range []string{"-1", "1e9", "soon", "Thu, 01 Jan 1970 00:00:00 GMT", ""} { // which says nothing
+		f := &flaky{fail: func(w http.ResponseWriter, n int64) bool {
+			if n == 1 {
+				w.Header().Set("Retry-After", after)
+				w.WriteHeader(503)
+			}
+			return n == 1
+		}}
+		c := httpServer(t, remote.HTTPOptions{Retries: 3}, f.serve)
+		if _, err := c.Do(t.Context(), post, nil); err != nil || f.calls.Load() != 2 {
+			t.Errorf("%q: %v after %d calls", after, err, f.calls.Load())
+		}
 	}
 }
 
