@@ -85,6 +85,8 @@ func TestHTTPErrors(t *testing.T) {
 		{503, `busy`, feasterr.ErrUnavailable, "status 503 Service Unavailable: busy"},
 		{409, `{"error":"running"}`, feasterr.ErrConflict, `status 409 Conflict: {"error":"running"}`},
 		{500, `"` + strings.Repeat("x", 5000) + `"`, nil, "status 500 Internal Server Error: " + strings.Repeat("x", 2000) + "..."},
+		{500, `"` + strings.Repeat("x", 1990) + `secret-token"`, nil, "status 500 Internal Server Error: " + strings.Repeat("x", 1990) + "(token)"},
+		{500, `"` + strings.Repeat("x", 1996) + `secret-token"`, nil, "status 500 Internal Server Error: " + strings.Repeat("x", 1996) + "(tok..."},
 		{500, `"you sent secret-token"`, nil, "status 500 Internal Server Error: you sent (token)"},
 	} {
 		c := httpServer(t, remote.HTTPOptions{Token: token{text: "secret-token"}}, func(w http.ResponseWriter, _ *http.Request) {
