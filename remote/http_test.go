@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -275,6 +276,38 @@ func TestHTTPHuge(t *testing.T) {
 	c := httpServer(t, remote.HTTPOptions{MaxAnswer: 4}, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "four") })
 	if got, err := c.Do(t.Context(), post, nil); err != nil || string(got) != "four" {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// TestHTTPAnnounced: a server that announces much and sends little takes little.
+func TestHTTPAnnounced(t *testing.T) {
+	c := httpServer(t, remote.HTTPOptions{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "200000000")
+		_, _ = io.WriteString(w, "x")
+		_ = http.NewResponseController(w).Flush()
+		reset(w)
+	})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := c.Do(t.Context(), post, nil); !errors.Is(err, feasterr.ErrUnavailable) {
+		t.Error(err)
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 20<<20 {
+		t.Errorf("%d bytes were allocated", took)
+	}
+	c = httpServer(t, remote.HTTPOptions{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X", strings.Repeat("x", 1<<20))
+	})
+	if _, err := c.Do(t.Context(), post, nil); !errors.Is(err, feasterr.ErrUnavailable) || !strings.Contains(err.Error(), "response headers exceeded 65536 bytes") {
+		t.Error(err)
+	}
+	c = httpServer(t, remote.HTTPOptions{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "3000000")
+		_, _ = w.Write(make([]byte, 3_000_000))
+	})
+	if got, err := c.Do(t.Context(), post, []byte("before")); err != nil || len(got) != 3_000_006 || string(got[:7]) != "before\x00" {
+		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }
 
