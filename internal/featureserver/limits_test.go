@@ -236,6 +236,33 @@ func TestPanics(t *testing.T) {
 	}
 }
 
+// TestFunctionPanics: a function of the program that panics fails its requests alone, and the log says which it was.
+func TestFunctionPanics(t *testing.T) {
+	type in struct {
+		X int64 `feast:"x"`
+	}
+	type out struct {
+		Y int64 `feast:"y"`
+	}
+	fs := feasttest.New(t, []feast.Object{
+		&feast.OnDemandFeatureView{Name: "inverse", Schema: []feast.Field{{Name: "y", Type: feast.Int64}}, RequestSources: requestSource("x")},
+	}, feasttest.With(feast.WithTransformation("inverse", feast.RowWise(func(i in) (out, error) { return out{1 / i.X}, nil }))))
+	var log bytes.Buffer
+	s := newServer(t, fs.FeatureStore, func(c *featureserver.Config) { c.MaxConcurrent, c.Logger = 1, slog.New(slog.NewTextHandler(&log, nil)) })
+	ask := func(x string) *httptest.ResponseRecorder {
+		return do(t, s, "/get-online-features", strings.NewReader(`{"features":["inverse:y"],"entities":{"x":[1,`+x+`]}}`))
+	}
+	if w := ask("0"); w.Code != 500 || w.Body.String() != `"the function panicked: runtime error: integer divide by zero"` {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "inverse") || !strings.Contains(text, "divide by zero") {
+		t.Errorf("log is %s", text)
+	}
+	if w := ask("1"); w.Code != 200 {
+		t.Errorf("afterwards: %d %s", w.Code, w.Body)
+	}
+}
+
 func TestGzip(t *testing.T) {
 	fs, refs := wide(t)
 	s := newServer(t, fs.FeatureStore, nil)

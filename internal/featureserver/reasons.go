@@ -82,7 +82,7 @@ func notRecognized(name string) error {
 // are none to look at.
 func (s *Server) whyRead(ctx context.Context, q *query, columns []field, rows bool, err error) error {
 	if computed, ok := errors.AsType[*feasterr.TransformError](err); ok {
-		return pythonError(computed.Err.Error())
+		return s.failed(ctx, computed)
 	}
 	if !errors.Is(err, feasterr.ErrInvalid) && !errors.Is(err, feasterr.ErrNotFound) && !errors.Is(err, feasterr.ErrUnsupported) && !errors.Is(err, feasterr.ErrUnavailable) {
 		return err
@@ -105,6 +105,13 @@ func (s *Server) whyRead(ctx context.Context, q *query, columns []field, rows bo
 		return found
 	}
 	return err
+}
+
+// failed is the error of a function of an on-demand view that failed, which is the text that the function gave. The log has the
+// view, too.
+func (s *Server) failed(ctx context.Context, err *feasterr.TransformError) error {
+	s.Logger.ErrorContext(ctx, "the function of an on-demand feature view failed", "error", err)
+	return pythonError(err.Err.Error())
 }
 
 // use is a view as a query uses it.
@@ -462,7 +469,7 @@ func (w *why) read() (uses []use) {
 // whyWrite returns the error that Feast has for a write to views that failed.
 func (s *Server) whyWrite(ctx context.Context, views []registry.View, columns []field, to feast.PushMode, err error) error {
 	if computed, ok := errors.AsType[*feasterr.TransformError](err); ok {
-		return pythonError(computed.Err.Error())
+		return s.failed(ctx, computed)
 	}
 	if !errors.Is(err, feasterr.ErrInvalid) {
 		return err
