@@ -47,7 +47,7 @@ func TestSyntax(t *testing.T) {
 		t.Errorf("%d levels: %v", maxDepth, err)
 	}
 	for _, deep := range []string{strings.Repeat("[", maxDepth+1), strings.Repeat(`{"a":`, 1_000_000)} {
-		if _, err := check([]byte(deep)); err != errDepth {
+		if _, err := check([]byte(deep)); !errors.Is(err, errDepth) {
 			t.Errorf("too deep: %v", err)
 		}
 	}
@@ -178,7 +178,7 @@ func FuzzJSON(f *testing.F) {
 			if wrong, ok := errors.AsType[*syntaxError](err); !ok || wrong.at < 0 || wrong.at > len(body) {
 				t.Fatalf("%q: %v", body, err)
 			}
-			if err != errDepth && json.Valid(body) {
+			if !errors.Is(err, errDepth) && json.Valid(body) {
 				t.Fatalf("%q is refused: %v", body, err)
 			}
 			return
