@@ -231,6 +231,7 @@ func (m *metrics) read(resp *feast.OnlineResponse, took time.Duration) {
 // Metrics is the metrics page.
 func (s *Server) Metrics() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		deadlines(w, s.Timeout)
 		m := &s.metrics
 		var b bytes.Buffer
 		for _, f := range m.families {

@@ -153,6 +153,14 @@ func find(path string) (found []*route, name string) {
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	found, name := find(r.URL.Path)
+	for _, rt := range found {
+		if rt.method == r.Method {
+			s.call(w, r, rt, name)
+			return
+		}
+	}
+	// The server reads what is left of a body before it sends an answer.
+	deadlines(w, s.Timeout)
 	if found == nil {
 		if trimmed := strings.TrimRight(r.URL.Path, "/"); trimmed != r.URL.Path {
 			if other, _ := find(trimmed); other != nil {
@@ -162,12 +170,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		send(w, nil, refuse(http.StatusNotFound, "Not Found"))
 		return
-	}
-	for _, rt := range found {
-		if rt.method == r.Method {
-			s.call(w, r, rt, name)
-			return
-		}
 	}
 	w.Header().Set("Allow", found[0].method)
 	send(w, nil, refuse(http.StatusMethodNotAllowed, "Method Not Allowed"))
@@ -250,10 +252,7 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, rt *route, name st
 	if rt.long {
 		limit = s.WriteTimeout
 	}
-	// What reads slowly, or sends slowly, is cut off when its time has passed; a server of a test has no connection.
-	connection := http.NewResponseController(w)
-	_ = connection.SetReadDeadline(start.Add(limit))
-	_ = connection.SetWriteDeadline(start.Add(limit + grace))
+	connection := deadlines(w, limit)
 	ctx, cancel := context.WithTimeout(r.Context(), limit)
 	defer cancel()
 
@@ -275,6 +274,14 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, rt *route, name st
 	}
 	send(w, connection, answer)
 	_ = connection.SetWriteDeadline(time.Time{}) // another handler of this connection may have its own
+}
+
+// deadlines has a connection cut off when its client sends slowly, or reads slowly. A server of a test has no connection.
+func deadlines(w http.ResponseWriter, limit time.Duration) *http.ResponseController {
+	connection, now := http.NewResponseController(w), time.Now()
+	_ = connection.SetReadDeadline(now.Add(limit))
+	_ = connection.SetWriteDeadline(now.Add(limit + grace))
+	return connection
 }
 
 // grace is how long sending an answer may take when the request took all its time.
