@@ -159,8 +159,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	// The server reads what is left of a body before it sends an answer.
-	deadlines(w, s.Timeout)
+	connection := deadlines(w, s.Timeout)
+	defer lift(connection) // which sends the answer, before which what is left of a body is read
 	if found == nil {
 		if trimmed := strings.TrimRight(r.URL.Path, "/"); trimmed != r.URL.Path {
 			if other, _ := find(trimmed); other != nil {
@@ -168,11 +168,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		}
-		send(w, nil, refuse(http.StatusNotFound, "Not Found"))
+		send(w, refuse(http.StatusNotFound, "Not Found"))
 		return
 	}
 	w.Header().Set("Allow", found[0].method)
-	send(w, nil, refuse(http.StatusMethodNotAllowed, "Method Not Allowed"))
+	send(w, refuse(http.StatusMethodNotAllowed, "Method Not Allowed"))
 }
 
 // redirect sends a client to the path without the slash at its end.
@@ -272,8 +272,8 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, rt *route, name st
 			answer.body = c.zipped
 		}
 	}
-	send(w, connection, answer)
-	_ = connection.SetWriteDeadline(time.Time{}) // another handler of this connection may have its own
+	send(w, answer)
+	lift(connection)
 }
 
 // deadlines has a connection cut off when its client sends slowly, or reads slowly. A server of a test has no connection.
@@ -282,6 +282,12 @@ func deadlines(w http.ResponseWriter, limit time.Duration) *http.ResponseControl
 	_ = connection.SetReadDeadline(now.Add(limit))
 	_ = connection.SetWriteDeadline(now.Add(limit + grace))
 	return connection
+}
+
+// lift sends what is left and lifts the deadline of writing: another handler of this connection may have its own.
+func lift(connection *http.ResponseController) {
+	_ = connection.Flush() // a client that went away hears nothing
+	_ = connection.SetWriteDeadline(time.Time{})
 }
 
 // grace is how long sending an answer may take when the request took all its time.
@@ -336,7 +342,8 @@ func (s *Server) panicked(w http.ResponseWriter, r *http.Request, rt *route, p a
 		panic(p) //nolint:forbidigo // so the server ends the connection
 	}
 	s.Logger.ErrorContext(r.Context(), "a request panicked", "route", rt.path, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-	send(w, nil, &reply{status: http.StatusInternalServerError, content: contentJSON, body: []byte(`"Internal Server Error"`)})
+	send(w, &reply{status: http.StatusInternalServerError, content: contentJSON, body: []byte(`"Internal Server Error"`)})
+	lift(http.NewResponseController(w))
 }
 
 var (
@@ -345,8 +352,8 @@ var (
 	inGzip   = []string{"Accept-Encoding"}
 )
 
-// send writes an answer. connection may be nil.
-func send(w http.ResponseWriter, connection *http.ResponseController, r *reply) {
+// send writes an answer.
+func send(w http.ResponseWriter, r *reply) {
 	h := w.Header()
 	switch r.content {
 	case contentJSON:
@@ -364,10 +371,7 @@ func send(w http.ResponseWriter, connection *http.ResponseController, r *reply) 
 	}
 	h.Set("Content-Length", strconv.Itoa(len(r.body)))
 	w.WriteHeader(r.status)
-	_, err := w.Write(r.body) // a client that went away hears nothing
-	if err == nil && connection != nil {
-		_ = connection.Flush() // within the deadline
-	}
+	_, _ = w.Write(r.body) // a client that went away hears nothing
 }
 
 // receive reads the body into c.in.

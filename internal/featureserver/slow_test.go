@@ -47,3 +47,40 @@ func TestSlowBodiesElsewhere(t *testing.T) {
 		_ = c.Close()
 	}
 }
+
+// TestDeadlinesAreLifted: an answer of another handler of the connection may take longer.
+func TestDeadlinesAreLifted(t *testing.T) {
+	fs, refs := wide(t)
+	s := newServer(t, fs.FeatureStore, func(c *featureserver.Config) { c.Timeout = 30 * time.Second })
+	mux := http.NewServeMux()
+	mux.Handle("/", s)
+	mux.Handle("/metrics", s.Metrics())
+	var set writeDeadlines
+	for _, r := range []*http.Request{
+		request("/get-online-features", readBody(refs, 1))(), request("/nowhere", "{}")(), request("/health", "{}")(),
+		request("/push/", "{}")(), request("/metrics", "")(), request("/push", "{")(),
+	} {
+		set = writeDeadlines{ResponseWriter: httptest.NewRecorder()}
+		mux.ServeHTTP(&set, r)
+		if len(set.all) != 2 || set.all[0].IsZero() || !set.all[1].IsZero() || set.reading.IsZero() || set.sent != 1 {
+			t.Errorf("%s: deadlines of writing are %v, of reading %v, sent %d times before the last", r.URL.Path, set.all, set.reading, set.sent)
+		}
+	}
+}
+
+// writeDeadlines notes the deadlines of a connection.
+type writeDeadlines struct {
+	http.ResponseWriter
+	all     []time.Time
+	reading time.Time
+	sent    int // before the last
+}
+
+func (w *writeDeadlines) SetWriteDeadline(at time.Time) error { w.all = append(w.all, at); return nil }
+func (w *writeDeadlines) SetReadDeadline(at time.Time) error  { w.reading = at; return nil }
+func (w *writeDeadlines) FlushError() error {
+	if len(w.all) == 1 {
+		w.sent++
+	}
+	return nil
+}
