@@ -236,6 +236,23 @@ func TestPanics(t *testing.T) {
 	}
 }
 
+// TestClosed: who asks a server whose feature store is closed may ask another.
+func TestClosed(t *testing.T) {
+	fs, refs := wide(t)
+	s := newServer(t, fs.FeatureStore, nil)
+	if err := fs.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for path, body := range map[string]string{
+		"/get-online-features": readBody(refs, 1), "/write-to-online-store": `{"feature_view_name":"stats","df":{"driver_id":[1]}}`,
+		"/materialize": `{"disable_event_timestamp":true}`, "/search": `{"features":["stats:f1"],"query":[1]}`,
+	} {
+		if w := do(t, s, path, strings.NewReader(body)); w.Code != 503 || w.Header().Get("Retry-After") != "1" || w.Body.String() != `{"detail":"The server is ending"}` {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
 // TestFunctionPanics: a function of the program that panics fails its requests alone, and the log says which it was.
 func TestFunctionPanics(t *testing.T) {
 	type in struct {

@@ -473,6 +473,8 @@ func (s *Server) fail(ctx context.Context, rt *route, err error) *reply {
 	switch {
 	case errors.Is(err, feasterr.ErrUnauthenticated):
 		return refuse(http.StatusUnauthorized, "Invalid or expired access token")
+	case errors.Is(err, feasterr.ErrClosed):
+		return refuse(http.StatusServiceUnavailable, "The server is ending")
 	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil:
 		s.Logger.WarnContext(ctx, "a request took too long", "route", rt.path, "error", err)
 		return refuse(http.StatusGatewayTimeout, "The request took longer than this server allows")
