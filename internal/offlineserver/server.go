@@ -128,20 +128,19 @@ func answer(err error) error {
 	return status.Error(code, strings.ToValidUTF8(err.Error(), "?"))
 }
 
-// call runs a call: it finds out who calls, waits for a slot, bounds its time, and contains its panics.
+// contain makes an error of a panic.
+func (s *Server) contain(ctx context.Context, method string, err *error) {
+	if p := recover(); p != nil {
+		s.logger.ErrorContext(ctx, "a call failed", "method", method, "panic", p, "stack", string(debug.Stack()))
+		*err = status.Error(codes.Internal, "the server failed")
+	}
+}
+
+// call runs a call: it waits for a slot, bounds its time, and contains its panics. Who calls is known, see [Server.Register].
 func (s *Server) call(ctx context.Context, method string, run func(context.Context) error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.logger.ErrorContext(ctx, "a call failed", "method", method, "panic", p, "stack", string(debug.Stack()))
-			err = status.Error(codes.Internal, "the server failed")
-		}
-	}()
+	defer s.contain(ctx, method, &err)
 	ctx, cancel := context.WithTimeout(ctx, s.limits.Timeout)
 	defer cancel()
-	ctx, err = s.enter(ctx)
-	if err != nil {
-		return answer(err)
-	}
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
@@ -351,7 +350,53 @@ func location(ctx context.Context) string {
 	return scheme + host
 }
 
-// Register adds the service to a gRPC server.
+// Register adds the service to a gRPC server. A message may have a gigabyte, so nothing is read before it is known who
+// calls: the method of one message, too, is a stream here, which is the same on the wire, since gRPC reads the message of any
+// other before it asks for anything. What [flight.BaseFlightServer] alone answers is not registered: it is UNIMPLEMENTED,
+// unread.
 func (s *Server) Register(r grpc.ServiceRegistrar) {
-	r.RegisterService(&gen.FlightService_ServiceDesc, s)
+	d := gen.FlightService_ServiceDesc
+	d.Methods = nil
+	d.Streams = []grpc.StreamDesc{{StreamName: "GetFlightInfo", Handler: func(_ any, st grpc.ServerStream) error {
+		m := new(flight.FlightDescriptor)
+		if err := st.RecvMsg(m); err != nil {
+			return err
+		}
+		info, err := s.GetFlightInfo(st.Context(), m)
+		if err != nil {
+			return err
+		}
+		return st.SendMsg(info)
+	}}}
+	for _, one := range gen.FlightService_ServiceDesc.Streams {
+		switch one.StreamName {
+		case "DoExchange", "DoPut", "DoGet", "ListFlights", "ListActions":
+			d.Streams = append(d.Streams, one)
+		}
+	}
+	for i := range d.Streams {
+		d.Streams[i].Handler = s.entering(d.Streams[i].StreamName, d.Streams[i].Handler)
+	}
+	r.RegisterService(&d, s)
 }
+
+// entering finds out who calls before a message is read.
+func (s *Server) entering(method string, next grpc.StreamHandler) grpc.StreamHandler {
+	return func(server any, st grpc.ServerStream) (err error) {
+		defer s.contain(st.Context(), method, &err)
+		ctx, err := s.enter(st.Context())
+		if err != nil {
+			return answer(err)
+		}
+		return next(server, &entered{st, ctx})
+	}
+}
+
+// entered is a stream of somebody who is known.
+type entered struct {
+	grpc.ServerStream
+	ctx context.Context //nolint:containedctx // that of the stream
+}
+
+// Context implements [grpc.ServerStream].
+func (e *entered) Context() context.Context { return e.ctx }
