@@ -67,6 +67,12 @@ func (h *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
+	if r.Method != http.MethodPost && r.Method != http.MethodDelete { // an answer is of one state, however many lists it is made of
+		if ctx, err = h.pinned(ctx); err != nil {
+			fail(w, err)
+			return
+		}
+	}
 	c := &call{rest: h, ctx: ctx, path: parameters, query: r.URL.Query(), status: http.StatusOK}
 	if r.Method == http.MethodPost {
 		c.raw, err = io.ReadAll(http.MaxBytesReader(w, r.Body, h.maxBody))

@@ -1,0 +1,65 @@
+package registryserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	pb "github.com/feastgo/feast/internal/protos/feast/registry"
+	"github.com/feastgo/feast/registry"
+	"github.com/feastgo/feast/registry/memory"
+)
+
+// restless is a registry into which somebody writes an entity before each look at it.
+type restless struct {
+	*memory.Backend
+	t     *testing.T
+	looks atomic.Int64
+}
+
+func (b *restless) Load(ctx context.Context, have registry.Token) (*registry.State, registry.Token, error) {
+	n := b.looks.Add(1)
+	if err := b.Put(ctx, "p", &registry.Entity{Name: fmt.Sprintf("e%d", n), JoinKey: "k"}); err != nil {
+		b.t.Error(err)
+	}
+	return b.Backend.Load(ctx, have)
+}
+
+// TestAnswersAreOfOneState: an answer that is made of several lists is of one moment.
+func TestAnswersAreOfOneState(t *testing.T) {
+	b := &restless{Backend: memory.New(), t: t}
+	h := (&Server{Backend: b, Project: "p"}).REST(1 << 20)
+	for n, path := range []string{
+		"lineage/complete?project=p", "lineage/complete/all", "search?query=e", "metrics/resource_counts", "metrics/popular_tags",
+		"entities?project=p&include_relationships=true", "entities/all?include_relationships=true", "entities/e1?project=p&include_relationships=true",
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/v1/"+path, nil))
+		if w.Code != http.StatusOK || b.looks.Load() != int64(n+1) {
+			t.Errorf("%s: %d, after %d looks: %s", path, w.Code, b.looks.Load(), w.Body)
+		}
+	}
+	before := b.looks.Load()
+	if _, err := (&Server{Backend: b, Project: "p"}).ListAllFeatureViews(t.Context(), &pb.ListAllFeatureViewsRequest{Project: "p", FeatureService: "s"}); err != nil || b.looks.Load() != before+1 {
+		t.Errorf("views of a service: %v, after %d looks", err, b.looks.Load()-before)
+	}
+}
+
+type broken struct{ registry.Backend }
+
+func (broken) Load(context.Context, registry.Token) (*registry.State, registry.Token, error) {
+	return nil, "", errors.New("the disk is gone")
+}
+
+// TestViewsOfAServiceThatCannotBeRead are not none.
+func TestViewsOfAServiceThatCannotBeRead(t *testing.T) {
+	_, err := (&Server{Backend: broken{}}).ListAllFeatureViews(t.Context(), &pb.ListAllFeatureViewsRequest{Project: "p", FeatureService: "s"})
+	if err == nil || !strings.Contains(err.Error(), "the disk is gone") {
+		t.Error(err)
+	}
+}
