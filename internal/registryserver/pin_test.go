@@ -4,13 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/guard"
+	"github.com/feastgo/feast/internal/protos/feast/core"
 	pb "github.com/feastgo/feast/internal/protos/feast/registry"
+	"github.com/feastgo/feast/permissions"
 	"github.com/feastgo/feast/registry"
 	"github.com/feastgo/feast/registry/memory"
 )
@@ -61,5 +66,50 @@ func TestViewsOfAServiceThatCannotBeRead(t *testing.T) {
 	_, err := (&Server{Backend: broken{}}).ListAllFeatureViews(t.Context(), &pb.ListAllFeatureViewsRequest{Project: "p", FeatureService: "s"})
 	if err == nil || !strings.Contains(err.Error(), "the disk is gone") {
 		t.Error(err)
+	}
+}
+
+// overtaken is a registry into which somebody else writes an entity just before the first change.
+type overtaken struct {
+	*memory.Backend
+	done bool
+}
+
+func (b *overtaken) Update(ctx context.Context, project string, change func(registry.Tx) error) (registry.Token, error) {
+	if !b.done {
+		b.done = true
+		if err := b.Put(ctx, "p", &registry.Entity{Name: "e", JoinKey: "theirs"}); err != nil {
+			return "", err
+		}
+	}
+	return b.Backend.Update(ctx, project, change)
+}
+
+type somebody struct{}
+
+func (somebody) Authenticate(context.Context, string) (permissions.User, error) {
+	return permissions.User{Name: "u", Roles: []string{"r"}}, nil
+}
+func (somebody) Close() error { return nil }
+
+// TestOvertaken: who may create an object does not change one that somebody else creates at the same time.
+func TestOvertaken(t *testing.T) {
+	b := &overtaken{Backend: memory.New()}
+	create := &permissions.Permission{
+		Name: "create", Types: []permissions.Kind{permissions.Entity}, Actions: []permissions.Action{permissions.Create},
+		Policy: permissions.RoleBased{Roles: []string{"r"}},
+	}
+	if err := b.Backend.Put(t.Context(), "p", create); err != nil {
+		t.Fatal(err)
+	}
+	g := &guard.Guard{Authenticator: somebody{}, Logger: slog.New(slog.DiscardHandler)}
+	ctx, err := g.Enter(t.Context(), "Bearer x", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{Backend: b, Guard: g, Project: "p"}
+	_, err = s.ApplyEntity(ctx, &pb.ApplyEntityRequest{Project: "p", Entity: &core.Entity{Spec: &core.EntitySpecV2{Name: "e", JoinKey: "ours"}}})
+	if !errors.Is(err, feasterr.ErrDenied) || !b.done {
+		t.Errorf("%v, overtaken: %t", err, b.done)
 	}
 }

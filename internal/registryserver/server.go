@@ -272,7 +272,7 @@ func (s *Server) applyObject(ctx context.Context, kind registry.Kind, project st
 	}
 	w := s.writer(project)
 	if !s.guard().Free(ctx) && s.checked(st, project) {
-		w.BeforeCommit = func(ctx context.Context, c *registry.Commit) error { return s.checkOthers(ctx, rules, c.Diff, r.ID) }
+		w.BeforeCommit = func(ctx context.Context, c *registry.Commit) error { return s.checkChanges(ctx, rules, c.Diff) }
 	}
 	_, err = w.Apply(ctx, registry.ApplyRequest{Objects: []registry.Object{o}})
 	return err
@@ -294,10 +294,11 @@ func (s *Server) checked(st *state, project string) bool {
 	return st.has(project) || s.guard().RequirePermissions
 }
 
-// checkOthers checks what comes along with an object that is applied, such as the data sources of a view.
-func (s *Server) checkOthers(ctx context.Context, rules *registry.Snapshot, d *registry.Diff, applied registry.ID) error {
+// checkChanges checks what is about to be written: what comes along with an object that is applied, such as the data sources
+// of a view, and the object again, which somebody may have made or changed since it was looked at.
+func (s *Server) checkChanges(ctx context.Context, rules *registry.Snapshot, d *registry.Diff) error {
 	for _, c := range d.Changes {
-		if c.New == nil || c.ID == applied || c.ID.Kind == registry.KindProject || c.ID.Name == registry.DummyEntity {
+		if c.New == nil || c.ID.Kind == registry.KindProject || c.ID.Name == registry.DummyEntity {
 			continue
 		}
 		var existing *permissions.Resource
