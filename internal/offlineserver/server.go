@@ -40,6 +40,7 @@ type Limits struct {
 	Timeout    time.Duration // of a call
 	Idle       time.Duration // between two messages of a call, in either direction
 	Wait       time.Duration // for which an upload waits for its DoGet
+	EntitySQL  bool          // callers whose tokens are checked may send queries for entity rows
 }
 
 // maxCommand is the size of the largest command, in bytes.

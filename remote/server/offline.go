@@ -39,7 +39,7 @@ func Offline(fs *feast.FeatureStore, o Options) (*OfflineServer, error) {
 	}
 	s.service = offlineserver.New(fs, g, g.Logger, offlineserver.Limits{
 		Rows: int64(cmp.Or(o.MaxRows, 100_000_000)), Held: 2 << 30, Pending: 64, Concurrent: cmp.Or(o.MaxConcurrent, 256),
-		Timeout: cmp.Or(o.Timeout, time.Hour), Idle: time.Minute, Wait: 10 * time.Minute,
+		Timeout: cmp.Or(o.Timeout, time.Hour), Idle: time.Minute, Wait: 10 * time.Minute, EntitySQL: o.EntitySQL,
 	})
 	return s, nil
 }
