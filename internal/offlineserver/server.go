@@ -58,14 +58,15 @@ type Server struct {
 	held   atomic.Int64
 
 	mu      sync.Mutex
-	pending map[string]*upload // by ticket
+	pending map[flightKey]*upload
+	waiting int64 // bytes of those
 	closed  bool
 }
 
 // New returns a server.
 func New(fs *feast.FeatureStore, g *guard.Guard, logger *slog.Logger, l Limits) *Server {
 	return &Server{
-		fs: fs, guard: g, logger: logger, limits: l, slots: make(chan struct{}, l.Concurrent), pending: map[string]*upload{},
+		fs: fs, guard: g, logger: logger, limits: l, slots: make(chan struct{}, l.Concurrent), pending: map[flightKey]*upload{},
 	}
 }
 
@@ -74,8 +75,8 @@ func (s *Server) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	for ticket := range s.pending {
-		s.forget(ticket)
+	for key := range s.pending {
+		s.forget(key)
 	}
 	return nil
 }
@@ -199,14 +200,15 @@ func timely(ctx context.Context, idle time.Duration, step func() error) error {
 
 // up is what is uploaded.
 type up struct {
-	server *Server
-	ctx    context.Context //nolint:containedctx // of the call, which the upload is a part of
-	recv   func() (*flight.FlightData, error)
-	first  *flight.FlightData // until it was read
-	hold   bool               // what was read stays in memory
-	held   int64
-	rows   int64
-	ended  bool
+	server  *Server
+	ctx     context.Context //nolint:containedctx // of the call, which the upload is a part of
+	recv    func() (*flight.FlightData, error)
+	first   *flight.FlightData // until it was read
+	hold    bool               // what was read stays in memory, and not dictionaries alone
+	drained bool               // nothing stays
+	held    int64
+	rows    int64
+	ended   bool
 }
 
 // Recv implements [flightwire.Stream].
@@ -228,7 +230,7 @@ func (u *up) Recv() (*flight.FlightData, error) {
 }
 
 func (u *up) charge(d *flight.FlightData) error {
-	if !u.hold {
+	if !u.hold && (u.drained || !flightwire.IsDictionary(d.DataHeader)) {
 		return nil
 	}
 	n := int64(len(d.DataBody) + len(d.DataHeader))
@@ -254,9 +256,12 @@ func (u *up) take(b arrow.RecordBatch) error {
 }
 
 // drain reads what is left of an upload: a client of Feast that is still sending when the call ends loses the answer, or why there is
-// none.
+// none. All of it has no more time than one message otherwise, so that nobody keeps a slot by a trickle.
 func (u *up) drain() {
-	u.hold = false
+	u.hold, u.drained = false, true
+	ctx, cancel := context.WithTimeout(u.ctx, u.server.limits.Idle)
+	defer cancel()
+	u.ctx = ctx
 	for left := u.server.limits.Held; left > 0 && !u.ended; {
 		d, err := u.Recv()
 		if err != nil {
