@@ -23,8 +23,11 @@ const Prefix = "/api/v1"
 // version is Feast's, which this server behaves like.
 const version = "0.67.0"
 
-// REST returns the REST form of the service. Bodies may have maxBody bytes.
-func (s *Server) REST(maxBody int64) http.Handler { return &rest{s, maxBody} }
+// maxJSON is the size of the largest body, in bytes: of definitions, which take some twenty times as much when they are decoded.
+const maxJSON = 4 << 20
+
+// REST returns the REST form of the service. Bodies may have maxBody bytes, and no more than 4 MB.
+func (s *Server) REST(maxBody int64) http.Handler { return &rest{s, min(maxBody, maxJSON)} }
 
 type rest struct {
 	*Server
