@@ -13,8 +13,8 @@ import (
 
 // late is a context whose deadline is over, which it has not noticed.
 type late struct {
-	context.Context
-	deadline time.Time
+	context.Context //nolint:containedctx // it is a context
+	deadline        time.Time
 }
 
 func (l late) Deadline() (time.Time, bool) { return l.deadline, true }
@@ -26,7 +26,7 @@ func TestServerNoticesFirst(t *testing.T) {
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, c := range []struct {
-		ctx  context.Context
+		ctx  context.Context //nolint:containedctx // of a case
 		code codes.Code
 		want error
 	}{

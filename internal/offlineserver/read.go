@@ -131,7 +131,9 @@ func (s *Server) historical(ctx context.Context, c command, rows array.RecordRea
 			continue
 		}
 		if p, ok := projection(snap, name, *aliases[i]); ok {
-			known[*aliases[i]] = known[*aliases[i]]
+			if !known[*aliases[i]] {
+				known[*aliases[i]] = false
+			}
 			req.Projections = append(req.Projections, p)
 		}
 	}
