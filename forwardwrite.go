@@ -113,19 +113,26 @@ func (fs *FeatureStore) materializesElsewhere(ctx context.Context) (online.Forwa
 	if _, can := to.(online.Materializer); !can {
 		return nil, nil //nolint:nilnil // documented
 	}
-	_, err = fs.offlineStore(ctx)
-	if _, missing := errors.AsType[*feasterr.NotLinkedError](err); missing || fs.cfg.OfflineStore.IsNull() && err != nil {
-		return to, nil
+	_, failed := fs.offlineStore(ctx)
+	_, missing := errors.AsType[*feasterr.NotLinkedError](failed)
+	if !missing && (failed == nil || !fs.cfg.OfflineStore.IsNull()) {
+		to = nil // what failed is the error of materializing here
 	}
-	return nil, nil //nolint:nilnil // documented, and the error is that of materializing
+	return to, nil
 }
 
 // appendColumnJSON appends a column as [online.JSONColumn] has it.
 func appendColumnJSON(ctx context.Context, dst []byte, c *frameColumn) ([]byte, error) {
-	value := func(dst []byte, i int) ([]byte, error) { return appendNative(dst, c.value(i), 0) }
+	value := func(dst []byte, i int) ([]byte, error) { return appendNative(dst, c.value(i), 0, false) }
 	switch c.kind {
 	case colAny, colOther:
-		value = func(dst []byte, i int) ([]byte, error) { return appendNative(dst, c.native(i), 0) }
+		value = func(dst []byte, i int) ([]byte, error) { return appendNative(dst, c.native(i), 0, false) }
+	case colBytes:
+		if c.elem == reflect.TypeFor[json.RawMessage]() {
+			value = func(dst []byte, i int) ([]byte, error) {
+				return appendNative(dst, json.RawMessage(slice[[]byte](c)[i]), 0, false)
+			}
+		}
 	case colArrow:
 		var err error
 		if value, err = arrowJSON(c); err != nil {
@@ -156,7 +163,7 @@ func arrowJSON(c *frameColumn) (func(dst []byte, i int) ([]byte, error), error) 
 			if stamps.IsNull(c.from + i) {
 				return append(dst, "null"...), nil
 			}
-			return appendNative(dst, stamps.Value(c.from+i).ToTime(unit), 0)
+			return appendNative(dst, stamps.Value(c.from+i).ToTime(unit), 0, false)
 		}, nil
 	}
 	typ := arrowconv.TypeOf(c.array().DataType())
@@ -185,8 +192,8 @@ var errNoNumber = feasterr.Invalid("a NaN or an infinity cannot be sent to a fea
 // timeForm is that of times in rows that are sent: Feast's server wants all of a column in one.
 const timeForm = "2006-01-02T15:04:05.000000"
 
-// appendNative appends a Go value as [online.JSONColumn] has it. depth is how deep it is in others.
-func appendNative(dst []byte, v any, depth int) ([]byte, error) {
+// appendNative appends a Go value as [online.JSONColumn] has it. depth is how deep it is in others, listed whether in a list.
+func appendNative(dst []byte, v any, depth int, listed bool) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
 		return append(dst, "null"...), nil
@@ -217,20 +224,12 @@ func appendNative(dst []byte, v any, depth int) ([]byte, error) {
 		}
 		return appendText(dst, string(text))
 	}
-	return appendReflected(dst, reflect.ValueOf(v), depth)
+	return appendReflected(dst, reflect.ValueOf(v), depth, listed)
 }
 
-func appendReflected(dst []byte, v reflect.Value, depth int) (_ []byte, err error) {
+func appendReflected(dst []byte, v reflect.Value, depth int, listed bool) (_ []byte, err error) {
 	if depth > maxPointers {
 		return dst, feasterr.Invalid("a value nests deeper than %d", maxPointers)
-	}
-	for n := 0; v.Kind() == reflect.Pointer && !v.IsNil(); n++ { // which count as what they point to
-		if v = v.Elem(); n > maxPointers {
-			return dst, feasterr.Invalid("a value is behind more than %d pointers", maxPointers)
-		}
-		if v.Kind() != reflect.Pointer {
-			return appendNative(dst, v.Interface(), depth)
-		}
 	}
 	switch k := v.Kind(); {
 	case v.CanInt():
@@ -260,9 +259,11 @@ func appendReflected(dst []byte, v reflect.Value, depth int) (_ []byte, err erro
 		}
 	}
 	switch v.Kind() {
+	case reflect.Pointer:
+		return appendNative(dst, v.Elem().Interface(), depth+1, listed)
 	case reflect.Slice, reflect.Array:
 		if v.Type().Elem().Kind() == reflect.Uint8 {
-			if u, ok := v.Interface().([16]byte); ok {
+			if u, ok := reflect.TypeAssert[[16]byte](v); ok {
 				return append(types.AppendUUID(append(dst, '"'), u), '"'), nil
 			}
 			if v.Kind() == reflect.Array {
@@ -275,7 +276,7 @@ func appendReflected(dst []byte, v reflect.Value, depth int) (_ []byte, err erro
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			if dst, err = appendNative(dst, v.Index(i).Interface(), depth+1); err != nil {
+			if dst, err = appendNative(dst, v.Index(i).Interface(), depth+1, true); err != nil {
 				return dst, err
 			}
 		}
@@ -285,7 +286,7 @@ func appendReflected(dst []byte, v reflect.Value, depth int) (_ []byte, err erro
 		if err != nil {
 			return dst, feasterr.Invalid("a map cannot be sent to a feature server: %w", err)
 		}
-		if depth > 0 {
+		if listed {
 			return append(dst, text...), nil
 		}
 		return appendText(dst, string(text))
