@@ -28,12 +28,12 @@ import (
 // behind opens a feature store without a registry whose online store is a feature server of another.
 func behind(t testing.TB, fs *feast.FeatureStore) *feast.FeatureStore {
 	t.Helper()
-	return forwarding(t, featureServer(t, fs))
+	return forwarding(t, featureServer(t, fs, false))
 }
 
-func featureServer(t testing.TB, fs *feast.FeatureStore) *server.FeatureServer {
+func featureServer(t testing.TB, fs *feast.FeatureStore, truthful bool) *server.FeatureServer {
 	t.Helper()
-	s, err := server.Features(fs, server.Options{})
+	s, err := server.Features(fs, server.Options{TruthfulStatuses: truthful})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestMaterializeWithoutOfflineStore(t *testing.T) {
 		})
 		return fs
 	}
-	fs := open(newRemote(t, featureServer(t, m.FeatureStore)))
+	fs := open(newRemote(t, featureServer(t, m.FeatureStore, false)))
 	if _, err := fs.Materialize(t.Context(), window(0, 2)); err != nil || m.value(t, "a", 1) != int64(7) {
 		t.Errorf("%v, %v", m.value(t, "a", 1), err)
 	}
@@ -196,7 +196,7 @@ func everyKind() (schema []feast.Field, rows feast.Columns, want map[string]any)
 func TestWriteWithoutRegistry(t *testing.T) {
 	schema, rows, want := everyKind()
 	there, _, _ := newStore(t, []feast.Object{driver, func() *feast.FeatureView { v := driverView("kinds", 0, schema...); v.Online = true; return v }()})
-	fs := forwarding(t, featureServer(t, there))
+	fs := forwarding(t, featureServer(t, there, false))
 	moment := at(1).Add(123456 * time.Microsecond)
 	rows["driver_id"], rows["event_timestamp"] = []int64{1, 2}, []time.Time{moment, moment.Add(time.Second)}
 	if res, err := fs.WriteToOnlineStore(t.Context(), "kinds", rows, feast.WriteOptions{}); err != nil || res != (feast.WriteResult{Written: 2}) {
