@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
+
 	"github.com/feastgo/feast"
 	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/online"
@@ -195,7 +197,12 @@ func everyKind() (schema []feast.Field, rows feast.Columns, want map[string]any)
 // Rows of all kinds arrive as what they are, with their times to the microsecond.
 func TestWriteWithoutRegistry(t *testing.T) {
 	schema, rows, want := everyKind()
-	there, _, _ := newStore(t, []feast.Object{driver, func() *feast.FeatureView { v := driverView("kinds", 0, schema...); v.Online = true; return v }()})
+	there, _, _ := newStore(t, []feast.Object{driver, func() *feast.FeatureView { v := driverView("kinds", 0, schema...); v.Online = true; return v }(),
+		func() *feast.FeatureView {
+			v := driverView("arrow", 0, feast.Field{Name: "x", Type: feast.Bytes}, feast.Field{Name: "f", Type: feast.Float64})
+			v.Online = true
+			return v
+		}()})
 	fs := forwarding(t, featureServer(t, there, false))
 	moment := at(1).Add(123456 * time.Microsecond)
 	rows["driver_id"], rows["event_timestamp"] = []int64{1, 2}, []time.Time{moment, moment.Add(time.Second)}
@@ -236,6 +243,33 @@ func TestWriteWithoutRegistry(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(3)
+
+	// Of Arrow arrays, whose times are finer than seconds, too.
+	rb := recordOf(t, "driver_id", arrowInt64, "[0,4]", "x", arrow.BinaryTypes.Binary, `["AA==","/w=="]`, "f", arrow.PrimitiveTypes.Float64, "[1.5,2]",
+		"event_timestamp", arrowUTC, fmt.Sprintf("[0,%d]", moment.UnixMicro()))
+	part := rb.NewSlice(1, 2)
+	defer part.Release()
+	if err := putArrow(t, there, fs, part); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// putArrow writes a row of an Arrow record batch and sees that it is there.
+func putArrow(t *testing.T, there, fs *feast.FeatureStore, rb arrow.RecordBatch) error {
+	t.Helper()
+	if res, err := fs.WriteToOnlineStore(t.Context(), "arrow", feast.ArrowFrame(rb), feast.WriteOptions{}); err != nil || res.Written != 1 {
+		return fmt.Errorf("%+v, %w", res, err)
+	}
+	resp, err := there.GetOnlineFeatures(t.Context(), feast.OnlineRequest{Features: []string{"arrow:x", "arrow:f"}, Entities: feast.Columns{"driver_id": []int64{4}}})
+	if err != nil {
+		return err
+	}
+	x, err := resp.Column("x")
+	f, err2 := resp.Float64s("f")
+	if fmt.Sprint(x.Any(0), f, x.EventTime(0).Nanosecond()) != "[255] [2] 123456000" {
+		t.Errorf("%v, %v at %v", x.Any(0), f, x.EventTime(0))
+	}
+	return errors.Join(err, err2)
 }
 
 // What cannot be sent is refused with its place, and nothing is sent.
