@@ -101,6 +101,10 @@ type MaterializedView struct {
 // [FeatureStore.PrecomputeFeatureService].
 //
 // The batch size is online_write_batch_size of feature_store.yaml, else at most 10,000 rows.
+//
+// Where the online store is a feature server (an [online.Materializer]), and the registry cannot be read or no offline store is
+// linked in, the server is asked to materialize, in one call that ends with it. It does not tell what it did: the result is empty.
+// Overwrite, Strict, Refuse and Progress are then [ErrUnsupported].
 func (fs *FeatureStore) Materialize(ctx context.Context, r MaterializeRequest) (MaterializeResult, error) {
 	switch {
 	case r.Start.IsZero() || r.End.IsZero():
@@ -158,6 +162,11 @@ func (fs *FeatureStore) materialize(ctx context.Context, r MaterializeRequest, s
 	}
 	if r.Concurrency == 0 {
 		r.Concurrency = max(4, runtime.GOMAXPROCS(0))
+	}
+	if to, err := fs.materializesElsewhere(ctx); err != nil {
+		return res, err
+	} else if to != nil {
+		return fs.materializeElsewhere(ctx, to, r)
 	}
 	found, snap, err := resolve(ctx, fs, func(snap *registry.Snapshot) (found struct {
 		views   []registry.View

@@ -67,9 +67,18 @@ type WriteResult struct {
 // No row is written when any is wrong. More than 10,000 rows are written in several batches: when the store fails, the
 // result counts those that were written before, and writing all again is safe. As in Feast, rows are not written, and
 // counted as Null, when no row has a value.
+//
+// Where the registry cannot be read and the online store is a feature server (an [online.Pusher]), that is given the rows as they are, in
+// one request: it resolves, coerces, computes and counts nothing, so that all are counted as Written; Overwrite is its matter.
 func (fs *FeatureStore) WriteToOnlineStore(ctx context.Context, view string, rows Frame, o WriteOptions) (WriteResult, error) {
 	if err := fs.writable(ctx); err != nil {
 		return WriteResult{}, err
+	}
+	if to, err := fs.elsewhere(ctx); err != nil {
+		return WriteResult{}, err
+	} else if to != nil {
+		n, err := fs.pushElsewhere(ctx, to, rows, &online.Push{View: view, AsGiven: o.AsGiven})
+		return WriteResult{Written: n}, err
 	}
 	targets, err := fs.writes.get(ctx, fs, destination{view: view, asGiven: o.AsGiven})
 	if err != nil {
@@ -113,12 +122,21 @@ func (m PushMode) String() string {
 // Nothing is written when any row is wrong for one of the views. With ToOnlineAndOffline a view's rows go to the online
 // store first, and to the offline store if that succeeded: when only the second fails, the error says so. When a store fails
 // for some of the views, the error is a [*PartialError].
+//
+// Where the registry cannot be read and the online store is a feature server (an [online.Pusher]), that is given the rows as
+// they are, in one request, and has an offline store of its own.
 func (fs *FeatureStore) Push(ctx context.Context, source string, rows Frame, to PushMode) error {
 	if err := fs.writable(ctx); err != nil {
 		return err
 	}
 	if to < ToOnline || to > ToOnlineAndOffline {
 		return feasterr.Invalid("%s is no push mode: give ToOnline, ToOffline or ToOnlineAndOffline", to)
+	}
+	if server, err := fs.elsewhere(ctx); err != nil {
+		return err
+	} else if server != nil {
+		_, err := fs.pushElsewhere(ctx, server, rows, &online.Push{Source: source, To: to.String()})
+		return err
 	}
 	if to == ToOnline {
 		targets, err := fs.writes.get(ctx, fs, destination{source: source})

@@ -3,6 +3,7 @@ package online
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/types"
@@ -117,4 +118,43 @@ func (r *Response) named(column, row int, err error) error {
 		return nil
 	}
 	return feasterr.Invalid("column %s, row %d of the answer: %w", r.fields[column].Name, row, err)
+}
+
+// Pusher is implemented by a [Forwarder] that has rows written, too, for a program that cannot read the registry: what the
+// rows hold is found out by who knows views.
+type Pusher interface {
+	// Push has rows written, or refused, as a whole. It does not keep them.
+	Push(ctx context.Context, p *Push) error
+}
+
+// Push are rows as the caller gave them: for a view, or for the views of a push source.
+type Push struct {
+	View    string
+	AsGiven bool // the values of an on-demand view are written as they are, not computed
+
+	Source string
+	To     string // Feast's name of the push mode: "online", "offline", "online_and_offline"
+
+	Columns []JSONColumn // of equal length
+}
+
+// JSONColumn are values as a JSON array, in the form in which Feast's feature server takes them in rows that are written:
+// bytes in base64, maps as the text of their JSON, times as ISO 8601 text in UTC with microseconds.
+type JSONColumn struct {
+	Name   string
+	Values []byte
+}
+
+// Materializer is implemented by a [Forwarder] that has views materialized elsewhere, for a program that reaches no registry
+// or no offline store.
+type Materializer interface {
+	// Materialize returns when all is materialized.
+	Materialize(ctx context.Context, m *Materialization) error
+}
+
+// Materialization says what to materialize.
+type Materialization struct {
+	Start, End time.Time // Start is zero where each view goes on from where it was materialized to
+	Views      []string  // empty: all
+	Version    string    // of the one view; empty: as it is
 }

@@ -96,6 +96,7 @@ func NewHTTP(o HTTPOptions) (*HTTP, error) {
 			MaxIdleConnsPerHost: o.PoolSize,
 			IdleConnTimeout:     o.IdleTimeout,
 			TLSHandshakeTimeout: 10 * time.Second,
+			DisableCompression:  true, // which costs both sides more time than a network of today takes for the bytes
 
 			MaxResponseHeaderBytes: maxHeader,
 		},

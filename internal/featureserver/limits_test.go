@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -25,6 +26,7 @@ import (
 	"github.com/feastgo/feast/internal/featureserver"
 	"github.com/feastgo/feast/internal/guard"
 	"github.com/feastgo/feast/permissions"
+	"github.com/feastgo/feast/types"
 )
 
 // do sends a body to a handler.
@@ -493,6 +495,49 @@ func TestTruthfulStatuses(t *testing.T) {
 		w := do(t, s, "/get-online-features", strings.NewReader(`{"features":["driver_stats_b:rating"],"entities":{"driver_id":[1001,1003,77]}}`))
 		if !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%t: %s", truthful, w.Body)
+		}
+	}
+}
+
+// TestDecodes: bytes come in base64, and times as text, in the features that are of these types and no others.
+func TestDecodes(t *testing.T) {
+	schema := []feast.Field{
+		{Name: "b", Type: feast.Bytes}, {Name: "bs", Type: types.BytesList}, {Name: "t", Type: feast.UnixTimestamp},
+		{Name: "ts", Type: types.UnixTimestampList}, {Name: "s", Type: feast.String},
+	}
+	fs := feasttest.New(t, []feast.Object{
+		&feast.Entity{Name: "driver", JoinKey: "driver_id", ValueType: feast.Int64},
+		&feast.FeatureView{Name: "v", Entities: []string{"driver"}, Online: true, Schema: schema},
+	})
+	s := newServer(t, fs.FeatureStore, nil)
+	write := func(b, bs, at, ats string) *httptest.ResponseRecorder {
+		return do(t, s, "/write-to-online-store", strings.NewReader(`{"feature_view_name":"v","df":{"driver_id":[1],"b":[`+b+`],"bs":[`+bs+`],"t":[`+at+`],"ts":[`+ats+
+			`],"s":["AQI="],"event_timestamp":["2024-01-02T03:04:05.000000"]}}`))
+	}
+	if w := write(`"AQI="`, `["","/w=="]`, `"2024-01-02T03:04:05.9"`, `[7,"1970-01-01T00:00:09+00:00"]`); w.Code != 200 || w.Body.String() != "null" {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	resp, err := fs.GetOnlineFeatures(t.Context(), feast.OnlineRequest{
+		Features: []string{"v:b", "v:bs", "v:t", "v:ts", "v:s"}, Entities: feast.Columns{"driver_id": []int64{1}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]any{
+		"b": []byte{1, 2}, "bs": [][]byte{{}, {0xff}}, "t": int64(1704164645), "ts": []int64{7, 9}, "s": "AQI=",
+	} {
+		if c, err := resp.Column(name); err != nil || !reflect.DeepEqual(c.Any(0), want) {
+			t.Errorf("%s: %v, want %v, %v", name, c.Any(0), want, err)
+		}
+	}
+	for says, w := range map[string]*httptest.ResponseRecorder{
+		`column \"b\", row 0: a string does not convert to Bytes`:       write(`"not base64"`, "null", "null", "null"),
+		`column \"bs\", row 0: element 1: a string does not convert`:    write(`"AQI="`, `["","x"]`, "null", "null"),
+		`column \"t\", row 0: text \"noon\" is no whole number`:         write(`"AQI="`, "null", `"noon"`, "null"),
+		`column \"ts\", row 0: element 0: a string does not convert to`: write(`"AQI="`, "null", "null", `["noon"]`),
+	} {
+		if w.Code != 500 || !strings.Contains(w.Body.String(), says) {
+			t.Errorf("%d %s, want %s", w.Code, w.Body, says)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package featureserver
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"slices"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/permissions"
 	"github.com/feastgo/feast/registry"
+	"github.com/feastgo/feast/types"
 )
 
 // pushModes are the values of the field to.
@@ -66,6 +68,7 @@ func (s *Server) push(ctx context.Context, c *call) (*reply, error) {
 		// A source that feeds nothing in this state of the registry is not to feed anything in the next one, unchecked.
 		return nil, &feasterr.NotFoundError{Kind: "push source", Name: source, Project: snap.ProjectName()}
 	}
+	c.decode(columns, fed)
 	if err := s.Store.Push(ctx, source, &c.batch, mode.mode); err != nil {
 		return nil, s.whyWrite(ctx, fed, columns, mode.mode, err)
 	}
@@ -118,6 +121,7 @@ func (s *Server) write(ctx context.Context, c *call) (*reply, error) {
 	if err := s.Guard.Check(ctx, snap, v.Resource(), permissions.WriteOnline); err != nil {
 		return nil, err
 	}
+	c.decode(columns, []registry.View{v})
 	if _, err := s.Store.WriteToOnlineStore(ctx, name, &c.batch, feast.WriteOptions{AsGiven: !transform}); err != nil {
 		return nil, s.whyWrite(ctx, []registry.View{v}, columns, feast.ToOnline, err)
 	}
@@ -167,4 +171,62 @@ func (c *call) frame(df text) ([]field, error) {
 		}
 	}
 	return columns, nil
+}
+
+var bytesTypes = []types.Type{types.Bytes, types.PdfBytes, types.ImageBytes}
+
+// decode makes bytes of base64, and times of ISO 8601 text, in features of these types: so clients of this library have them
+// in JSON. Feast's server refuses both. What is neither stays, and is refused with its place.
+func (c *call) decode(columns []field, views []registry.View) {
+	for i := range columns {
+		typ := featureType(views, columns[i].name)
+		var from func(string) (any, bool)
+		switch {
+		case slices.Contains(bytesTypes, typ) || typ.Elem() == types.Bytes:
+			from = func(s string) (any, bool) {
+				b, err := base64.StdEncoding.DecodeString(s)
+				return b, err == nil
+			}
+		case typ == types.UnixTimestamp || typ.Elem() == types.UnixTimestamp:
+			from = func(s string) (any, bool) {
+				t, ok := types.ParseISOTime(s)
+				return t.Time(), ok
+			}
+		default:
+			continue
+		}
+		for row, v := range c.columns[i].anys {
+			c.columns[i].anys[row] = decoded(v, from)
+		}
+	}
+}
+
+func decoded(v any, from func(string) (any, bool)) any {
+	switch v := v.(type) {
+	case string:
+		if to, ok := from(v); ok {
+			return to
+		}
+	case []any:
+		for i := range v {
+			v[i] = decoded(v[i], from)
+		}
+	}
+	return v
+}
+
+// featureType is the type of a feature of views, Invalid where they differ.
+func featureType(views []registry.View, name string) (typ types.Type) {
+	for _, v := range views {
+		for _, f := range v.Info().Features {
+			switch {
+			case f.Name != name || f.Type == typ:
+			case typ != types.Invalid:
+				return types.Invalid
+			default:
+				typ = f.Type
+			}
+		}
+	}
+	return typ
 }

@@ -28,7 +28,7 @@ import (
 )
 
 // BenchmarkFeatureServer asks for 50 int64 features of 1 and of 100 entities: in process, of examples/server and of Feast's
-// server, on the same SQLite file, one after the other, over 1 and over 50 connections. cpu-us is what the serving process
+// server, on the same SQLite file, one after the other, over 1 and over 50 connections, and of examples/server through this library's client. cpu-us is what the serving process
 // uses for a request, req/s/core how many a core has time for; load comes from this process.
 func BenchmarkFeatureServer(b *testing.B) {
 	useFeast(b)
@@ -82,6 +82,12 @@ func BenchmarkFeatureServer(b *testing.B) {
 		return []string{python, "-m", "feast.cli.cli", "serve", "--port", port, "--no-access-log", "--max-requests", "100000000"}
 	})
 
+	remoteOf := func(s *served) string {
+		return "project: " + r.project + "\nprovider: local\nregistry: data/registry.db\nonline_store: {type: remote, path: 'http://" + s.addr + "'}\nentity_key_serialization_version: 3\n"
+	}
+	away := r.openRemote("away.yaml", remoteOf(ours))
+	r.write("feasts.yaml", remoteOf(theirs))
+
 	for _, rows := range []int{1, 100} {
 		b.Run(fmt.Sprintf("%dx50/in process", rows), func(b *testing.B) {
 			q, err := fs.PrepareOnline(b.Context(), feast.OnlineQuery{Features: refs})
@@ -106,6 +112,10 @@ func BenchmarkFeatureServer(b *testing.B) {
 				at   *served
 			}{{"server", ours}, {"Feast", theirs}} {
 				b.Run(fmt.Sprintf("%dx50/%s/%d", rows, s.name, conns), func(b *testing.B) { s.at.load(b, refs, rows, drivers, conns) })
+			}
+			b.Run(fmt.Sprintf("%dx50/client and server/%d", rows, conns), func(b *testing.B) { ours.loadClient(b, away, refs, ids, rows, conns) })
+			if conns == 1 {
+				b.Run(fmt.Sprintf("%dx50/Feast's client and server/1", rows), func(b *testing.B) { feastClient(b, r.dir, refs, rows) })
 			}
 		}
 	}
@@ -227,26 +237,88 @@ func (s *served) load(b *testing.B, refs []string, rows, drivers, conns int) {
 		body := `{"features":["` + strings.Join(refs, `","`) + `"],"entities":{"driver_id":[` + strings.Join(entities, ",") + `]}}`
 		requests[i] = fmt.Appendf(nil, "POST /get-online-features HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	}
-	clients := make([]*client, conns)
-	for i := range clients {
+	s.measure(b, conns, func() func(n int) error {
 		c, err := s.dial(b.Context())
 		if err != nil {
 			b.Fatal(err)
 		}
-		defer c.Close()
-		if _, err := c.do(requests[0]); err != nil { // the first is slower
+		b.Cleanup(func() { _ = c.Close() })
+		return func(n int) error {
+			_, err := c.do(requests[n%len(requests)])
+			return err
+		}
+	})
+}
+
+// feastClient has requests answered through Feast's client by its server, 200 at least, since starting Python takes longer, and
+// reports what that client measures.
+func feastClient(b *testing.B, dir string, refs []string, rows int) {
+	const script = `
+import sys, time
+from feast import FeatureStore
+fs = FeatureStore(fs_yaml_file=sys.argv[1])
+rows, n, refs = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4].split(",")
+times = []
+for i in range(n + 1):
+    entities = [{"driver_id": (i * rows + k) % 1000} for k in range(rows)]
+    began = time.perf_counter()
+    fs.get_online_features(features=refs, entity_rows=entities).to_dict()
+    times.append(time.perf_counter() - began)
+times = times[1:] # the first is slower
+total, times = sum(times), sorted(times)
+print(n / total, times[(n - 1) // 2] * 1e3, times[(n - 1) * 99 // 100] * 1e3)
+`
+	cmd := exec.CommandContext(b.Context(), os.Getenv(pythonEnv), "-c", script, filepath.Join(dir, "feasts.yaml"), strconv.Itoa(rows), strconv.Itoa(max(b.N, 200)), strings.Join(refs, ",")) //nolint:gosec // the benchmark's own program
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "TZ=UTC", "PYTHONDONTWRITEBYTECODE=1")
+	out, err := cmd.Output()
+	if err != nil {
+		b.Fatalf("%v: %s", err, out)
+	}
+	var rate, p50, p99 float64
+	if _, err := fmt.Sscan(string(out), &rate, &p50, &p99); err != nil {
+		b.Fatalf("%v: %s", err, out)
+	}
+	b.ReportMetric(rate, "req/s")
+	b.ReportMetric(p50, "p50-ms")
+	b.ReportMetric(p99, "p99-ms")
+	b.ReportMetric(0, "ns/op")
+}
+
+// loadClient has b.N requests answered through this library's client.
+func (s *served) loadClient(b *testing.B, fs *feast.FeatureStore, refs []string, ids []int64, rows, conns int) {
+	q, err := fs.PrepareOnline(b.Context(), feast.OnlineQuery{Features: refs})
+	if err != nil {
+		b.Fatal(err)
+	}
+	s.measure(b, conns, func() func(n int) error {
+		var batch feast.Batch
+		var out feast.OnlineResponse
+		return func(n int) error {
+			batch.Reset()
+			from := n * rows % (len(ids) - rows + 1)
+			feast.SetColumn(&batch, "driver_id", ids[from:from+rows])
+			return q.GetInto(b.Context(), &batch, &out)
+		}
+	})
+}
+
+// measure has a number of callers make b.N calls, each by what caller returns.
+func (s *served) measure(b *testing.B, callers int, caller func() func(n int) error) {
+	calls := make([]func(n int) error, callers)
+	for i := range calls {
+		calls[i] = caller()
+		if err := calls[i](0); err != nil { // the first is slower
 			b.Fatal(err)
 		}
-		clients[i] = c
 	}
-	took := make([][]time.Duration, conns)
+	took := make([][]time.Duration, callers)
 	used, began := processTime(b, s.pid), time.Now()
 	var all sync.WaitGroup
-	for i, c := range clients {
+	for i, call := range calls {
 		all.Go(func() {
-			for n := i; n < b.N; n += conns {
+			for n := i; n < b.N; n += callers {
 				from := time.Now()
-				if _, err := c.do(requests[n%len(requests)]); err != nil {
+				if err := call(n); err != nil {
 					b.Error(err)
 					return
 				}

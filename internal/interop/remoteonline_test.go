@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -178,6 +179,37 @@ func TestRemoteOnline(t *testing.T) {
 				if err != nil || !reflect.DeepEqual(more, []int64{15, 26}) || q.Index("driver_id") != 0 || out.At(q.Index("more")).Name() != "more" {
 					t.Errorf("%s: %v %v %v", name, more, err, q.Columns())
 				}
+			}
+
+			// Without a registry rows go to the server as they are, and it materializes what was pushed to its offline store.
+			rows["at"] = []int64{at.Unix(), at.Unix(), at.Unix()}
+			rows["driver_id"] = []int64{11, 12, 13}
+			if _, err := bare.WriteToOnlineStore(t.Context(), "stats", rows, feast.WriteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			rows["driver_id"] = []int64{21, 22, 23}
+			if err := bare.Push(t.Context(), "stats_push", rows, feast.ToOnline); err != nil {
+				t.Fatal(err)
+			}
+			features := []string{"stats:rate", "stats:trips", "stats:label", "stats:active", "stats:emb", "stats:tags", "stats:small", "stats:at"}
+			read := func(first int64) string {
+				resp, err := direct.GetOnlineFeatures(t.Context(), feast.OnlineRequest{
+					Features: features, Entities: feast.Columns{"driver_id": []int64{first, first + 1}},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				text, err := json.Marshal(resp)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return strings.Replace(string(text), fmt.Sprintf("[%d,%d]", first, first+1), "[]", 1)
+			}
+			if pushed, written := read(21), read(11); pushed != read(1) || written != read(1) {
+				t.Errorf("without a registry: pushed %s, written %s, want %s", pushed, written, read(1))
+			}
+			if _, err := bare.MaterializeIncremental(t.Context(), feast.MaterializeRequest{End: at, Views: []string{"nope"}}); !errors.Is(err, feasterr.ErrNotFound) {
+				t.Error(err)
 			}
 
 			for _, test := range []struct {

@@ -1,17 +1,19 @@
 package onlinetest
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"time"
 
 	"github.com/feastgo/feast/online"
+	"github.com/feastgo/feast/types"
 )
 
 // distinct writes a row for each key and reads all of them back, and one more that was not written.
-func (b *bed) distinct(joinKeys []string, unknown []byte, keys ...[]byte) {
+func (b *bed) distinct(view string, joinKeys []string, unknown []byte, keys ...[]byte) {
 	b.Helper()
-	table := b.created("keyed", joinKeys, ints("n")...)
+	table := b.created(view, joinKeys, ints("n")...)
 	var rows []Row
 	for i, key := range keys {
 		rows = append(rows, Row{Key: key, Event: at(int64(i)), Values: []any{int64(i)}})
@@ -43,7 +45,22 @@ func keysOfTypes() (keys [][]byte) {
 }
 
 // keyTypes: keys of every type and kind are distinct entities.
-func keyTypes(b *bed) { b.distinct([]string{"k"}, Key("k", "unknown"), keysOfTypes()...) }
+func keyTypes(b *bed) {
+	if !b.h.JSON {
+		b.distinct("keyed", []string{"k"}, Key("k", "unknown"), keysOfTypes()...)
+		return
+	}
+	// Keys of a view are of one type, which JSON shows.
+	byType := map[types.Type][][]byte{}
+	for _, key := range keysOfTypes() {
+		typ := types.Type(key[len(online.AppendKeyPrefix(nil, 3, []string{"k"}))])
+		byType[typ] = append(byType[typ], key)
+	}
+	b.distinct("texts", []string{"k"}, Key("k", "unknown"), byType[types.String]...)
+	b.distinct("longs", []string{"k"}, Key("k", int64(404)), byType[types.Int64]...)
+	b.distinct("ints", []string{"k"}, Key("k", int32(404)), byType[types.Int32]...)
+	b.distinct("times", []string{"k"}, Key("k", time.Unix(404, 0)), byType[types.UnixTimestamp]...)
+}
 
 // pairs are keys of two join keys, some of which differ only in where one value ends and the other begins.
 func pairs() [][]byte {
@@ -55,7 +72,17 @@ func pairs() [][]byte {
 }
 
 // compositeKeys: entities of several join keys are distinct.
-func compositeKeys(b *bed) { b.distinct([]string{"a", "b"}, Key("a", "x"), pairs()...) }
+func compositeKeys(b *bed) {
+	keys, joinKeys := pairs(), []string{"a", "b"}
+	if !b.h.JSON {
+		b.distinct("keyed", joinKeys, Key("a", "x"), keys...)
+		return
+	}
+	b.distinct("texts", joinKeys, Key("a", "x"), keys[:6]...)
+	for i, key := range keys[6:] {
+		b.distinct(fmt.Sprint("mixed", i), joinKeys, Key("a", "x"), key)
+	}
+}
 
 // entityless: the row of a view without entities, which Teardown removes too.
 func entityless(b *bed) {

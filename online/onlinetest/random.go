@@ -121,7 +121,7 @@ type generator struct {
 	*rand.Rand
 	values map[types.Type][]goldenValue
 	types  []types.Type
-	// declared: values are of the declared types.
+	// declared: values and keys are of the declared types, and every batch has one.
 	declared bool
 	sets     []keySet
 }
@@ -190,7 +190,7 @@ func (g *generator) batch() *online.WriteBatch {
 				typ = g.types[g.IntN(len(g.types))]
 			}
 			var v any
-			if golden := g.values[typ]; g.IntN(6) > 0 {
+			if golden := g.values[typ]; g.IntN(6) > 0 || g.declared && len(rows)+len(row.Values) == 0 {
 				v = Value(golden[g.IntN(len(golden))].Hex)
 			}
 			row.Values = append(row.Values, v)
@@ -234,7 +234,11 @@ func (g *generator) plan() (*online.ReadPlan, *online.Keys, int) {
 			}
 		}
 		if len(group) < rows && g.IntN(2) == 0 {
-			group = append(group, online.Key{Bytes: Key("driver_id", "nobody"), Row: places[len(group)]})
+			nobody := any("nobody")
+			if g.declared {
+				nobody = int64(-1)
+			}
+			group = append(group, online.Key{Bytes: Key("driver_id", nobody), Row: places[len(group)]})
 		}
 		groups, keys = append(groups, tables), append(keys, group)
 	}

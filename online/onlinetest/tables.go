@@ -2,6 +2,7 @@ package onlinetest
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/feastgo/feast/online"
@@ -48,11 +49,16 @@ var odd = []string{
 
 // unusualNames: views, features, join keys and entities may have any name.
 func unusualNames(b *bed) {
+	odd, joinKey := odd, func(name string) string { return name }
+	if b.h.JSON { // to servers that know views, names with a colon or @ are references, and a join key is no feature
+		odd = slices.DeleteFunc(slices.Clone(odd), func(name string) bool { return strings.ContainsAny(name, ":@") })
+		joinKey = func(name string) string { return "key " + name }
+	}
 	for _, name := range odd {
-		table := b.table(name, []string{name}, ints(odd...)...)
+		table := b.table(name, []string{joinKey(name)}, ints(odd...)...)
 		table.Entities = []string{name}
 		b.update(table)
-		row := Row{Key: Key(name, "x"), Event: at(1)}
+		row := Row{Key: Key(joinKey(name), "x"), Event: at(1)}
 		for i := range odd {
 			row.Values = append(row.Values, int64(i))
 		}
@@ -60,14 +66,14 @@ func unusualNames(b *bed) {
 	}
 	for i, table := range b.tables {
 		read := Pick(table, odd[i], odd[(i+1)%len(odd)])
-		b.cells(b.get(read, Key(odd[i], "x")), read, 0, int64(i), int64((i+1)%len(odd)))
+		b.cells(b.get(read, Key(joinKey(odd[i]), "x")), read, 0, int64(i), int64((i+1)%len(odd)))
 	}
 	b.drop(b.tables[1:]...)
 	b.teardown() // which leaves every table
-	b.cells(b.get(Pick(b.tables[0]), Key(odd[0], "x")), b.tables[0], 0, int64(0))
+	b.cells(b.get(Pick(b.tables[0]), Key(joinKey(odd[0]), "x")), b.tables[0], 0, int64(0))
 	for i, table := range b.tables {
 		if i > 0 {
-			b.gone(table, Key(odd[i], "x"))
+			b.gone(table, Key(joinKey(odd[i]), "x"))
 		}
 	}
 }

@@ -230,6 +230,14 @@ func timeOf(text []byte) (types.Timestamp, bool) {
 	return t, ok && t.Valid()
 }
 
+// rows counts the rows of the first column.
+func (a *answer) rows() int {
+	if len(a.columns) == 0 {
+		return 0
+	}
+	return a.columns[0].rows()
+}
+
 // rows counts the rows of a column.
 func (c answerColumn) rows() (n int) {
 	for a := types.NewJSONArray(c.values); a.Next(); n++ {

@@ -79,7 +79,7 @@ func open(cfg config.Section, env online.Env) (online.Store, error) {
 	return New(o)
 }
 
-// Store is a feature server. It is an [online.Forwarder].
+// Store is a feature server. It is an [online.Forwarder], and takes rows and materializes as one, too.
 type Store struct {
 	http  *remote.HTTP
 	calls calls.Calls
@@ -144,6 +144,7 @@ func (s *Store) begin(ctx context.Context) error {
 type buffers struct {
 	request, answer []byte
 	parsed          answer
+	from, to        int // the rows of a request that are asked for
 	cells           cells
 	rows            rows
 	seen            []bool // by feature of a request

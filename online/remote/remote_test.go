@@ -2,10 +2,12 @@ package remote_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -310,6 +312,73 @@ func TestChunks(t *testing.T) {
 	res, err := s.Write(t.Context(), b)
 	if err != nil || res.Written != n || rows.Load() != n || calls.Load() != 3 {
 		t.Errorf("%+v, %v: %d rows in %d requests", res, err, rows.Load(), calls.Load())
+	}
+}
+
+// A large request goes in parts, of which the answer is one: with columns in the order of the first, and of one type.
+func TestForwardChunks(t *testing.T) {
+	var asked []int
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var q struct {
+			Entities map[string][]int64 `json:"entities"`
+		}
+		if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+			t.Error(err)
+		}
+		ids := q.Entities["driver_id"]
+		asked = append(asked, len(ids))
+		halves := make([]float64, len(ids))
+		statuses := make([]string, len(ids))
+		for i, id := range ids {
+			halves[i], statuses[i] = float64(id)/2, "PRESENT"
+			if len(asked) == 1 {
+				halves[i] = 0 // so that only others show what type it is
+			}
+		}
+		column := func(values any) any { return map[string]any{"values": values, "statuses": statuses} }
+		columns, names := []any{column(ids), column(ids), column(halves)}, []string{"driver_id", "same", "half"}
+		if len(asked) == 2 {
+			columns[1], columns[2], names[1], names[2] = columns[2], columns[1], names[2], names[1]
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"results": columns, "metadata": map[string]any{"feature_names": names}})
+	}))
+	for _, test := range []struct {
+		service string
+		want    []int
+	}{{"", []int{66_666, 33_334}}, {"svc", []int{10_000, 50_000, 40_000}}} {
+		asked = nil
+		const n = 100_000
+		ids := types.NewColumn("driver_id", types.Int64, n)
+		for i := range n {
+			ids.SetInt64(i, int64(i))
+		}
+		q := &online.Request{Service: test.service, Entities: []*types.Column{ids}, TypeOf: func(string) types.Type { return types.Invalid }}
+		if test.service == "" {
+			q.Features = []string{"v:same", "v:half"}
+		}
+		dst := online.Response{Entities: new(types.Block), Result: new(online.Result)}
+		if err := s.Forward(t.Context(), q, &dst); err != nil || !slices.Equal(asked, test.want) {
+			t.Fatalf("%v: asked for %v rows", err, asked)
+		}
+		tables := dst.Plan().Tables()
+		same, half := dst.Result.Column(tables[0], 0), dst.Result.Column(tables[1], 0)
+		if dst.Fields()[1] != (types.Field{Name: "same", Type: types.Int64}) || dst.Fields()[2] != (types.Field{Name: "half", Type: types.Float64}) {
+			t.Fatalf("%v", dst.Fields())
+		}
+		sames, err := types.Values[int64](same)
+		halves, err2 := types.Values[float64](half)
+		if err := errors.Join(err, err2); err != nil {
+			t.Fatal(err)
+		}
+		for row := range n {
+			want := float64(row) / 2
+			if row < test.want[0] {
+				want = 0
+			}
+			if sames[row] != int64(row) || halves[row] != want {
+				t.Fatalf("row %d: %v, %v", row, sames[row], halves[row])
+			}
+		}
 	}
 }
 

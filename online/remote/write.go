@@ -3,9 +3,12 @@ package remote
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"time"
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/online"
+	"github.com/feastgo/feast/remote"
 	"github.com/feastgo/feast/types"
 )
 
@@ -46,6 +49,74 @@ func (s *Store) Write(ctx context.Context, b *online.WriteBatch) (online.WriteRe
 		}
 	}
 	return res, nil
+}
+
+// Push implements [online.Pusher]: the rows are one request, which the server takes or refuses as a whole. One that was not
+// answered is sent again, unless rows go to the offline store: there they would be twice.
+func (s *Store) Push(ctx context.Context, p *online.Push) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	defer s.calls.End()
+	b := pool.Get().(*buffers)
+	defer b.release()
+	path := "/push"
+	dst := append(b.request[:0], '{')
+	if p.View != "" {
+		path = "/write-to-online-store"
+		dst = types.AppendJSONString(append(dst, `"feature_view_name":`...), []byte(p.View))
+	} else {
+		dst = types.AppendJSONString(append(dst, `"push_source_name":`...), []byte(p.Source))
+		dst = types.AppendJSONString(append(dst, `,"to":`...), []byte(p.To))
+	}
+	if p.AsGiven {
+		dst = append(dst, `,"transform_on_write":false`...)
+	}
+	dst = append(dst, `,"df":{`...)
+	for i, c := range p.Columns {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(append(types.AppendJSONString(dst, []byte(c.Name)), ':'), c.Values...)
+	}
+	b.request = append(dst, "}}"...)
+	var err error
+	r := remote.HTTPRequest{Method: "POST", Path: path, Body: b.request, Repeatable: p.Source == "" || p.To == "online"}
+	b.answer, err = s.http.Do(ctx, r, b.answer[:0])
+	return err
+}
+
+// materializeTime bounds a materialization for which the caller has no deadline: as long as a server of this library lets
+// one run.
+const materializeTime = time.Hour
+
+// Materialize implements [online.Materializer]. It waits for the server, for an hour at most, and is not repeated.
+func (s *Store) Materialize(ctx context.Context, m *online.Materialization) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	defer s.calls.End()
+	if _, limited := ctx.Deadline(); !limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, materializeTime)
+		defer cancel()
+	}
+	body := struct {
+		Start   string   `json:"start_ts,omitempty"`
+		End     string   `json:"end_ts"`
+		Views   []string `json:"feature_views,omitempty"`
+		Version string   `json:"version,omitempty"`
+	}{End: m.End.UTC().Format(time.RFC3339Nano), Views: m.Views, Version: m.Version}
+	path := "/materialize-incremental"
+	if !m.Start.IsZero() {
+		path, body.Start = "/materialize", m.Start.UTC().Format(time.RFC3339Nano)
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	_, err = s.http.Do(ctx, remote.HTTPRequest{Method: "POST", Path: path, Body: text}, nil)
+	return err
 }
 
 // appendWrite appends the body of a request that writes rows. The values of an on-demand view are written as they are: they
