@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,6 +26,7 @@ import (
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/exceptions"
 	"github.com/feastgo/feast/internal/flightwire"
+	"github.com/feastgo/feast/internal/grpccall"
 	"github.com/feastgo/feast/internal/guard"
 )
 
@@ -51,9 +50,8 @@ type Server struct {
 
 	fs     *feast.FeatureStore
 	guard  *guard.Guard
-	logger *slog.Logger
+	gate   *grpccall.Gate
 	limits Limits
-	slots  chan struct{}
 	held   atomic.Int64
 
 	mu      sync.Mutex
@@ -62,10 +60,12 @@ type Server struct {
 }
 
 // New returns a server.
-func New(fs *feast.FeatureStore, g *guard.Guard, logger *slog.Logger, l Limits) *Server {
-	return &Server{
-		fs: fs, guard: g, logger: logger, limits: l, slots: make(chan struct{}, l.Concurrent), pending: map[string]*upload{},
+func New(fs *feast.FeatureStore, g *guard.Guard, l Limits) *Server {
+	gate := &grpccall.Gate{
+		Turns: grpccall.NewTurns(l.Concurrent, l.Timeout), Guard: g, Refusal: refusal,
+		Header: func(headers []string) string { return headers[0] }, // as in Feast
 	}
+	return &Server{fs: fs, guard: g, gate: gate, limits: l, pending: map[string]*upload{}}
 }
 
 // Close forgets the uploads that wait, and refuses others.
@@ -128,56 +128,25 @@ func answer(err error) error {
 	return status.Error(code, strings.ToValidUTF8(err.Error(), "?"))
 }
 
-// call runs a call: it finds out who calls, waits for a slot, bounds its time, and contains its panics.
-func (s *Server) call(ctx context.Context, method string, run func(context.Context) error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.logger.ErrorContext(ctx, "a call failed", "method", method, "panic", p, "stack", string(debug.Stack()))
-			err = status.Error(codes.Internal, "the server failed")
+// call runs a call, whose errors become statuses.
+func (s *Server) call(ctx context.Context, method string, run func(context.Context) error) error {
+	return s.gate.Do(ctx, method, func(ctx context.Context) error {
+		if err := run(ctx); err != nil {
+			return answer(err)
 		}
-	}()
-	ctx, cancel := context.WithTimeout(ctx, s.limits.Timeout)
-	defer cancel()
-	ctx, err = s.enter(ctx)
-	if err != nil {
-		return answer(err)
-	}
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	case <-ctx.Done():
-		return answer(ctx.Err())
-	}
-	if err := run(ctx); err != nil {
-		err = answer(err)
-		if code := status.Code(err); code == codes.Unknown || code == codes.Internal {
-			s.logger.ErrorContext(ctx, "a call failed", "method", method, "error", err)
-		}
-		return err
-	}
-	return nil
+		return nil
+	})
 }
 
-// enter finds out who calls, with the words of Feast where there is no token.
-func (s *Server) enter(ctx context.Context) (context.Context, error) {
-	if !s.guard.On() {
-		return ctx, nil
+// refusal has the words of Feast for a call without a valid token.
+func refusal(header string, given bool) string {
+	if !given {
+		return "Missing authorization header"
 	}
-	md, _ := metadata.FromIncomingContext(ctx)
-	headers := md.Get("authorization")
-	switch {
-	case len(headers) == 0:
-		return nil, status.Error(codes.Unauthenticated, "Missing authorization header")
-	default:
-		if _, ok := guard.Bearer(headers[0]); !ok {
-			return nil, status.Error(codes.Unauthenticated, "Expected Bearer schema")
-		}
+	if _, ok := guard.Bearer(header); !ok {
+		return "Expected Bearer schema"
 	}
-	in, err := s.guard.Enter(ctx, headers[0], true)
-	if errors.Is(err, feasterr.ErrUnauthenticated) {
-		return nil, status.Error(codes.Unauthenticated, "Invalid token.")
-	}
-	return in, err
+	return "Invalid token."
 }
 
 // timely runs a step of a stream, which ends with the call or when nothing moves for long: the step itself ends when the

@@ -15,6 +15,7 @@ import (
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/exceptions"
+	"github.com/feastgo/feast/internal/grpccall"
 )
 
 // Prefix is where the REST form is. Its routes answer without it too.
@@ -23,12 +24,13 @@ const Prefix = "/api/v1"
 // version is Feast's, which this server behaves like.
 const version = "0.67.0"
 
-// REST returns the REST form of the service. Bodies may have maxBody bytes.
-func (s *Server) REST(maxBody int64) http.Handler { return &rest{s, maxBody} }
+// REST returns the REST form of the service, whose requests take turns. Bodies may have maxBody bytes.
+func (s *Server) REST(maxBody int64, turns *grpccall.Turns) http.Handler { return &rest{s, maxBody, turns} }
 
 type rest struct {
 	*Server
 	maxBody int64
+	turns   *grpccall.Turns
 }
 
 // object is a JSON object.
@@ -80,6 +82,12 @@ func (h *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		c.json = r.Header.Get("Content-Type") == "" || isJSON(r.Header.Get("Content-Type")) // as FastAPI does
 	}
+	done, err := h.turns.Wait(ctx)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	defer done()
 	v, err := run(c)
 	if err == nil && len(c.problems) > 0 {
 		err = errInvalidRequest
