@@ -241,7 +241,7 @@ func (p *program) close(fs *feast.FeatureStore) error {
 // overHTTP serves a handler. The timeouts are about connections without a request; the handler's are about requests.
 func (p *program) overHTTP(name, addr string, h http.Handler, secure *tls.Config) {
 	s := &http.Server{
-		Handler: h, TLSConfig: secure, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: h, TLSConfig: secure.Clone(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(p.logger.Handler(), slog.LevelDebug),
 	}
 	p.services = append(p.services, service{

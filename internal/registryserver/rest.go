@@ -25,7 +25,9 @@ const Prefix = "/api/v1"
 const version = "0.67.0"
 
 // REST returns the REST form of the service, whose requests take turns. Bodies may have maxBody bytes.
-func (s *Server) REST(maxBody int64, turns *grpccall.Turns) http.Handler { return &rest{s, maxBody, turns} }
+func (s *Server) REST(maxBody int64, turns *grpccall.Turns) http.Handler {
+	return &rest{s, maxBody, turns}
+}
 
 type rest struct {
 	*Server
