@@ -48,6 +48,8 @@ func main() {
 const (
 	// warm bounds how long the first read of the registry may take before requests are taken.
 	warm = 5 * time.Second
+	// refresh is how often the program looks whether the registry changed.
+	refresh = time.Minute
 	// drain bounds how long requests may go on after SIGTERM, and closing how long what was cut off may take to end.
 	drain   = 10 * time.Second
 	closing = 3 * time.Second
@@ -178,6 +180,11 @@ func (p *program) serve(ctx context.Context, fs *feast.FeatureStore, out io.Writ
 		p.logger.Info("listening", "service", s.flag, "address", listeners[i].Addr().String())
 		go func() { ended <- s.serve(listeners[i]) }()
 	}
+	var refreshing sync.WaitGroup
+	looking, stop := context.WithCancel(ctx)
+	refreshing.Go(func() { p.refresh(looking, fs) })
+	defer refreshing.Wait()
+	defer stop()
 	fmt.Fprintln(out, "ready")
 	var err error
 	running := len(p.services)
@@ -192,6 +199,21 @@ func (p *program) serve(ctx context.Context, fs *feast.FeatureStore, out io.Writ
 		err = errors.Join(err, <-ended)
 	}
 	return err
+}
+
+// refresh looks now and again whether the registry changed, as feast serve does, so that also changes of views and permissions
+// that features are served by do not wait for cache_ttl_seconds.
+func (p *program) refresh(ctx context.Context, fs *feast.FeatureStore) {
+	t := time.NewTicker(refresh)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			_, _ = fs.Fresh(ctx) // what fails is tried again, and logged by those who need it
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // drain ends all services and servers at the same time.

@@ -44,7 +44,7 @@ func program(t *testing.T, repo, certs string) (ports map[string]int) {
 	if certs != "" {
 		args = append(args, "-tls-cert", filepath.Join(certs, "server.crt"), "-tls-key", filepath.Join(certs, "server.key"))
 	}
-	cmd := exec.Command(binary, args...) //nolint:noctx // it is told to end
+	cmd := exec.Command(binary, args...)
 	var log strings.Builder
 	cmd.Stderr, cmd.Dir = &log, t.TempDir()
 	pipe, err := cmd.StdoutPipe()
