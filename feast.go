@@ -398,6 +398,15 @@ func (fs *FeatureStore) Snapshot(ctx context.Context) (*registry.Snapshot, error
 	return fs.registry.Snapshot(ctx)
 }
 
+// Fresh is Snapshot with all that was written before the call, for servers, which may not decide by permissions that are
+// gone. It asks whether the registry changed, which costs little with most; while that cannot be asked the last state serves.
+func (fs *FeatureStore) Fresh(ctx context.Context) (*registry.Snapshot, error) {
+	if err := fs.usable(ctx); err != nil {
+		return nil, err
+	}
+	return fs.registry.Fresh(ctx)
+}
+
 // View returns the view of a name, of whichever kind. Unlike a look into [FeatureStore.Snapshot], a name that is not there
 // makes it look into a fresh registry before that is an error.
 func (fs *FeatureStore) View(ctx context.Context, name string) (registry.View, error) {

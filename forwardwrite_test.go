@@ -40,7 +40,7 @@ func featureServer(t testing.TB, fs *feast.FeatureStore, truthful bool) *server.
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.Close(context.WithoutCancel(t.Context())); err != nil {
+		if err := errors.Join(s.Drain(context.WithoutCancel(t.Context())), s.Close()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -134,6 +134,26 @@ func (r *Registry) Loaded() bool { return r.current.Load() != nil }
 // before the call is in it. When the load fails, the old snapshot keeps serving and the error is returned.
 func (r *Registry) Refresh(ctx context.Context) (*Snapshot, error) { return r.await(ctx, true) }
 
+// Fresh returns a snapshot that has what was written before the call. Unlike [Registry.Refresh] it asks the backend whether
+// there is anything new, and while the backend does not answer the old snapshot serves. The error is that of ctx, or of a
+// registry that was never loaded.
+func (r *Registry) Fresh(ctx context.Context) (*Snapshot, error) {
+	r.mu.Lock()
+	f, err := r.beginLocked(false)
+	r.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	err = wait(ctx, f)
+	if c := r.current.Load(); c != nil && ctx.Err() == nil {
+		return c.snap, nil
+	}
+	if err == nil { // closed in between
+		err = r.closedErr()
+	}
+	return nil, err
+}
+
 // Doubt is called after a write of which nobody knows how it ended. It may show now or later: the snapshot is refreshed
 // in the background, at once and then now and again, until one that was loaded minutes after the call is there. It does not
 // wait.
@@ -311,9 +331,19 @@ func (r *Registry) startLocked(force bool) (*flight, error) {
 		return r.running, nil
 	case !force:
 		return r.running, nil
-	case r.next == nil:
-		r.next = &flight{force: true, done: make(chan struct{})}
 	}
+	return r.beginLocked(true)
+}
+
+// beginLocked begins a load, now or after the one that is under way.
+func (r *Registry) beginLocked(force bool) (*flight, error) {
+	if r.closed || r.running == nil {
+		return r.startLocked(force)
+	}
+	if r.next == nil {
+		r.next = &flight{done: make(chan struct{})}
+	}
+	r.next.force = r.next.force || force
 	return r.next, nil
 }
 

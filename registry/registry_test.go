@@ -492,6 +492,43 @@ func TestRefreshAfterWrite(t *testing.T) {
 	})
 }
 
+// Fresh shows what was written before the call, too, asks whether anything changed, and falls back on what there is.
+func TestFresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &scripted{delay: time.Second}
+		r := New(b, "p", Options{})
+		defer closeRegistry(t, r)
+		b.set(0, feasterr.ErrUnavailable)
+		if _, err := r.Fresh(t.Context()); !errors.Is(err, feasterr.ErrUnavailable) {
+			t.Error("nothing was ever loaded:", err)
+		}
+		b.set(0, nil)
+		first := must(r.Fresh(t.Context()))
+		if second := must(r.Fresh(t.Context())); second != first {
+			t.Error("an unchanged registry gives another snapshot")
+		}
+		if loads, full := b.counts(); loads != 3 || full != 2 {
+			t.Errorf("%d loads, %d of all", loads, full)
+		}
+		go func() { _, _ = r.RefreshOnMiss(t.Context()) }()
+		time.Sleep(500 * time.Millisecond) // a load is under way that does not see this
+		b.set(1, nil)
+		second := must(r.Fresh(t.Context()))
+		if _, err := second.Entity("e1"); err != nil {
+			t.Error(err)
+		}
+		b.set(2, feasterr.ErrUnavailable)
+		if third, err := r.Fresh(t.Context()); third != second || err != nil {
+			t.Errorf("while the registry is away: %v, %v", third, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if _, err := r.Fresh(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+	})
+}
+
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &scripted{delay: time.Second}
@@ -510,7 +547,7 @@ func TestClose(t *testing.T) {
 		}
 		equal(t, "backend closed", b.closed, 1)
 		for name, call := range map[string]func(context.Context) (*Snapshot, error){
-			"Snapshot": r.Snapshot, "Refresh": r.Refresh, "RefreshOnMiss": r.RefreshOnMiss,
+			"Snapshot": r.Snapshot, "Refresh": r.Refresh, "Fresh": r.Fresh, "RefreshOnMiss": r.RefreshOnMiss,
 		} {
 			if _, err := call(t.Context()); !errors.Is(err, feasterr.ErrClosed) {
 				t.Errorf("%s: %v", name, err)

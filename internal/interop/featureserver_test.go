@@ -1,7 +1,6 @@
 package interop_test
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -85,7 +84,7 @@ func testFeatureServer(t *testing.T, secure bool) {
 	}
 	t.Cleanup(func() {
 		h.Close()
-		if err := features.Close(context.WithoutCancel(t.Context())); err != nil {
+		if err := features.Close(); err != nil {
 			t.Error(err)
 		}
 	})

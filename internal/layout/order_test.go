@@ -112,13 +112,14 @@ var rules = map[string]rule{
 		own:     []string{"config", "feasterr"},
 		modules: []string{"google.golang.org/grpc", "github.com/hashicorp/go-retryablehttp"},
 	},
+	"internal/grpccall": {own: []string{"feasterr", "internal/guard"}, modules: []string{"google.golang.org/grpc"}},
 	"internal/featureserver": {
 		own: []string{".", "registry", "permissions", "types", "feasterr", "internal/plan", "internal/guard", "internal/exceptions"},
 	},
 	"remote/server": {
 		own: []string{
 			".", "registry", "offline", "online", "permissions", "permissions/auth", "types", "types/arrowconv", "config", "feasterr", "telemetry",
-			"internal/exceptions", "internal/guard", "internal/registryserver", "internal/featureserver", "internal/offlineserver",
+			"internal/exceptions", "internal/guard", "internal/grpccall", "internal/registryserver", "internal/featureserver", "internal/offlineserver",
 			"internal/protos/...",
 		},
 		modules: []string{"google.golang.org/grpc", arrow},
@@ -153,8 +154,8 @@ var rules = map[string]rule{
 	"internal/flightwire": {own: []string{"feasterr"}, modules: []string{arrow}},
 	"internal/offlineserver": {
 		own: []string{
-			".", "registry", "offline", "permissions", "types/arrowconv", "feasterr", "internal/exceptions", "internal/guard", "internal/flightwire",
-			"internal/plan", "internal/protos/...",
+			".", "registry", "offline", "permissions", "types/arrowconv", "feasterr", "internal/exceptions", "internal/guard", "internal/grpccall",
+			"internal/flightwire", "internal/plan", "internal/protos/...",
 		},
 		modules: []string{arrow, "google.golang.org/grpc", "google.golang.org/protobuf"},
 	},
@@ -178,6 +179,7 @@ var rules = map[string]rule{
 
 	"drivers/...":         {own: []string{"registry/...", "online/...", "offline/...", "permissions/...", "drivers/embedded"}},
 	"examples/...":        {own: public},
+	"examples/server":     {own: public, modules: []string{"google.golang.org/grpc"}}, // for certificates
 	"internal/interop":    {},
 	"internal/layout":     {},
 	"internal/testserver": {},
@@ -193,7 +195,8 @@ var rules = map[string]rule{
 	"internal/redisbench":     {},
 	"internal/registryserver": {
 		own: []string{
-			"registry", "permissions", "types", "feasterr", "internal/exceptions", "internal/guard", "internal/protos/...", "internal/pyrepr",
+			"registry", "permissions", "types", "feasterr", "internal/exceptions", "internal/guard", "internal/grpccall",
+			"internal/protos/...", "internal/pyrepr",
 		},
 		modules: []string{"google.golang.org/protobuf", "google.golang.org/grpc"},
 	},

@@ -91,7 +91,7 @@ func serve(t *testing.T, project string, g *guard.Guard, l Limits, more ...regis
 		g = &guard.Guard{}
 	}
 	g.Logger = slog.New(slog.DiscardHandler)
-	b.server = New(fs, g, g.Logger, l)
+	b.server = New(fs, g, l)
 	s := grpc.NewServer()
 	b.server.Register(s)
 	var lc net.ListenConfig

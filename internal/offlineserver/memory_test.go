@@ -90,7 +90,7 @@ func TestTrickle(t *testing.T) {
 	}()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	for len(b.server.slots) == 0 && ctx.Err() == nil {
+	for b.server.gate.Taken() == 0 && ctx.Err() == nil {
 		runtime.Gosched() // until the trickle has the slot
 	}
 	if _, rows, err := b.exchange(ctx, historical, many(3)); err != nil || len(rows) != 3 {

@@ -57,7 +57,7 @@ func (s *Server) writeBatch(ctx context.Context, c command, u *up) error {
 	if len(names) != 1 {
 		return assertion("feature_view_names must contain exactly one feature view, it has %d", len(names))
 	}
-	snap, err := s.fs.Snapshot(ctx)
+	snap, err := s.fs.Fresh(ctx)
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (s *Server) writeLogs(ctx context.Context, c command, u *up) error {
 	if err != nil {
 		return err
 	}
-	snap, err := s.fs.Snapshot(ctx)
+	snap, err := s.fs.Fresh(ctx)
 	if err != nil {
 		return err
 	}

@@ -113,7 +113,7 @@ func (s *Server) historical(ctx context.Context, c command, rows array.RecordRea
 	if len(aliases) != len(names) {
 		return nil, nil, feasterr.Invalid("the command has %d feature views and %d aliases", len(names), len(aliases))
 	}
-	snap, err := s.fs.Snapshot(ctx)
+	snap, err := s.fs.Fresh(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -264,7 +264,7 @@ func (c *chosen) Record() arrow.RecordBatch { return c.RecordBatch() }
 
 // source looks up a data source.
 func (s *Server) source(ctx context.Context, name string, action permissions.Action) (*registry.DataSource, error) {
-	snap, err := s.fs.Snapshot(ctx)
+	snap, err := s.fs.Fresh(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -426,7 +426,7 @@ func (s *Server) sent(ctx context.Context, c command) (*offline.Source, error) {
 	if !ok {
 		return nil, feasterr.Invalid("the command has no data source")
 	}
-	snap, err := s.fs.Snapshot(ctx)
+	snap, err := s.fs.Fresh(ctx)
 	if err != nil {
 		return nil, err
 	}

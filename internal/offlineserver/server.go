@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,6 +26,7 @@ import (
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/exceptions"
 	"github.com/feastgo/feast/internal/flightwire"
+	"github.com/feastgo/feast/internal/grpccall"
 	"github.com/feastgo/feast/internal/guard"
 )
 
@@ -52,9 +51,8 @@ type Server struct {
 
 	fs     *feast.FeatureStore
 	guard  *guard.Guard
-	logger *slog.Logger
+	gate   *grpccall.Gate
 	limits Limits
-	slots  chan struct{}
 	held   atomic.Int64
 
 	mu      sync.Mutex
@@ -64,10 +62,12 @@ type Server struct {
 }
 
 // New returns a server.
-func New(fs *feast.FeatureStore, g *guard.Guard, logger *slog.Logger, l Limits) *Server {
-	return &Server{
-		fs: fs, guard: g, logger: logger, limits: l, slots: make(chan struct{}, l.Concurrent), pending: map[flightKey]*upload{},
+func New(fs *feast.FeatureStore, g *guard.Guard, l Limits) *Server {
+	gate := &grpccall.Gate{
+		Turns: grpccall.NewTurns(l.Concurrent, l.Timeout), Guard: g, Refusal: refusal,
+		Header: func(headers []string) string { return headers[0] }, // as in Feast
 	}
+	return &Server{fs: fs, guard: g, gate: gate, limits: l, pending: map[flightKey]*upload{}}
 }
 
 // Close forgets the uploads that wait, and refuses others.
@@ -130,55 +130,25 @@ func answer(err error) error {
 	return status.Error(code, strings.ToValidUTF8(err.Error(), "?"))
 }
 
-// contain makes an error of a panic.
-func (s *Server) contain(ctx context.Context, method string, err *error) {
-	if p := recover(); p != nil {
-		s.logger.ErrorContext(ctx, "a call failed", "method", method, "panic", p, "stack", string(debug.Stack()))
-		*err = status.Error(codes.Internal, "the server failed")
-	}
+// call runs a call of somebody who is known, see [Server.Register]. Its errors become statuses.
+func (s *Server) call(ctx context.Context, method string, run func(context.Context) error) error {
+	return s.gate.Run(ctx, method, func(ctx context.Context) error {
+		if err := run(ctx); err != nil {
+			return answer(err)
+		}
+		return nil
+	})
 }
 
-// call runs a call: it waits for a slot, bounds its time, and contains its panics. Who calls is known, see [Server.Register].
-func (s *Server) call(ctx context.Context, method string, run func(context.Context) error) (err error) {
-	defer s.contain(ctx, method, &err)
-	ctx, cancel := context.WithTimeout(ctx, s.limits.Timeout)
-	defer cancel()
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	case <-ctx.Done():
-		return answer(ctx.Err())
+// refusal has the words of Feast for a call without a valid token.
+func refusal(header string, given bool) string {
+	if !given {
+		return "Missing authorization header"
 	}
-	if err := run(ctx); err != nil {
-		err = answer(err)
-		if code := status.Code(err); code == codes.Unknown || code == codes.Internal {
-			s.logger.ErrorContext(ctx, "a call failed", "method", method, "error", err)
-		}
-		return err
+	if _, ok := guard.Bearer(header); !ok {
+		return "Expected Bearer schema"
 	}
-	return nil
-}
-
-// enter finds out who calls, with the words of Feast where there is no token.
-func (s *Server) enter(ctx context.Context) (context.Context, error) {
-	if !s.guard.On() {
-		return ctx, nil
-	}
-	md, _ := metadata.FromIncomingContext(ctx)
-	headers := md.Get("authorization")
-	switch {
-	case len(headers) == 0:
-		return nil, status.Error(codes.Unauthenticated, "Missing authorization header")
-	default:
-		if _, ok := guard.Bearer(headers[0]); !ok {
-			return nil, status.Error(codes.Unauthenticated, "Expected Bearer schema")
-		}
-	}
-	in, err := s.guard.Enter(ctx, headers[0], true)
-	if errors.Is(err, feasterr.ErrUnauthenticated) {
-		return nil, status.Error(codes.Unauthenticated, "Invalid token.")
-	}
-	return in, err
+	return "Invalid token."
 }
 
 // timely runs a step of a stream, which ends with the call or when nothing moves for long: the step itself ends when the
@@ -389,10 +359,10 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 // entering finds out who calls before a message is read.
 func (s *Server) entering(method string, next grpc.StreamHandler) grpc.StreamHandler {
 	return func(server any, st grpc.ServerStream) (err error) {
-		defer s.contain(st.Context(), method, &err)
-		ctx, err := s.enter(st.Context())
+		defer s.gate.Contain(st.Context(), method, &err)
+		ctx, err := s.gate.Enter(st.Context())
 		if err != nil {
-			return answer(err)
+			return err
 		}
 		return next(server, &entered{st, ctx})
 	}

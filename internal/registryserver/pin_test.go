@@ -10,8 +10,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/grpccall"
 	"github.com/feastgo/feast/internal/guard"
 	"github.com/feastgo/feast/internal/protos/feast/core"
 	pb "github.com/feastgo/feast/internal/protos/feast/registry"
@@ -38,7 +40,7 @@ func (b *restless) Load(ctx context.Context, have registry.Token) (*registry.Sta
 // TestAnswersAreOfOneState: an answer that is made of several lists is of one moment.
 func TestAnswersAreOfOneState(t *testing.T) {
 	b := &restless{Backend: memory.New(), t: t}
-	h := (&Server{Backend: b, Project: "p"}).REST(1 << 20)
+	h := (&Server{Backend: b, Project: "p"}).REST(1<<20, grpccall.NewTurns(8, time.Minute))
 	for n, path := range []string{
 		"lineage/complete?project=p", "lineage/complete/all", "search?query=e", "metrics/resource_counts", "metrics/popular_tags",
 		"entities?project=p&include_relationships=true", "entities/all?include_relationships=true", "entities/e1?project=p&include_relationships=true",

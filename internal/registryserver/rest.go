@@ -15,6 +15,7 @@ import (
 
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/exceptions"
+	"github.com/feastgo/feast/internal/grpccall"
 )
 
 // Prefix is where the REST form is. Its routes answer without it too.
@@ -26,12 +27,15 @@ const version = "0.67.0"
 // maxJSON is the size of the largest body, in bytes: of definitions, which take some twenty times as much when they are decoded.
 const maxJSON = 4 << 20
 
-// REST returns the REST form of the service. Bodies may have maxBody bytes, and no more than 4 MB.
-func (s *Server) REST(maxBody int64) http.Handler { return &rest{s, min(maxBody, maxJSON)} }
+// REST returns the REST form of the service, whose requests take turns. Bodies may have maxBody bytes, and no more than 4 MB.
+func (s *Server) REST(maxBody int64, turns *grpccall.Turns) http.Handler {
+	return &rest{s, min(maxBody, maxJSON), turns}
+}
 
 type rest struct {
 	*Server
 	maxBody int64
+	turns   *grpccall.Turns
 }
 
 // object is a JSON object.
@@ -89,6 +93,12 @@ func (h *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		c.json = r.Header.Get("Content-Type") == "" || isJSON(r.Header.Get("Content-Type")) // as FastAPI does
 	}
+	done, err := h.turns.Wait(ctx)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	defer done()
 	v, err := run(c)
 	if err == nil && len(c.problems) > 0 {
 		err = errInvalidRequest

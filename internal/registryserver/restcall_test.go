@@ -6,13 +6,15 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/feastgo/feast/internal/grpccall"
 	"github.com/feastgo/feast/registry/memory"
 )
 
 // TestBodiesOfNothingButProblems get a short answer, and cost no more than decoding them.
 func TestBodiesOfNothingButProblems(t *testing.T) {
-	h := (&Server{Backend: memory.New(), Project: "p"}).REST(64 << 20)
+	h := (&Server{Backend: memory.New(), Project: "p"}).REST(64<<20, grpccall.NewTurns(8, time.Minute))
 	many := func(one string) string { return `[` + strings.Repeat(one+",", 1<<19) + one + `]` }
 	for name, c := range map[string]struct {
 		body   string

@@ -2,6 +2,7 @@ package remote_test
 
 import (
 	"context"
+	"errors"
 	"net/http/httptest"
 	"slices"
 	"sync"
@@ -173,7 +174,7 @@ func (s *served) Teardown(ctx context.Context, tables []*online.Table) error {
 func (s *served) Close() error {
 	err := s.Store.Close()
 	s.http.Close()
-	if err := s.features.Close(context.Background()); err != nil {
+	if err := errors.Join(s.features.Drain(context.Background()), s.features.Close()); err != nil {
 		s.t.Error(err)
 	}
 	if err := s.fs.Close(); err != nil {

@@ -1,13 +1,10 @@
 package server
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"net/http"
 	"os"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/feastgo/feast"
@@ -21,19 +18,18 @@ import (
 // It answers what it is asked; connections are the program's. An [http.Server] should set ReadHeaderTimeout and
 // IdleTimeout. From the end of the header on, the handler sets the deadlines of the connection itself.
 type FeatureServer struct {
-	server   *featureserver.Server
-	closing  func() error
-	once     sync.Once
-	closeErr error
+	server *featureserver.Server
+	own    owned
 }
 
 // WorkersVariable is the environment variable by which Feast bounds how many materializations run in the background, 2 when it
 // is not set.
 const WorkersVariable = "FEAST_MATERIALIZE_MAX_WORKERS"
 
-// Features makes the feature server of a feature store, which stays the caller's.
+// Features makes a feature server of a feature store, which has to stay open and is not closed by it.
 func Features(fs *feast.FeatureStore, o Options) (*FeatureServer, error) {
-	if err := o.check(); err != nil {
+	l, err := o.limits(limits{body: 64 << 20, rows: 1_000_000, time: time.Minute, long: time.Hour})
+	if err != nil {
 		return nil, err
 	}
 	workers := 2
@@ -44,23 +40,14 @@ func Features(fs *feast.FeatureStore, o Options) (*FeatureServer, error) {
 		}
 		workers = n
 	}
-	g, closing, err := o.guard(fs)
+	g, own, err := o.guard(fs)
 	if err != nil {
 		return nil, err
 	}
-	return &FeatureServer{closing: closing, server: featureserver.New(featureserver.Config{
+	return &FeatureServer{own: own, server: featureserver.New(featureserver.Config{
 		Store: fs, Guard: g, Logger: g.Logger, TruthfulStatuses: o.TruthfulStatuses, Workers: workers,
-		MaxBody: cmp.Or(o.MaxBody, 64<<20), MaxRows: cmp.Or(o.MaxRows, 1_000_000), MaxConcurrent: cmp.Or(o.MaxConcurrent, 256),
-		Timeout: cmp.Or(o.Timeout, time.Minute), WriteTimeout: cmp.Or(o.Timeout, time.Hour),
+		MaxBody: l.body, MaxRows: l.rows, MaxConcurrent: l.concurrent, Timeout: l.time, WriteTimeout: l.long,
 	})}, nil
-}
-
-// check refuses limits that make no sense.
-func (o Options) check() error {
-	if o.MaxBody < 0 || o.MaxRows < 0 || o.MaxConcurrent < 0 || o.Timeout < 0 {
-		return feasterr.Invalid("a limit of the server is negative: give 0 for its default")
-	}
-	return nil
 }
 
 // ServeHTTP implements [http.Handler].
@@ -70,12 +57,17 @@ func (s *FeatureServer) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.se
 // where only those can ask who should.
 func (s *FeatureServer) Metrics() http.Handler { return s.server.Metrics() }
 
-// Close waits for materializations in the background and cancels those that still run when ctx ends, which is the error
-// then. It may be repeated. Call it when no more requests come, after [http.Server.Shutdown], and before the feature store is closed.
-func (s *FeatureServer) Close(ctx context.Context) error {
-	err := s.server.Close(ctx)
-	s.once.Do(func() { s.closeErr = s.closing() })
-	return errors.Join(err, s.closeErr)
+// Drain takes no more materializations into the background and waits for those that are there. What is left when ctx ends is
+// cut off, and its error returned. Requests are stopped by [http.Server.Shutdown], before or at the same time.
+func (s *FeatureServer) Drain(ctx context.Context) error { return s.server.Close(ctx) }
+
+// Close cuts off what Drain did not wait for, and closes what the server opened: the authenticator, unless the Options had
+// one. Requests must have ended. It may be repeated. The feature store is closed after it.
+func (s *FeatureServer) Close() error {
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = s.server.Close(now) // that something was cut off is what Close says
+	return s.own.close()
 }
 
 var _ http.Handler = (*FeatureServer)(nil)

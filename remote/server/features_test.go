@@ -53,7 +53,7 @@ func TestFeatures(t *testing.T) {
 			t.Errorf("%s", w.Body)
 		}
 		for range 2 {
-			if err := features.Close(t.Context()); err != nil {
+			if err := errors.Join(features.Drain(t.Context()), features.Close()); err != nil {
 				t.Error(err)
 			}
 		}

@@ -301,7 +301,7 @@ func TestRegistryDrain(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- s.Drain(ctx, g) }()
+	go func() { done <- s.Drain(ctx) }()
 	if answer, err := watch.Recv(); err != nil || answer.Status != grpc_health_v1.HealthCheckResponse_NOT_SERVING {
 		t.Error(answer, err)
 	}
@@ -611,16 +611,16 @@ func TestRegistryIdleConnections(t *testing.T) {
 // A request waits no longer than its time for a free place.
 func TestRegistryBusy(t *testing.T) {
 	s := goldenRegistry(t, Options{MaxConcurrent: 1, Timeout: 50 * time.Millisecond})
-	end, err := s.begin(t.Context())
+	done, err := s.gate.Wait(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer end()
+	defer done()
 	c := registrygrpc.NewRegistryServerClient(dial(t, s.NewServer()))
 	if _, err := c.GetEntity(t.Context(), &pb.GetEntityRequest{Project: "golden", Name: "driver"}); code(err) != codes.DeadlineExceeded {
 		t.Error(err)
 	}
-	if w := restCall(t, s.Handler(), http.MethodGet, "/version", "", "", nil); w.Code != http.StatusServiceUnavailable {
+	if w := restCall(t, s.Handler(), http.MethodGet, "/version", "", "", nil); w.Code != http.StatusGatewayTimeout {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
