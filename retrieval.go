@@ -169,7 +169,9 @@ func (j *RetrievalJob) failed(view string, err error) error {
 
 // RecordReader reads the data as a stream of batches, each valid until the next is asked for, unless it is retained. ctx has to
 // last until the reader is released, which ends the query. [RetrievalJob.Records] is easier to use.
-func (j *RetrievalJob) RecordReader(ctx context.Context) (array.RecordReader, error) { return j.open(ctx) }
+func (j *RetrievalJob) RecordReader(ctx context.Context) (array.RecordReader, error) {
+	return j.open(ctx)
+}
 
 // open starts reading.
 func (j *RetrievalJob) open(ctx context.Context) (array.RecordReader, error) {
