@@ -31,19 +31,15 @@ func DialFlight(o Options) (*grpc.ClientConn, error) {
 // stream is a grpc.StreamClientInterceptor.
 func (c client) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer,
 	opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	called := ctx
-	if c.token != nil {
-		token, err := c.token.Token(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("token for the server at %s: %w", c.address, err)
-		}
-		called = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
+	token, err := bearer(ctx, c.token, c.address)
+	if err != nil {
+		return nil, err
 	}
-	s, err := open(called, desc, cc, method, opts...)
+	s, err := open(withToken(ctx, token), desc, cc, method, opts...)
 	if err != nil {
 		return nil, c.flightError(ctx, method, nil, err)
 	}
-	return &clientStream{s, c, ctx, method}, nil
+	return &clientStream{s, c, ctx, method, token}, nil
 }
 
 type clientStream struct {
@@ -51,6 +47,7 @@ type clientStream struct {
 	client client
 	ctx    context.Context //nolint:containedctx // that of the call
 	method string
+	token  string // empty when there is none
 }
 
 func (s *clientStream) SendMsg(m any) error {
@@ -62,7 +59,11 @@ func (s *clientStream) RecvMsg(m any) error {
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
-	return s.client.flightError(s.ctx, s.method, s.Trailer(), err)
+	err = s.client.flightError(s.ctx, s.method, s.Trailer(), err)
+	if s.token != "" && errors.Is(err, feasterr.ErrUnauthenticated) {
+		invalidate(s.client.token, s.token) // for the next call: what this one sent is gone
+	}
+	return err
 }
 
 // Answers of Feast's offline server.
