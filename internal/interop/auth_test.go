@@ -435,34 +435,124 @@ func TestAuthenticated(t *testing.T) {
 	ours, fs := newGuardedRepo(t, auth)
 	atFeast := servers{theirs.serveFeatures(""), theirs.serveRegistry(""), theirs.serveOffline("")}
 	here := serve(t, fs, server.Options{})
-	for _, name := range names {
-		// With the registry itself, so that its server refuses nothing, and with that behind its server.
-		open := func(r *repo, at servers) map[bool]caller {
-			return map[bool]caller{
-				false: newCaller(t, r.project, at, filepath.Join(r.dir, "data/registry.db"), sections[name]),
-				true:  newCaller(t, r.project, at, fmt.Sprintf("{registry_type: remote, path: %q}", at.registry), sections[name]),
+	t.Run("deeds", func(t *testing.T) {
+		for _, name := range names {
+			// With the registry itself, so that its server refuses nothing, and with that behind its server.
+			open := func(r *repo, at servers) map[bool]caller {
+				return map[bool]caller{
+					false: newCaller(t, r.project, at, filepath.Join(r.dir, "data/registry.db"), sections[name]),
+					true:  newCaller(t, r.project, at, fmt.Sprintf("{registry_type: remote, path: %q}", at.registry), sections[name]),
+				}
+			}
+			feasts, own := open(theirs, atFeast), open(ours, here)
+			for _, d := range deeds() {
+				feasts, own := feasts[d.all], own[d.all]
+				known := !slices.Contains(unknown, name)
+				want, wantHere, wantGo := "", "", ""
+				switch {
+				case !known:
+					want, wantHere, wantGo = d.unknown[0], d.unknown[1], "unauthenticated"
+				case slices.Contains(d.may, name):
+				case slices.Contains(d.hidden, name):
+					want, wantHere, wantGo = "FeastPermissionError", "FeastPermissionError", "not found"
+				default:
+					want, wantHere, wantGo = "FeastPermissionError", "FeastPermissionError", "denied"
+				}
+				if a, b := outcome(d.act.python(feasts)), outcome(d.act.python(own)); a != want || b != wantHere {
+					t.Errorf("%s, %s, in Feast: %q of its server, want %q; %q of ours, want %q", name, d.name, a, want, b, wantHere)
+				}
+				if a, b := outcome(d.act.golang(feasts)), outcome(d.act.golang(own)); a != wantGo || b != wantGo {
+					t.Errorf("%s, %s, in Go: %q of Feast's server, %q of ours, want %q", name, d.name, a, b, wantGo)
+				}
 			}
 		}
-		feasts, own := open(theirs, atFeast), open(ours, here)
-		for _, d := range deeds() {
-			feasts, own := feasts[d.all], own[d.all]
-			known := !slices.Contains(unknown, name)
-			want, wantHere, wantGo := "", "", ""
-			switch {
-			case !known:
-				want, wantHere, wantGo = d.unknown[0], d.unknown[1], "unauthenticated"
-			case slices.Contains(d.may, name):
-			case slices.Contains(d.hidden, name):
-				want, wantHere, wantGo = "FeastPermissionError", "FeastPermissionError", "not found"
-			default:
-				want, wantHere, wantGo = "FeastPermissionError", "FeastPermissionError", "denied"
+	})
+	t.Run("Feast's servers and tokens that end", func(t *testing.T) { testTokens(t, p, theirs, atFeast) })
+	t.Run("tokens that end", func(t *testing.T) {
+		testTokens(t, p, ours, here)
+
+		// Of Feast's clients, that of the registry replaces a token that is refused, where it is told so.
+		section := unripe(p)
+		c := newCaller(t, ours.project, here, fmt.Sprintf("{registry_type: remote, path: %q}", here.registry), section.yaml)
+		if got := outcome(get("stats").python(c)); got != "_InactiveRpcError" {
+			t.Errorf("a token that is not valid yet: %q", got)
+		}
+		section.ripen()
+		if err := get("stats").python(c); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// unripe adds a client whose tokens are not valid before an hour has passed, until ripen is called.
+func unripe(p *idp.Server) (c struct {
+	yaml  string
+	ripen func()
+}) {
+	const id = "unripe"
+	roles := idp.Claims{"roles": []string{"reader"}}
+	p.AddClient(id, "s", idp.Claims{"roles": roles["roles"], "nbf": time.Now().Add(time.Hour).Unix()})
+	c.yaml = fmt.Sprintf("auth: {type: oidc, auth_discovery_url: %q, client_id: %s, client_secret: s}", p.Discovery, id)
+	c.ripen = func() { p.AddClient(id, "s", roles) }
+	return c
+}
+
+// testTokens has clients of this library call servers while their tokens end, and with tokens that are refused at first.
+func testTokens(t *testing.T, p *idp.Server, r *repo, at servers) {
+	reg := fmt.Sprintf("{registry_type: remote, path: %q}", at.registry)
+	open := func(auth string) (stores, registry caller) {
+		return newCaller(t, r.project, at, filepath.Join(r.dir, "data/registry.db"), auth), newCaller(t, r.project, at, reg, auth)
+	}
+	calls := []struct {
+		name string
+		all  bool
+		act  act
+	}{
+		{"online", false, readOnline("stats", "")}, {"registry", true, get("stats")}, {"offline", false, readOffline("stats")},
+	}
+
+	// Servers accept tokens up to ten seconds after their end. Those of the provider are to be replaced after a second.
+	p.AddClient("brief", "s", idp.Claims{"roles": []string{"reader"}, "exp": 40 * time.Second})
+	stores, registry := open(fmt.Sprintf("auth: {type: oidc, auth_discovery_url: %q, client_id: brief, client_secret: s, token_refresh_margin_seconds: 39}", p.Discovery))
+	before := p.Requests("token")
+	ending := p.Token(idp.Claims{"preferred_username": "brief", "roles": []string{"reader"}, "exp": -6 * time.Second})
+	endingStores, endingRegistry := open("auth: {type: oidc, token: " + ending + "}")
+	for _, call := range calls {
+		lasting, ends := stores, endingStores
+		if call.all {
+			lasting, ends = registry, endingRegistry
+		}
+		for n := 0; ; n++ {
+			if err := call.act.golang(lasting); err != nil {
+				t.Fatalf("%s, call %d, with tokens of the provider: %v", call.name, n, err)
 			}
-			if a, b := outcome(d.act.python(feasts)), outcome(d.act.python(own)); a != want || b != wantHere {
-				t.Errorf("%s, %s, in Feast: %q of its server, want %q; %q of ours, want %q", name, d.name, a, want, b, wantHere)
+			if err := call.act.golang(ends); errors.Is(err, feasterr.ErrUnauthenticated) {
+				if n == 0 && call.name == "online" {
+					t.Error("the token ended too early")
+				}
+				break
+			} else if err != nil {
+				t.Fatalf("%s, call %d, with a token that ends: %v", call.name, n, err)
 			}
-			if a, b := outcome(d.act.golang(feasts)), outcome(d.act.golang(own)); a != wantGo || b != wantGo {
-				t.Errorf("%s, %s, in Go: %q of Feast's server, %q of ours, want %q", name, d.name, a, b, wantGo)
-			}
+		}
+	}
+	if n := p.Requests("token") - before; n < 4 {
+		t.Errorf("%d tokens were fetched", n)
+	}
+
+	for _, call := range calls {
+		section := unripe(p)
+		stores, registry := open(section.yaml)
+		c := stores
+		if call.all {
+			c = registry
+		}
+		if err := call.act.golang(c); !errors.Is(err, feasterr.ErrUnauthenticated) {
+			t.Errorf("%s, with a token that is not valid yet: %v", call.name, err)
+		}
+		section.ripen()
+		if err := call.act.golang(c); err != nil {
+			t.Errorf("%s, with the next token: %v", call.name, err)
 		}
 	}
 }
