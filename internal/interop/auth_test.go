@@ -36,8 +36,8 @@ type servers struct {
 	offline  int    // a port
 }
 
-// serve runs the servers of this library on feature stores until the test ends.
-func serve(t testing.TB, fs *feast.FeatureStore, o server.Options) (s servers) {
+// ourFeatures runs the feature server of this library until the test ends, and returns its URL.
+func ourFeatures(t testing.TB, fs *feast.FeatureStore, o server.Options) string {
 	t.Helper()
 	features, err := server.Features(fs, o)
 	if err != nil {
@@ -50,18 +50,27 @@ func serve(t testing.TB, fs *feast.FeatureStore, o server.Options) (s servers) {
 			t.Error(err)
 		}
 	})
-	s.online = strings.Replace(h.URL, "127.0.0.1", "localhost", 1)
-	reg, err := server.Registry(fs, o)
+	return strings.Replace(h.URL, "127.0.0.1", "localhost", 1)
+}
+
+// ourRegistry runs the registry server, and returns its address.
+func ourRegistry(t testing.TB, fs *feast.FeatureStore, o server.Options) string {
+	t.Helper()
+	s, err := server.Registry(fs, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.registry = fmt.Sprintf("localhost:%d", serveGRPC(t, reg.NewServer(), reg.Close))
-	off, err := server.Offline(fs, o)
+	return fmt.Sprintf("localhost:%d", serveGRPC(t, s.NewServer(), s.Close))
+}
+
+// ourOffline runs the offline server, and returns its port.
+func ourOffline(t testing.TB, fs *feast.FeatureStore, o server.Options) int {
+	t.Helper()
+	s, err := server.Offline(fs, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.offline = serveGRPC(t, off.NewServer(), off.Close)
-	return s
+	return serveGRPC(t, s.NewServer(), s.Close)
 }
 
 // serveGRPC serves at a port, which it returns, until the test ends.
@@ -434,7 +443,8 @@ func TestAuthenticated(t *testing.T) {
 	theirs, _ := newGuardedRepo(t, auth)
 	ours, fs := newGuardedRepo(t, auth)
 	atFeast := servers{theirs.serveFeatures(""), theirs.serveRegistry(""), theirs.serveOffline("")}
-	here := serve(t, fs, server.Options{})
+	var o server.Options
+	here := servers{ourFeatures(t, fs, o), ourRegistry(t, fs, o), ourOffline(t, fs, o)}
 	t.Run("deeds", func(t *testing.T) {
 		for _, name := range names {
 			// With the registry itself, so that its server refuses nothing, and with that behind its server.
