@@ -68,14 +68,17 @@ func (s *clientStream) RecvMsg(m any) error {
 
 // Answers of Feast's offline server.
 const (
-	flightException = "Flight error: "                // before the JSON of an exception of Feast
-	flightTrace     = ". Detail: Python exception: "  // after the text of any other, before the trace
-	flightText      = "x-arrow-status-message-bin"    // a trailer with the text alone
-	noHeader        = "Missing authorization header"  // of a call without a token
-	noBearer        = "Expected Bearer schema, found" // of another scheme
-	badToken        = "Invalid token"
-	garbledToken    = "Failed to decode token"
+	flightException = "Flight error: "               // before the JSON of an exception of Feast
+	flightTrace     = ". Detail: Python exception: " // after the text of any other, before the trace
+	flightText      = "x-arrow-status-message-bin"   // a trailer with the text alone
 )
+
+// refusals are how the texts begin that Feast's offline server answers to a call without a token, or with one that it does not
+// accept.
+var refusals = [...]string{
+	"Missing authorization header", "Expected Bearer schema, found", "Invalid token", "Failed to decode token", "Missing username claim",
+	"Kubernetes token validation failed", "Could not extract username from token",
+}
 
 // flightError makes an [*Error] of what a call of Flight ended with.
 func (c client) flightError(ctx context.Context, method string, trailer metadata.MD, err error) error {
@@ -100,7 +103,7 @@ func (c client) flightError(ctx context.Context, method string, trailer metadata
 		return e
 	}
 	if s.Code() == codes.Unknown {
-		for _, refusal := range []string{noHeader, noBearer, badToken, garbledToken} {
+		for _, refusal := range refusals {
 			if strings.HasPrefix(text, refusal) {
 				failed.class = feasterr.ErrUnauthenticated
 			}

@@ -431,7 +431,7 @@ func callers(t *testing.T, p *idp.Server) (names []string, sections map[string]s
 }
 
 // unknown are callers whose tokens no server accepts.
-var unknown = []string{"expired", "foreign", "nobody"}
+var unknown = []string{"expired", "foreign", "opaque", "nobody"}
 
 // TestAuthenticated has clients of Feast and of this library call the servers of both, with tokens of one identity provider: all
 // four pairs allow and refuse the same.
@@ -446,36 +446,7 @@ func TestAuthenticated(t *testing.T) {
 	var o server.Options
 	here := servers{ourFeatures(t, fs, o), ourRegistry(t, fs, o), ourOffline(t, fs, o)}
 	t.Run("deeds", func(t *testing.T) {
-		for _, name := range names {
-			// With the registry itself, so that its server refuses nothing, and with that behind its server.
-			open := func(r *repo, at servers) map[bool]caller {
-				return map[bool]caller{
-					false: newCaller(t, r.project, at, filepath.Join(r.dir, "data/registry.db"), sections[name]),
-					true:  newCaller(t, r.project, at, fmt.Sprintf("{registry_type: remote, path: %q}", at.registry), sections[name]),
-				}
-			}
-			feasts, own := open(theirs, atFeast), open(ours, here)
-			for _, d := range deeds() {
-				feasts, own := feasts[d.all], own[d.all]
-				known := !slices.Contains(unknown, name)
-				want, wantHere, wantGo := "", "", ""
-				switch {
-				case !known:
-					want, wantHere, wantGo = d.unknown[0], d.unknown[1], "unauthenticated"
-				case slices.Contains(d.may, name):
-				case slices.Contains(d.hidden, name):
-					want, wantHere, wantGo = "FeastPermissionError", "FeastPermissionError", "not found"
-				default:
-					want, wantHere, wantGo = "FeastPermissionError", "FeastPermissionError", "denied"
-				}
-				if a, b := outcome(d.act.python(feasts)), outcome(d.act.python(own)); a != want || b != wantHere {
-					t.Errorf("%s, %s, in Feast: %q of its server, want %q; %q of ours, want %q", name, d.name, a, want, b, wantHere)
-				}
-				if a, b := outcome(d.act.golang(feasts)), outcome(d.act.golang(own)); a != wantGo || b != wantGo {
-					t.Errorf("%s, %s, in Go: %q of Feast's server, %q of ours, want %q", name, d.name, a, b, wantGo)
-				}
-			}
-		}
+		testDeeds(t, theirs, ours, atFeast, here, names, func(name string) string { return sections[name] })
 	})
 	t.Run("Feast's servers and tokens that end", func(t *testing.T) { testTokens(t, p, theirs, atFeast) })
 	t.Run("tokens that end", func(t *testing.T) {
@@ -492,6 +463,41 @@ func TestAuthenticated(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// testDeeds has callers do what deeds says, by their auth sections, at servers of Feast and of this library.
+func testDeeds(t *testing.T, theirs, ours *repo, atFeast, here servers, names []string, section func(name string) string) {
+	t.Helper()
+	for _, name := range names {
+		// With the registry itself, so that its server refuses nothing, and with that behind its server.
+		open := func(r *repo, at servers) map[bool]caller {
+			return map[bool]caller{
+				false: newCaller(t, r.project, at, filepath.Join(r.dir, "data/registry.db"), section(name)),
+				true:  newCaller(t, r.project, at, fmt.Sprintf("{registry_type: remote, path: %q}", at.registry), section(name)),
+			}
+		}
+		feasts, own := open(theirs, atFeast), open(ours, here)
+		for _, d := range deeds() {
+			feasts, own := feasts[d.all], own[d.all]
+			known := !slices.Contains(unknown, name)
+			want, wantHere, wantGo := "", "", ""
+			switch {
+			case !known:
+				want, wantHere, wantGo = d.unknown[0], d.unknown[1], "unauthenticated"
+			case slices.Contains(d.may, name):
+			case slices.Contains(d.hidden, name):
+				want, wantHere, wantGo = "FeastPermissionError", "FeastPermissionError", "not found"
+			default:
+				want, wantHere, wantGo = "FeastPermissionError", "FeastPermissionError", "denied"
+			}
+			if a, b := outcome(d.act.python(feasts)), outcome(d.act.python(own)); a != want || b != wantHere {
+				t.Errorf("%s, %s, in Feast: %q of its server, want %q; %q of ours, want %q", name, d.name, a, want, b, wantHere)
+			}
+			if a, b := outcome(d.act.golang(feasts)), outcome(d.act.golang(own)); a != wantGo || b != wantGo {
+				t.Errorf("%s, %s, in Go: %q of Feast's server, %q of ours, want %q", name, d.name, a, b, wantGo)
+			}
+		}
+	}
 }
 
 // unripe adds a client whose tokens are not valid before an hour has passed, until ripen is called.

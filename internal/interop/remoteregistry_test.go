@@ -50,9 +50,11 @@ func (r *repo) runServer(args []string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	cmd := exec.CommandContext(context.WithoutCancel(r.t.Context()), os.Getenv(pythonEnv), args...) //nolint:gosec // the tests' own Python
+	args = slices.Concat(r.command, []string{os.Getenv(pythonEnv)}, args)
+	cmd := exec.CommandContext(context.WithoutCancel(r.t.Context()), args[0], args[1:]...) //nolint:gosec // the tests' own Python
 	cmd.Dir, cmd.Stdout, cmd.Stderr = r.dir, log, log
 	cmd.Env = append(os.Environ(), "TZ=UTC", "PYTHONDONTWRITEBYTECODE=1")
+	cmd.Env = append(cmd.Env, r.variables...)
 	if err := cmd.Start(); err != nil {
 		r.t.Fatal(err)
 	}
