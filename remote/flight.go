@@ -85,10 +85,14 @@ func (c client) flightError(ctx context.Context, method string, trailer metadata
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
-	if ctx.Err() != nil {
-		return fmt.Errorf("%s of the server at %s: %w", method[strings.LastIndexByte(method, '/')+1:], c.address, ctx.Err())
-	}
 	s := status.Convert(err)
+	ended := ctx.Err()
+	if _, limited := ctx.Deadline(); limited && s.Code() == codes.DeadlineExceeded {
+		ended = context.DeadlineExceeded // which gRPC, or the server, may have noticed first
+	}
+	if ended != nil {
+		return fmt.Errorf("%s of the server at %s: %w", method[strings.LastIndexByte(method, '/')+1:], c.address, ended)
+	}
 	text := s.Message()
 	if t := trailer.Get(flightText); len(t) > 0 && t[0] != "" {
 		text = t[0]
