@@ -42,8 +42,8 @@ const (
 	pollInterval = time.Second
 
 	// Feast rewrites the file in place: for a moment it is empty or cut off. A file that may be cut off is believed when it
-	// has been quiet for settle; one that is empty, which would make everything unknown and is hardly ever meant, for
-	// patience: on a busy machine Feast's moment takes longer than one would think.
+	// has been quiet for settle; one that is empty, for patience: on a busy machine Feast's moment takes longer than one would
+	// think. One that stays empty, since Feast was killed or the disk is full, is no reason to give up what it held.
 	settle   = 50 * time.Millisecond
 	patience = 2 * time.Second
 	pause    = 10 * time.Millisecond
@@ -89,6 +89,10 @@ func (b *Backend) Load(ctx context.Context, have registry.Token) (*registry.Stat
 	if err != nil {
 		return nil, "", err
 	}
+	if len(c.data) == 0 && b.held() {
+		return nil, "", feasterr.Invalid("registry file %q is empty, and was not: perhaps a program ended while it wrote it; apply the "+
+			"repository again, or restore a backup", b.path)
+	}
 	token := b.remember(c.data, c.info)
 	if token == have {
 		return nil, have, nil
@@ -112,6 +116,13 @@ func (b *Backend) loaded() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.token != ""
+}
+
+// held reports whether the file was not empty when it was last read.
+func (b *Backend) held() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.info != nil && b.info.Size() > 0
 }
 
 // remember keeps what the file holds for the next probe and returns its token.

@@ -166,3 +166,33 @@ func TestEmptiedWhileServing(t *testing.T) {
 		})
 	}
 }
+
+// A file that stays empty is what a program leaves that was killed while it rewrote it. What it held serves on.
+func TestLeftEmpty(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "registry.db")
+		r, err := registry.Encode("demo", &registry.Entity{Name: "driver"})
+		if err == nil {
+			err = os.WriteFile(path, registrytest.File("v", []registry.Record{r}), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := New(path)
+		_, token, err := b.Load(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(path, 0); err != nil {
+			t.Fatal(err)
+		}
+		for _, have := range []registry.Token{token, ""} {
+			if state, _, err := b.Load(t.Context(), have); state != nil || !errors.Is(err, feasterr.ErrInvalid) {
+				t.Errorf("%v, %v", state, err)
+			}
+		}
+		if state, _, err := New(path).Load(t.Context(), ""); err != nil || len(state.Records) > 0 {
+			t.Errorf("an empty file is an empty registry to who knows nothing else: %v, %v", state, err)
+		}
+	})
+}

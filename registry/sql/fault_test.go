@@ -14,6 +14,7 @@ import (
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/registry"
 	registrysql "github.com/feastgo/feast/registry/sql"
+	"github.com/feastgo/feast/types"
 )
 
 // proxy stands between a test and a server, and fails as networks do.
@@ -435,8 +436,10 @@ func TestProbeClocks(t *testing.T) {
 func TestProbeForeign(t *testing.T) {
 	eachServer(t, func(t *testing.T, s server) {
 		b := openURL(t, s.url(t), "demo", nil)
+		clock := time.Now()
+		b.SetClock(func() time.Time { clock = clock.Add(time.Second); return clock })
 		put(t, b, "driver", "one")
-		put(t, b, "customer", "one")
+		put(t, b, "customer", "one") // and after each case, or the value would be Feast's
 		for what, write := range map[string]func(){
 			"a version": func() {
 				fill(t, b, s, "feature_view_version_history", []map[string]any{{
@@ -453,6 +456,11 @@ func TestProbeForeign(t *testing.T) {
 				exec(t, b, "UPDATE entities SET entity_proto = 'x', last_updated_timestamp = 4000000000 WHERE entity_name = 'driver'")
 			},
 			"a deletion": func() { exec(t, b, "DELETE FROM entities WHERE entity_name = 'customer'") },
+			"an update in the second in which a clock that was ahead has written": func() {
+				exec(t, b, "UPDATE entities SET entity_proto = 'y' WHERE entity_name = 'driver'")
+				exec(t, b, "UPDATE feast_metadata SET metadata_value = CAST(last_updated_timestamp AS CHAR(10)) "+
+					"WHERE metadata_key = 'last_updated_timestamp'")
+			},
 		} {
 			if _, _, err := b.Load(t.Context(), ""); err != nil {
 				t.Fatal(err)
@@ -469,6 +477,7 @@ func TestProbeForeign(t *testing.T) {
 			if state, _, err := b.Load(t.Context(), token); err != nil || state == nil {
 				t.Errorf("%s is not seen: %v", what, err)
 			}
+			put(t, b, "customer", what)
 		}
 	})
 }
@@ -501,6 +510,28 @@ func TestLockedOut(t *testing.T) {
 			return tx.Put(t.Context(), entity(t, "driver", "one"))
 		})
 		if err != nil || descriptionOf(t, other, "driver") != "one" {
+			t.Error(err)
+		}
+	})
+}
+
+// Objects that are large together are written in pieces: MySQL's packets have 1 MB, unless it is told otherwise.
+func TestManyLargeViews(t *testing.T) {
+	eachServer(t, func(t *testing.T, s server) {
+		schema := make([]registry.Field, 300)
+		for i := range schema {
+			schema[i] = registry.Field{Name: fmt.Sprintf("feature_%d", i), Type: types.Float32}
+		}
+		b := openURL(t, s.url(t), "demo", nil)
+		if _, err := b.Update(t.Context(), "demo", func(tx registry.Tx) error {
+			for i := range 300 {
+				r, err := registry.Encode("demo", &registry.FeatureView{Name: fmt.Sprintf("view_%d", i), Schema: schema})
+				if err := errors.Join(err, tx.Put(t.Context(), r)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
 			t.Error(err)
 		}
 	})

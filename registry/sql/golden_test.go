@@ -172,7 +172,7 @@ func TestGoldenRows(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, table := range golden {
-			equalRows(t, name, rowsOf(t, again.DB(), name), table.Rows, nil)
+			equalRows(t, name, feastRowsOf(t, again.DB(), name), table.Rows, nil)
 		}
 		twice, token, err := again.Load(t.Context(), "")
 		if err != nil || token == "" || !slices.EqualFunc(twice.Records, state.Records, func(a, b registry.Record) bool {
@@ -249,7 +249,7 @@ func TestGoldenApplied(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, table := range golden {
-			equalRows(t, name, rowsOf(t, b.DB(), name), table.Rows, func(table, column string, row map[string]any) bool {
+			equalRows(t, name, feastRowsOf(t, b.DB(), name), table.Rows, func(table, column string, row map[string]any) bool {
 				random := column == "version_id" || column == "metadata_value" && row["metadata_key"] == "project_uuid"
 				return random || strings.HasSuffix(column, "_proto")
 			})

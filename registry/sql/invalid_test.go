@@ -30,6 +30,9 @@ func TestWrongConfig(t *testing.T) {
 		{"oracle://u:secret@h/d", nil, "no driver for registry type \"sql, database oracle\"", feasterr.ErrUnsupported},
 		{"postgresql://u:secret@h:99999999/d", nil, "the URL cannot be used", feasterr.ErrInvalid},
 		{"postgresql://u:secret@h/d?sslmode=secret", nil, "the URL cannot be used", feasterr.ErrInvalid},
+		{"postgresql://u:x'%20%3Asecret@h/d?sslmode=x", nil, "the URL cannot be used", feasterr.ErrInvalid},
+		{"postgresql://u@h/d?sslmode=x&sslpassword=x'%20%3Asecret", nil, "the URL cannot be used", feasterr.ErrInvalid},
+		{"postgresql://u@h/d?sslmode=x&password=x'%20%3Asecret", nil, "the URL cannot be used", feasterr.ErrInvalid},
 		{"postgresql://u:secret@h/d?sslcrl=f", nil, "sslcrl of the URL is not known here", feasterr.ErrUnsupported},
 		{"mysql+pymysql://u:secret@h/d?ssl_ca=/nosuch", nil, "ssl_ca of the URL cannot be read", feasterr.ErrInvalid},
 		{"mysql+pymysql://u:secret@h/d?ssl_key=/nosuch", nil, "one is missing", feasterr.ErrInvalid},
@@ -388,5 +391,30 @@ func TestProjectInOtherCase(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// SQLite holds what it is given: messages that a program wrote as texts are read, each its own.
+func TestMessagesAsTexts(t *testing.T) {
+	b := openURL(t, servers[0].url(t), "demo", nil)
+	names := []string{"one", "two", "six"}
+	if _, err := b.Update(t.Context(), "demo", func(tx registry.Tx) error {
+		for _, name := range names {
+			r, err := registry.Encode("demo", &registry.FeatureView{Name: name, Description: name})
+			if err := errors.Join(err, tx.Put(t.Context(), r)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	_, before, err := b.Load(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec(t, b, "UPDATE feature_views SET feature_view_proto = CAST(feature_view_proto AS TEXT)")
+	if _, after, err := b.Load(t.Context(), ""); err != nil || after != before {
+		t.Errorf("%s, %v, want %s", after, err, before)
 	}
 }

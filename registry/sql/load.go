@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math/bits"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,16 +68,15 @@ func (p *marks) String() string {
 }
 
 // stamp returns the value of feast_metadata for a change at now, in seconds, after one with the value before, and the time
-// that goes with it. It is later than before, whatever the clocks of those who write say, and does not run ahead of them
-// however many changes one second has: to seconds that are there already a count is added, as decimals. Feast reads the time.
+// that goes with it. That is no earlier than before, whatever the clocks of those who write say. To the seconds a random
+// number is added, as decimals, so that no change has the value of another: of this library, in the same second of a clock
+// that was set back or does not agree, or of Feast, which writes whole seconds. Feast reads the time.
 func stamp(now int64, before string) (int64, string) {
-	seconds, count, _ := strings.Cut(before, ".")
-	at, err := strconv.ParseInt(seconds, 10, 64)
-	if err != nil || at < now {
-		return now, strconv.FormatInt(now, 10)
+	seconds, _, _ := strings.Cut(before, ".")
+	if at, err := strconv.ParseInt(seconds, 10, 64); err == nil {
+		now = max(now, at)
 	}
-	n, _ := strconv.ParseInt(count, 10, 64) // 0 when there is none
-	return at, fmt.Sprintf("%d.%06d", at, n+1)
+	return now, fmt.Sprintf("%d.%09d", now, rand.N(1_000_000_000))
 }
 
 // Load implements registry.Backend. It reads everything in one query, which is one consistent state, also while others

@@ -33,12 +33,31 @@ type row struct {
 type scanner struct {
 	kind, time, version         any
 	name                        string
-	proto                       database.RawBytes
+	proto                       message
 	project, text, viewKind, id database.NullString
 
 	own string // the project of rows that do not say
 
 	into []any
+}
+
+// message is a message as the client has it: valid until the next row is read, and with [Dialect.Owned] for good. SQLite may
+// hold it as a text, which database/sql would copy to where it has the texts of other rows.
+type message []byte
+
+// Scan implements database/sql.Scanner.
+func (m *message) Scan(v any) error {
+	switch v := v.(type) {
+	case []byte:
+		*m = v
+	case string:
+		*m = []byte(v)
+	case nil:
+		*m = nil
+	default:
+		return fmt.Errorf("%T is not a message", v)
+	}
+	return nil
 }
 
 func newScanner(project string) *scanner {

@@ -103,7 +103,7 @@ func place(t *testing.T, s server, project string) registrytest.Place {
 		},
 		Clock: func(clock func() time.Time) { now = clock },
 		Rows: func(t *testing.T, table string) []map[string]any {
-			return rowsOf(t, openURL(t, url, "", nil).DB(), table)
+			return feastRowsOf(t, openURL(t, url, "", nil).DB(), table)
 		},
 		Write: func(t *testing.T, records []registry.Record) {
 			b, err := registrysql.OpenConfig(configOf(url, "", nil))
@@ -133,6 +133,24 @@ func place(t *testing.T, s server, project string) registrytest.Place {
 			}
 		},
 	}
+}
+
+// feastRowsOf returns all rows of a table as Feast would have written them: docs/compatibility.md, last_updated_timestamp in
+// feast_metadata.
+func feastRowsOf(t testing.TB, db *database.DB, table string) []map[string]any {
+	t.Helper()
+	rows := rowsOf(t, db, table)
+	for _, row := range rows {
+		if row["metadata_key"] != "last_updated_timestamp" {
+			continue
+		}
+		seconds, decimals, _ := strings.Cut(row["metadata_value"].(string), ".")
+		if len(decimals) != 0 && len(decimals) != 9 {
+			t.Errorf("%v", row)
+		}
+		row["metadata_value"] = seconds
+	}
+	return rows
 }
 
 // rowsOf returns all rows of a table: int64, string, []byte and nil by column.

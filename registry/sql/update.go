@@ -28,7 +28,7 @@ const (
 	attempts = 30
 	// A statement holds this many rows at most, and about this many bytes: servers limit both.
 	maxRows  = 250
-	maxBytes = 1 << 20
+	maxBytes = 1 << 18
 )
 
 // errMoved says that somebody else changed what this transaction was about to change.

@@ -33,7 +33,7 @@ var dialect = &sql.Dialect{
 	Open:       open,
 	Classify:   classify,
 	Blob:       "LONGBLOB",
-	Text:       func(column string) string { return "CONVERT(" + column + " USING utf8mb4) COLLATE utf8mb4_bin" },
+	Text:       func(column string) string { return "CAST(CONVERT(" + column + " USING utf8mb4) AS BINARY)" },
 	Folds:      true,
 	Inline:     true,
 	Duplicates: true,

@@ -5,6 +5,7 @@
 package postgres
 
 import (
+	"context"
 	database "database/sql"
 	"database/sql/driver"
 	"errors"
@@ -90,15 +91,26 @@ func open(u *sql.URL) (*database.DB, error) {
 			return nil, feasterr.Unsupported("%s of the URL is not known here: known are %s", key, strings.Join(parameters, ", "))
 		}
 	}
+	// The client repeats in errors what it cannot parse, and does not find all of a password with a quotation mark in it.
+	password, keyPassword := settings["password"], settings["sslpassword"]
+	delete(settings, "password")
+	delete(settings, "sslpassword")
 	var b strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
 		if v := settings[key]; v != "" {
 			fmt.Fprintf(&b, "%s='%s' ", key, strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(v))
 		}
 	}
-	cfg, err := pgx.ParseConfig(b.String())
+	var options pgx.ParseConfigOptions
+	if keyPassword != "" {
+		options.GetSSLPassword = func(context.Context) string { return keyPassword }
+	}
+	cfg, err := pgx.ParseConfigWithOptions(b.String(), options)
 	if err != nil {
 		return nil, feasterr.Invalid("the URL cannot be used: %w", err)
+	}
+	if password != "" {
+		cfg.Password = password
 	}
 	// Nothing is kept on the server between statements, so that a pooler may stand before it.
 	cfg.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
