@@ -75,6 +75,10 @@ func tenant(project, other string) []feast.Object {
 			Types: []permissions.Kind{permissions.Entity},
 		},
 		&permissions.Permission{Name: "platform", Actions: permissions.AllActions(), Policy: permissions.RoleBased{Roles: []string{"platform"}}},
+		&permissions.Permission{
+			Name: "views", Types: []permissions.Kind{permissions.FeatureView, permissions.DataSource, permissions.Entity},
+			Actions: []permissions.Action{permissions.Describe}, Policy: permissions.RoleBased{Roles: []string{"views-only"}},
+		},
 	}
 	for _, caller := range tenantCallers {
 		for _, name := range []string{"spare_" + caller, "spare_" + caller + "_go"} {
@@ -109,6 +113,7 @@ func TestTenants(t *testing.T) {
 	})
 	known := people{users{
 		"serving-token": {Name: "fraud-serving:app", Namespaces: []string{"fraud-serving"}},
+		"views-token":   {Name: "views-only", Roles: []string{"views-only"}},
 		"modeler-token": {Name: "mona", Roles: []string{"fraud-modeler"}},
 		"fraud-token":   {Name: "fraud-server", Roles: []string{"fraud-server"}},
 		"ranking-token": {Name: "ranking-server", Roles: []string{"ranking-server"}},
@@ -149,6 +154,16 @@ func TestTenants(t *testing.T) {
 			r.create("data/"+view+".parquet", guardedRow(t).record(0, 1))
 			if _, err := fs.WriteToOnlineStore(t.Context(), view, guardedRow(t).native(), feast.WriteOptions{}); err != nil {
 				t.Fatal(err)
+			}
+		}
+		if project == "fraud" {
+			// A server that may see no permissions takes the project for one without.
+			blind := &repo{t: t, dir: r.dir, project: project}
+			closed := server.Options{Authenticator: known, RequirePermissions: true}
+			blindFS := open(blind, behind, static("views-token"))
+			c := newCaller(t, project, servers{online: ourFeatures(t, blindFS, closed)}, behind, sections["platform"])
+			if err := readOnline("scores", "").golang(c); outcome(err) != "denied" || !strings.Contains(err.Error(), "has no permissions") {
+				t.Errorf("a server that sees no permissions: %v", err)
 			}
 		}
 		at[project] = servers{ourFeatures(t, fs, options), registryServer, ourOffline(t, fs, options)}
