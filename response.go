@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"strconv"
 	"time"
 
@@ -396,17 +397,30 @@ type JSON struct {
 	// FeastStatuses writes NULL_VALUE and OUTSIDE_MAX_AGE as PRESENT, as Feast's server does: its clients blank
 	// every value that is not PRESENT.
 	FeastStatuses bool
+	// Max is about how many bytes may be appended; 0: any number. Long values that many rows share make an answer much larger
+	// than the response is. What would be longer by more than a value or so is ErrTooLong.
+	Max int
 }
 
-// AppendJSON appends the response in the form of Feast's feature server: its keys, their order, its forms of values.
+// ErrTooLong says that a response in JSON has more bytes than [JSON] allows.
+var ErrTooLong = errors.New("the response in JSON is longer than it may be")
+
+// AppendJSON appends the response in the form of Feast's feature server: its keys, their order, its forms of values. With
+// an error it returns what it has appended until then.
 func (r *OnlineResponse) AppendJSON(dst []byte, o JSON) ([]byte, error) {
+	end := math.MaxInt
+	if o.Max > 0 {
+		end = len(dst) + o.Max
+	}
 	dst = append(dst, `{"results":[`...)
 	for i := range r.width() {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
 		c := r.column(i)
-		dst = c.appendJSON(dst, o)
+		if dst = c.appendJSON(dst, o, end); len(dst) > end {
+			return dst, ErrTooLong
+		}
 	}
 	dst = append(dst, `],"metadata":{"feature_names":[`...)
 	for i := range r.width() {
@@ -435,10 +449,14 @@ func (r *OnlineResponse) AppendJSON(dst []byte, o JSON) ([]byte, error) {
 	return append(dst, "}}"...), nil
 }
 
-func (c *Column) appendJSON(dst []byte, o JSON) []byte {
+// appendJSON appends a column, or the beginning of one that goes beyond end.
+func (c *Column) appendJSON(dst []byte, o JSON, end int) []byte {
 	dst = append(dst, `{"values":[`...)
 	n := c.Len()
 	for i := range n {
+		if len(dst) > end {
+			return dst
+		}
 		if i > 0 {
 			dst = append(dst, ',')
 		}

@@ -146,7 +146,7 @@ func (c *HTTP) refused(method, token string, status int, leads string, body []by
 	if status == http.StatusNotFound && e.Class == "" {
 		e.Message += "; is this the address of a Feast server of the kind?"
 	}
-	e.Message = hidden(shortened(e.Message), token)
+	e.Message = shortened(hidden(e.Message, token)) // a token that is cut in two would not be found
 	e.Message += hintOf(c.tls, e.Message)
 	return e
 }

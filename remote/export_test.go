@@ -6,3 +6,6 @@ func SetMaxMessage(bytes int) (undo func()) {
 	maxMessage = bytes
 	return func() { maxMessage = was }
 }
+
+// EndOf is endOf.
+var EndOf = endOf

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -86,11 +87,7 @@ func (c client) flightError(ctx context.Context, method string, trailer metadata
 		return err
 	}
 	s := status.Convert(err)
-	ended := ctx.Err()
-	if _, limited := ctx.Deadline(); limited && s.Code() == codes.DeadlineExceeded {
-		ended = context.DeadlineExceeded // which gRPC, or the server, may have noticed first
-	}
-	if ended != nil {
+	if ended := endOf(ctx, s.Code()); ended != nil {
 		return fmt.Errorf("%s of the server at %s: %w", method[strings.LastIndexByte(method, '/')+1:], c.address, ended)
 	}
 	text := s.Message()
@@ -114,6 +111,18 @@ func (c client) flightError(ctx context.Context, method string, trailer metadata
 		}
 	}
 	return failed
+}
+
+// endOf is the error of a context that a call ended with. The server knows the deadline, too, and its answer may be here before the
+// context has noticed.
+func endOf(ctx context.Context, code codes.Code) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if d, ok := ctx.Deadline(); ok && code == codes.DeadlineExceeded && !time.Now().Before(d) {
+		return context.DeadlineExceeded
+	}
+	return nil
 }
 
 // exceptionJSON returns the first JSON object after the mark of Feast's exceptions, as Feast's client finds it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -51,6 +52,11 @@ const (
 	maxWait = 8 * time.Second
 )
 
+const (
+	announced = 1 << 20  // bytes of an answer for which there is room before they are there
+	maxHeader = 64 << 10 // bytes of the header of an answer
+)
+
 // HTTP is a client of one server, over connections that all its requests share. It is safe for concurrent use.
 type HTTP struct {
 	base    string
@@ -90,6 +96,8 @@ func NewHTTP(o HTTPOptions) (*HTTP, error) {
 			MaxIdleConnsPerHost: o.PoolSize,
 			IdleConnTimeout:     o.IdleTimeout,
 			TLSHandshakeTimeout: 10 * time.Second,
+
+			MaxResponseHeaderBytes: maxHeader,
 		},
 	}
 	if c.tls && o.TLS != nil {
@@ -235,7 +243,8 @@ func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
 	if resp.ContentLength > a.client.max {
 		return nil, errLong
 	}
-	if n := a.from + int(resp.ContentLength) + 1; n > cap(a.body) { // with room to see the end
+	// Room for all of it, and to see the end; a longer one gets it as it comes, whatever the server announces.
+	if n := a.from + int(min(resp.ContentLength, announced)) + 1; n > cap(a.body) {
 		a.body = append(make([]byte, 0, n), a.body...)
 	}
 	for {
@@ -283,9 +292,13 @@ func (a *attempt) passing(resp *http.Response, err error) bool {
 	return false
 }
 
-// retryAfter reads the header of this name, seconds or a date.
+// retryAfter reads the header of this name, seconds or a date. More seconds than a duration has are for ever.
 func retryAfter(header string) time.Duration {
-	if seconds, err := strconv.ParseUint(header, 10, 32); err == nil {
+	seconds, err := strconv.ParseUint(header, 10, 32)
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		return math.MaxInt64
+	case err == nil:
 		return time.Duration(seconds) * time.Second
 	}
 	if at, err := http.ParseTime(header); err == nil {

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -85,6 +86,8 @@ func TestHTTPErrors(t *testing.T) {
 		{503, `busy`, feasterr.ErrUnavailable, "status 503 Service Unavailable: busy"},
 		{409, `{"error":"running"}`, feasterr.ErrConflict, `status 409 Conflict: {"error":"running"}`},
 		{500, `"` + strings.Repeat("x", 5000) + `"`, nil, "status 500 Internal Server Error: " + strings.Repeat("x", 2000) + "..."},
+		{500, `"` + strings.Repeat("x", 1990) + `secret-token"`, nil, "status 500 Internal Server Error: " + strings.Repeat("x", 1990) + "(token)"},
+		{500, `"` + strings.Repeat("x", 1996) + `secret-token"`, nil, "status 500 Internal Server Error: " + strings.Repeat("x", 1996) + "(tok..."},
 		{500, `"you sent secret-token"`, nil, "status 500 Internal Server Error: you sent (token)"},
 	} {
 		c := httpServer(t, remote.HTTPOptions{Token: token{text: "secret-token"}}, func(w http.ResponseWriter, _ *http.Request) {
@@ -199,15 +202,30 @@ func TestHTTPRetryAfter(t *testing.T) {
 			t.Errorf("came again after %v", took)
 		}
 	}
-	f := &flaky{fail: func(w http.ResponseWriter, _ int64) bool {
-		w.Header().Set("Retry-After", "3600")
-		w.WriteHeader(503)
-		return true
-	}}
-	c := httpServer(t, remote.HTTPOptions{Retries: 3}, f.serve)
-	_, err := c.Do(t.Context(), post, nil) // which has a deadline of a minute
-	if e, ok := errors.AsType[*remote.Error](err); !ok || e.Status != 503 || f.calls.Load() != 1 {
-		t.Errorf("%v after %d calls", err, f.calls.Load())
+	for _, after := range []string{"3600", "4294967296", "99999999999999999999999", "Fri, 31 Dec 9999 23:59:59 GMT"} {
+		f := &flaky{fail: func(w http.ResponseWriter, _ int64) bool {
+			w.Header().Set("Retry-After", after)
+			w.WriteHeader(503)
+			return true
+		}}
+		c := httpServer(t, remote.HTTPOptions{Retries: 3}, f.serve)
+		_, err := c.Do(t.Context(), post, nil) // which has a deadline of a minute
+		if e, ok := errors.AsType[*remote.Error](err); !ok || e.Status != 503 || f.calls.Load() != 1 {
+			t.Errorf("%s: %v after %d calls", after, err, f.calls.Load())
+		}
+	}
+	for _, after := range []string{"-1", "1e9", "soon", "Thu, 01 Jan 1970 00:00:00 GMT", ""} { // which says nothing
+		f := &flaky{fail: func(w http.ResponseWriter, n int64) bool {
+			if n == 1 {
+				w.Header().Set("Retry-After", after)
+				w.WriteHeader(503)
+			}
+			return n == 1
+		}}
+		c := httpServer(t, remote.HTTPOptions{Retries: 3}, f.serve)
+		if _, err := c.Do(t.Context(), post, nil); err != nil || f.calls.Load() != 2 {
+			t.Errorf("%q: %v after %d calls", after, err, f.calls.Load())
+		}
 	}
 }
 
@@ -258,6 +276,38 @@ func TestHTTPHuge(t *testing.T) {
 	c := httpServer(t, remote.HTTPOptions{MaxAnswer: 4}, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "four") })
 	if got, err := c.Do(t.Context(), post, nil); err != nil || string(got) != "four" {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// TestHTTPAnnounced: a server that announces much and sends little takes little.
+func TestHTTPAnnounced(t *testing.T) {
+	c := httpServer(t, remote.HTTPOptions{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "200000000")
+		_, _ = io.WriteString(w, "x")
+		_ = http.NewResponseController(w).Flush()
+		reset(w)
+	})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := c.Do(t.Context(), post, nil); !errors.Is(err, feasterr.ErrUnavailable) {
+		t.Error(err)
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 20<<20 {
+		t.Errorf("%d bytes were allocated", took)
+	}
+	c = httpServer(t, remote.HTTPOptions{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X", strings.Repeat("x", 1<<20))
+	})
+	if _, err := c.Do(t.Context(), post, nil); !errors.Is(err, feasterr.ErrUnavailable) || !strings.Contains(err.Error(), "response headers exceeded 65536 bytes") {
+		t.Error(err)
+	}
+	c = httpServer(t, remote.HTTPOptions{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "3000000")
+		_, _ = w.Write(make([]byte, 3_000_000))
+	})
+	if got, err := c.Do(t.Context(), post, []byte("before")); err != nil || len(got) != 3_000_006 || string(got[:7]) != "before\x00" {
+		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }
 

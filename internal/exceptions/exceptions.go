@@ -59,7 +59,7 @@ func Of(err error) (e Exception, ok bool) {
 		return own.Exception, true
 	}
 	if missing, is := errors.AsType[*feasterr.NotFoundError](err); is {
-		return notFoundOf(missing), true
+		return notFoundOf(missing, err), true
 	}
 	if denied, is := errors.AsType[*permissions.DeniedError](err); is {
 		return Exception{Permission, denied.FeastMessage()}, true
@@ -70,15 +70,16 @@ func Of(err error) (e Exception, ok bool) {
 	return Exception{}, false
 }
 
-// notFoundOf returns the exception for what is not found, in Feast's words.
-func notFoundOf(e *feasterr.NotFoundError) Exception {
+// notFoundOf returns the exception for what is not found, in Feast's words. What Feast has no words for, such as columns, keeps all
+// that err says: there may be several.
+func notFoundOf(e *feasterr.NotFoundError, err error) Exception {
 	if e.Kind == "push source" {
 		return Exception{PushSource, "Unable to find push source '" + e.Name + "'."}
 	}
 	known, ok := notFound[e.Kind]
 	switch {
 	case !ok:
-		return Exception{NotFound, e.Error()}
+		return Exception{NotFound, err.Error()}
 	case known.noun == "":
 		return Exception{known.class, e.Error()}
 	}

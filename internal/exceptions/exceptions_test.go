@@ -61,3 +61,12 @@ func TestJSON(t *testing.T) {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
 }
+
+// TestSeveralMissing: all columns that are missing are told, although Feast knows one exception at a time.
+func TestSeveralMissing(t *testing.T) {
+	err := errors.Join(&feasterr.NotFoundError{Kind: "column", Name: "a", In: "f"}, &feasterr.NotFoundError{Kind: "column", Name: "b", In: "f"})
+	want := Exception{NotFound, "column \"a\" does not exist in f\ncolumn \"b\" does not exist in f"}
+	if e, ok := Of(err); !ok || e != want {
+		t.Errorf("%+v, want %+v", e, want)
+	}
+}

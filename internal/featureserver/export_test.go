@@ -14,3 +14,11 @@ func (s *Server) Held() int64 { return s.memory.held.Load() }
 
 // BodiesOfBudget is how many bodies of the largest size the budget is.
 const BodiesOfBudget = 8
+
+// Lists is how long the lists of features are that are kept, by the count and by looking.
+func (s *Server) Lists() (size, looked int) {
+	for text := range s.lists.byText {
+		looked += len(text)
+	}
+	return s.lists.size, looked
+}

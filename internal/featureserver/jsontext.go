@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
+	"unicode/utf16"
 	"unicode/utf8"
 	"unsafe"
 
@@ -56,9 +57,17 @@ const maxDepth = 500
 // errDepth says that values are nested too deep.
 var errDepth = &syntaxError{msg: "values are nested too deep"}
 
+// halfPair is the error of a text with one half of a pair of surrogates, which is no character. Python reads it and fails
+// later on.
+type halfPair string
+
+func (h halfPair) Error() string {
+	return "a text of the body has " + string(h) + " in it, one half of a surrogate pair, which is no character"
+}
+
 // check returns the one value of a body, in the JSON that Python reads: with NaN, Infinity and -Infinity. UTF-8 is not
-// looked at.
-func check(b []byte) (text, *syntaxError) {
+// looked at. The error is a *syntaxError or a halfPair.
+func check(b []byte) (text, error) {
 	c := checker{b: b}
 	start := c.space(0)
 	end := c.value(start, 0)
@@ -68,12 +77,16 @@ func check(b []byte) (text, *syntaxError) {
 	if rest := c.space(end); rest < len(b) {
 		return nil, &syntaxError{"Extra data", rest}
 	}
+	if c.half != "" {
+		return nil, c.half
+	}
 	return text(b[start:end]), nil
 }
 
 type checker struct {
-	b   []byte
-	err *syntaxError
+	b    []byte
+	err  *syntaxError
+	half halfPair // the first
 }
 
 func (c *checker) fail(msg string, at int) int {
@@ -192,7 +205,7 @@ func (c *checker) str(start int) int {
 					return c.fail("Invalid \\uXXXX escape", i+1)
 				}
 			}
-			i += 5
+			i = c.surrogate(i) + 5
 		case bytes.IndexByte([]byte(`"\/bfnrt`), c.at(i+1)) < 0:
 			if i+1 == len(c.b) {
 				return c.fail("Unterminated string starting at", start)
@@ -203,6 +216,35 @@ func (c *checker) str(start int) int {
 		}
 	}
 	return c.fail("Unterminated string starting at", start)
+}
+
+// surrogate looks at the escape at i, and returns where the last one of the character begins.
+func (c *checker) surrogate(i int) int {
+	r := c.unit(i)
+	if !utf16.IsSurrogate(r) {
+		return i
+	}
+	if utf16.DecodeRune(r, c.unit(i+6)) != utf8.RuneError {
+		return i + 6
+	}
+	if c.half == "" {
+		c.half = halfPair(c.b[i : i+6])
+	}
+	return i
+}
+
+// unit returns the value of an escape \uXXXX at i, 0 where there is none.
+func (c *checker) unit(i int) (r rune) {
+	if c.at(i) != '\\' || c.at(i+1) != 'u' {
+		return 0
+	}
+	for k := i + 2; k < i+6; k++ {
+		if !isHex(c.at(k)) {
+			return 0
+		}
+	}
+	n, _ := strconv.ParseUint(string(c.b[i+2:i+6]), 16, 16) // four hexadecimal digits
+	return rune(n)
 }
 
 func isHex(b byte) bool { return isDigit(b) || b >= 'a' && b <= 'f' || b >= 'A' && b <= 'F' }

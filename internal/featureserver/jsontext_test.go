@@ -2,6 +2,8 @@ package featureserver
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"reflect"
 	"strings"
@@ -45,7 +47,7 @@ func TestSyntax(t *testing.T) {
 		t.Errorf("%d levels: %v", maxDepth, err)
 	}
 	for _, deep := range []string{strings.Repeat("[", maxDepth+1), strings.Repeat(`{"a":`, 1_000_000)} {
-		if _, err := check([]byte(deep)); err != errDepth {
+		if _, err := check([]byte(deep)); !errors.Is(err, errDepth) {
 			t.Errorf("too deep: %v", err)
 		}
 	}
@@ -135,9 +137,28 @@ func TestAcceptsGzip(t *testing.T) {
 	}
 }
 
+// TestSurrogates: half a pair is no character, and is not made another one: that would be the key of somebody else.
+func TestSurrogates(t *testing.T) {
+	for in, want := range map[string]string{
+		`"\ud83d\ude00"`: "", `"\uD83D\uDE00\ud83d\ude00"`: "", `"\\ud800"`: "", `"\u00fc"`: "",
+		`"\ud800"`: `\ud800`, `"\udc00\ud800"`: `\udc00`, `["\ud83d\ude00\ude00"]`: `\ude00`, `{"\uDBFFx":1}`: `\uDBFF`, `"\ud800\n"`: `\ud800`,
+		`"\ud800\ud83d\ude00"`: `\ud800`, `"\ud800\\udc00"`: `\ud800`,
+	} {
+		_, err := check([]byte(in))
+		half, ok := errors.AsType[halfPair](err)
+		if string(half) != want || ok != (err != nil) {
+			t.Errorf("%s: %v, want %q", in, err, want)
+		}
+	}
+	if _, err := check([]byte(`"\ud800`)); err == nil || err.Error() != "Unterminated string starting at at byte 0" {
+		t.Error(err)
+	}
+}
+
 // FuzzJSON compares the reader of bodies with encoding/json on what both read.
 func FuzzJSON(f *testing.F) {
 	seed(f, func(body string) { f.Add([]byte(body)) })
+	f.Add([]byte(`{"\ud83d\ude00":"\ud800","a":"\udc00\ud800"}`))
 	f.Add([]byte(`[NaN,Infinity,-Infinity,{"a":{"a":1},"a":2}]`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		v, err := check(body)
@@ -148,10 +169,16 @@ func FuzzJSON(f *testing.F) {
 		d := json.NewDecoder(strings.NewReader(string(body)))
 		d.UseNumber()
 		if err != nil {
-			if err.at < 0 || err.at > len(body) {
+			if _, half := errors.AsType[halfPair](err); half {
+				if json.Valid(body) && (d.Decode(&want) != nil || !strings.Contains(fmt.Sprint(want), "\uFFFD")) {
+					t.Fatalf("%q has half a pair: %v", body, err)
+				}
+				return
+			}
+			if wrong, ok := errors.AsType[*syntaxError](err); !ok || wrong.at < 0 || wrong.at > len(body) {
 				t.Fatalf("%q: %v", body, err)
 			}
-			if err != errDepth && json.Valid(body) {
+			if !errors.Is(err, errDepth) && json.Valid(body) {
 				t.Fatalf("%q is refused: %v", body, err)
 			}
 			return

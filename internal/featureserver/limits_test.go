@@ -52,7 +52,8 @@ func TestLimits(t *testing.T) {
 		"large, no len": {"/push", io.MultiReader(strings.NewReader(large)), 413, `{"detail":"The body has more than the 200000 bytes that this server takes"}`},
 		"rows":          {"/get-online-features", strings.NewReader(`{"features":["stats:f1"],"entities":{"driver_id":` + zeros + `}}`), 413, `{"detail":"The request has 1001 rows, and this server takes 1000"}`},
 		"pushed rows":   {"/push", strings.NewReader(`{"push_source_name":"x","df":{"a":` + zeros + `}}`), 413, `{"detail":"The request has 1001 rows, and this server takes 1000"}`},
-		"values":        {"/chat", strings.NewReader(`{"messages":[` + strings.Repeat("0,", 90_000) + `0]}`), 413, `{"detail":"The body has too many values"}`},
+		"values":        {"/chat", strings.NewReader(`{"messages":[` + strings.Repeat("0,", 90_000) + `0]}`), 413, `{"detail":"The request has too many values"}`},
+		"cells":         {"/get-online-features", strings.NewReader(readBody(refs, 1000)), 413, `{"detail":"The request has too many values"}`},
 		"deep":          {"/chat", strings.NewReader(strings.Repeat("[", 100_000)), 400, `{"detail":"There was an error parsing the body"}`},
 		"no UTF-8":      {"/chat", strings.NewReader("{\"messages\":\"\xff\"}"), 400, `{"detail":"There was an error parsing the body"}`},
 		"broken off":    {"/chat", io.MultiReader(strings.NewReader("{"), broken{}), 400, `{"detail":"There was an error parsing the body"}`},
@@ -71,8 +72,57 @@ func TestLimits(t *testing.T) {
 	if w := do(t, s, "/get-online-features", strings.NewReader(readBody(refs, 100))); w.Code != 503 || w.Header().Get("Retry-After") != "1" {
 		t.Errorf("a large answer without memory for it: %d", w.Code)
 	}
+	// 10,000 clients that send such a body and not its end would hold 200 MB.
+	if w := do(t, s, "/get-online-features", strings.NewReader(readBody(refs, 1)+strings.Repeat(" ", 20_000))); w.Code != 503 {
+		t.Errorf("a body of 20 kB without memory for it: %d", w.Code)
+	}
 	if w := do(t, s, "/get-online-features", strings.NewReader(readBody(refs, 1))); w.Code != 200 {
 		t.Errorf("a small request beside large ones: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestLists: lists of features that nobody asks for again do not pile up.
+func TestLists(t *testing.T) {
+	fs, refs := wide(t)
+	s := newServer(t, fs.FeatureStore, nil)
+	list := strings.Repeat(`"a",`, 15_000)
+	for i := range 40 {
+		for range 2 {
+			body := fmt.Sprintf(`{"features":[%s"%d"],"entities":{"driver_id":[1]}}`, list, i)
+			if w := do(t, s, "/get-online-features", strings.NewReader(body)); w.Code != 500 {
+				t.Fatalf("status %d", w.Code)
+			}
+		}
+		size, looked := s.Lists()
+		if size != looked || size > 1<<20 || size < 60_000 {
+			t.Fatalf("lists of %d bytes are kept, and %d are counted", looked, size)
+		}
+	}
+	if w := do(t, s, "/get-online-features", strings.NewReader(readBody(refs, 1))); w.Code != 200 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// TestLongValues: many rows of one entity share its values in memory, but not in JSON.
+func TestLongValues(t *testing.T) {
+	long := strings.Repeat("x", 100_000)
+	fs := feasttest.New(t, []feast.Object{
+		&feast.Entity{Name: "driver", JoinKey: "driver_id", ValueType: feast.Int64},
+		&feast.FeatureView{Name: "texts", Entities: []string{"driver"}, Schema: []feast.Field{{Name: "text", Type: feast.String}}, Online: true},
+	}, feasttest.Rows("texts", feast.Columns{"driver_id": []int64{0}, "text": []string{long}}))
+	s := newServer(t, fs.FeatureStore, nil)
+	for rows, want := range map[int]int{1: 200, 30: 200, 1000: 413} {
+		body := `{"features":["texts:text"],"entities":{"driver_id":[0` + strings.Repeat(",0", rows-1) + `]}}`
+		w := do(t, s, "/get-online-features", strings.NewReader(body))
+		if w.Code != want {
+			t.Errorf("%d rows: status %d, want %d", rows, w.Code, want)
+		}
+		if n := strings.Count(w.Body.String(), long); want == 200 && n != rows {
+			t.Errorf("%d rows: %d values", rows, n)
+		}
+		if held := s.Held(); held != 0 {
+			t.Errorf("%d rows: %d bytes of the budget are not given back", rows, held)
+		}
 	}
 }
 
@@ -183,6 +233,50 @@ func TestPanics(t *testing.T) {
 	}
 	if w := do(t, s, "/chat", strings.NewReader(`{"messages":[]}`)); w.Code != 200 {
 		t.Errorf("afterwards: %d", w.Code)
+	}
+}
+
+// TestClosed: who asks a server whose feature store is closed may ask another.
+func TestClosed(t *testing.T) {
+	fs, refs := wide(t)
+	s := newServer(t, fs.FeatureStore, nil)
+	if err := fs.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for path, body := range map[string]string{
+		"/get-online-features": readBody(refs, 1), "/write-to-online-store": `{"feature_view_name":"stats","df":{"driver_id":[1]}}`,
+		"/materialize": `{"disable_event_timestamp":true}`, "/search": `{"features":["stats:f1"],"query":[1]}`,
+	} {
+		if w := do(t, s, path, strings.NewReader(body)); w.Code != 503 || w.Header().Get("Retry-After") != "1" || w.Body.String() != `{"detail":"The server is ending"}` {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
+// TestFunctionPanics: a function of the program that panics fails its requests alone, and the log says which it was.
+func TestFunctionPanics(t *testing.T) {
+	type in struct {
+		X int64 `feast:"x"`
+	}
+	type out struct {
+		Y int64 `feast:"y"`
+	}
+	fs := feasttest.New(t, []feast.Object{
+		&feast.OnDemandFeatureView{Name: "inverse", Schema: []feast.Field{{Name: "y", Type: feast.Int64}}, RequestSources: requestSource("x")},
+	}, feasttest.With(feast.WithTransformation("inverse", feast.RowWise(func(i in) (out, error) { return out{1 / i.X}, nil }))))
+	var log bytes.Buffer
+	s := newServer(t, fs.FeatureStore, func(c *featureserver.Config) { c.MaxConcurrent, c.Logger = 1, slog.New(slog.NewTextHandler(&log, nil)) })
+	ask := func(x string) *httptest.ResponseRecorder {
+		return do(t, s, "/get-online-features", strings.NewReader(`{"features":["inverse:y"],"entities":{"x":[1,`+x+`]}}`))
+	}
+	if w := ask("0"); w.Code != 500 || w.Body.String() != `"the function panicked: runtime error: integer divide by zero"` {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "inverse") || !strings.Contains(text, "divide by zero") {
+		t.Errorf("log is %s", text)
+	}
+	if w := ask("1"); w.Code != 200 {
+		t.Errorf("afterwards: %d %s", w.Code, w.Body)
 	}
 }
 

@@ -27,9 +27,7 @@ func (s *Server) materializeIncremental(ctx context.Context, c *call) (*reply, e
 
 func (s *Server) materialization(ctx context.Context, c *call, incremental bool) (*reply, error) {
 	var problems []problem
-	params := c.request.URL.Query()
-	background := queryFlag("async", params.Get("async"), params.Has("async"), &problems)
-	force := queryFlag("force", params.Get("force"), params.Has("force"), &problems)
+	background, force := c.runFlags(&problems)
 	m, ok := c.model(&problems)
 	if !ok {
 		return unprocessable(problems), nil
@@ -48,6 +46,14 @@ func (s *Server) materialization(ctx context.Context, c *call, incremental bool)
 	req.Version = m.text("version", false)
 	if len(problems) > 0 {
 		return unprocessable(problems), nil
+	}
+	if v, given := m.get("version"); given && v.kind() != null {
+		switch {
+		case len(req.Views) != 1:
+			return nil, pythonError("--version requires --views with exactly one feature view.")
+		case !s.Store.Config().Registry.OnlineVersioning:
+			return nil, pythonError("Version-aware materialization requires 'enable_online_feature_view_versioning: true' under 'registry' in feature_store.yaml.")
+		}
 	}
 	views, err := s.admitMaterialization(ctx, req.Views)
 	if err != nil {
@@ -72,14 +78,6 @@ func (s *Server) materialization(ctx context.Context, c *call, incremental bool)
 	}
 	if err != nil {
 		return nil, err
-	}
-	if req.Version != "" {
-		switch {
-		case len(req.Views) != 1:
-			return nil, pythonError("--version requires --views with exactly one feature view.")
-		case !s.Store.Config().Registry.OnlineVersioning:
-			return nil, pythonError("Version-aware materialization requires 'enable_online_feature_view_versioning: true' under 'registry' in feature_store.yaml.")
-		}
 	}
 	run := func(ctx context.Context) error { return s.runMaterialization(ctx, req, views, incremental) }
 	if !background {
@@ -124,6 +122,12 @@ func (s *Server) materialization(ctx context.Context, c *call, incremental bool)
 	})
 	body := appendNames([]byte(`{"status":"accepted","feature_views":`), names)
 	return &reply{status: http.StatusAccepted, content: contentJSON, body: append(body, '}')}, nil
+}
+
+// runFlags reads the query: whether to materialize in the background, and whether although that is being done.
+func (c *call) runFlags(problems *[]problem) (background, force bool) {
+	params := c.request.URL.Query()
+	return queryFlag(params, "async", problems), queryFlag(params, "force", problems)
 }
 
 func appendNames(b []byte, names []string) []byte {

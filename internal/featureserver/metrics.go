@@ -231,6 +231,8 @@ func (m *metrics) read(resp *feast.OnlineResponse, took time.Duration) {
 // Metrics is the metrics page.
 func (s *Server) Metrics() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		connection := deadlines(w, s.Timeout)
+		defer lift(connection)
 		m := &s.metrics
 		var b bytes.Buffer
 		for _, f := range m.families {
@@ -239,6 +241,7 @@ func (s *Server) Metrics() http.Handler {
 		s.process(&b)
 		s.freshness(r.Context(), &b)
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
 		_, _ = w.Write(b.Bytes()) // a client that went away hears nothing
 	})
 }

@@ -2,6 +2,9 @@ package featureserver
 
 import (
 	"bytes"
+	"errors"
+	"math"
+	"net/url"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -142,7 +145,8 @@ func (m *model) flag(name string, otherwise bool) bool {
 		if err == nil && (f == 0 || f == 1) {
 			return f == 1
 		}
-		if !t.isInteger() {
+		const beyond = 1 << 63
+		if err != nil || f != math.Trunc(f) || f < -beyond || f >= beyond { // no integer of 64 bits
 			m.wrong("bool_type", "Input should be a valid boolean", t, name)
 			return otherwise
 		}
@@ -166,10 +170,15 @@ func parseFlag(s string) (b, ok bool) {
 	return false, false
 }
 
-// queryFlag reads a boolean of the query of a URL.
-func queryFlag(name, value string, given bool, problems *[]problem) bool {
+// queryFlag reads a boolean of the query of a URL. The last one counts.
+func queryFlag(params url.Values, name string, problems *[]problem) bool {
+	values := params[name]
+	if len(values) == 0 {
+		return false
+	}
+	value := values[len(values)-1]
 	b, ok := parseFlag(value)
-	if given && !ok {
+	if !ok {
 		m := model{loc: []any{"query"}, problems: problems}
 		m.add(problem{typ: "bool_parsing", loc: []any{"query", name}, msg: badFlag, input: appendString(nil, value)})
 	}
@@ -351,10 +360,11 @@ func (m *model) literal(name string, words []string) {
 }
 
 // parseBody returns the value of a body, or the answer to one that cannot be read. Feast's server reads JSON where the
-// content type says so, and takes everything else for text, which fits no route.
-func parseBody(contentType string, body []byte) (text, *reply) {
+// content type says so, and takes everything else for text, which fits no route: then it says so after what is wrong with the
+// query, which are the problems given.
+func parseBody(contentType string, body []byte, query []problem) (text, *reply) {
 	problems := func(p problem) (text, *reply) {
-		return nil, &reply{status: 422, content: contentJSON, body: appendProblems(nil, []problem{p})}
+		return nil, unprocessable(append(query, p))
 	}
 	if len(body) == 0 {
 		return problems(problem{typ: "missing", loc: []any{"body"}, msg: "Field required", input: []byte("null")})
@@ -372,12 +382,17 @@ func parseBody(contentType string, body []byte) (text, *reply) {
 		return nil, &reply{status: 400, content: contentJSON, body: detail("There was an error parsing the body")}
 	}
 	t, err := check(body)
+	if half, ok := errors.AsType[halfPair](err); ok {
+		return nil, exceptionReply(pythonError(half.Error()))
+	}
+	wrong, _ := errors.AsType[*syntaxError](err)
 	switch {
-	case err == errDepth:
+	case wrong == errDepth:
 		return nil, &reply{status: 400, content: contentJSON, body: detail("There was an error parsing the body")}
-	case err != nil:
-		return problems(problem{typ: "json_invalid", loc: []any{"body", chars(body, err.at)}, msg: "JSON decode error",
-			input: []byte("{}"), ctx: string(appendString([]byte(`{"error":`), err.msg)) + "}"})
+	case wrong != nil:
+		query = nil // which was not looked at
+		return problems(problem{typ: "json_invalid", loc: []any{"body", chars(body, wrong.at)}, msg: "JSON decode error",
+			input: []byte("{}"), ctx: string(appendString([]byte(`{"error":`), wrong.msg)) + "}"})
 	}
 	return t, nil
 }

@@ -89,3 +89,67 @@ func TestOdd(t *testing.T) {
 		}
 	}
 }
+
+// TestOdder sends what Feast 0.67 was asked beside the recorded requests; the answers are Feast's.
+func TestOdder(t *testing.T) {
+	const (
+		notJSON = `{"type":"model_attributes_type","loc":["body"],"msg":"Input should be a valid dictionary or object to extract fields from","input":"x"}`
+		badX    = `{"type":"bool_parsing","loc":["query","async"],"msg":"Input should be a valid boolean, unable to interpret input","input":"x"}`
+		all     = `Missing join key values for keys: ['customer_id', 'flag_id', 'location_id', 'shard_id', 'ts_key', 'user_uuid']. `
+	)
+	s := newServer(t, openGolden(t), nil)
+	for _, c := range []struct {
+		path, kind, body string
+		status           int
+		answer           string
+	}{
+		{"/push", "application/json", `{"push_source_name":"","df":{}}`, 422,
+			`"{\"module\": \"feast.errors\", \"class\": \"PushSourceNotFoundException\", \"message\": \"Unable to find push source ''.\"}"`},
+		// The version is looked at before the view.
+		{"/materialize-incremental", "application/json", `{"end_ts":"x","feature_views":["nope"],"version":"v1"}`, 500,
+			`"Version-aware materialization requires 'enable_online_feature_view_versioning: true' under 'registry' in feature_store.yaml."`},
+		{"/materialize", "application/json", `{"feature_views":["driver_stats","nope"],"version":""}`, 500,
+			`"--version requires --views with exactly one feature view."`},
+		{"/materialize", "application/json", `{"feature_views":["nope"],"version":null}`, 404,
+			`"{\"module\": \"feast.errors\", \"class\": \"FeatureViewNotFoundException\", \"message\": \"Feature view nope does not exist in project serving_golden\"}"`},
+		// The last of equal names in a query counts, and a query is looked at beside a body that is none.
+		{"/materialize?async=x&async=false", "application/json", `{"feature_views":["nope"]}`, 404,
+			`"{\"module\": \"feast.errors\", \"class\": \"FeatureViewNotFoundException\", \"message\": \"Feature view nope does not exist in project serving_golden\"}"`},
+		{"/materialize?async=false&async=x", "application/json", `{"feature_views":["nope"]}`, 422, `{"detail":[` + badX + `]}`},
+		{"/materialize?async=x", "text/plain", `x`, 422, `{"detail":[` + badX + `,` + notJSON + `]}`},
+		{"/materialize?async=x", "application/json", ``, 422, `{"detail":[` + badX + `,{"type":"missing","loc":["body"],"msg":"Field required","input":null}]}`},
+		{"/materialize?async=x", "application/json", `x`, 422,
+			`{"detail":[{"type":"json_invalid","loc":["body",0],"msg":"JSON decode error","input":{},"ctx":{"error":"Expecting value"}}]}`},
+		{"/push?async=x", "text/plain", `x`, 422, `{"detail":[` + notJSON + `]}`},
+		// Whole numbers of 64 bits are read as flags.
+		{"/get-online-features", "application/json", `{"entities":{},"full_feature_names":3.0}`, 422,
+			`{"detail":[{"type":"bool_parsing","loc":["body","full_feature_names"],"msg":"Input should be a valid boolean, unable to interpret input","input":3.0}]}`},
+		{"/get-online-features", "application/json", `{"entities":{},"full_feature_names":0.5}`, 422,
+			`{"detail":[{"type":"bool_type","loc":["body","full_feature_names"],"msg":"Input should be a valid boolean","input":0.5}]}`},
+		{"/get-online-features", "application/json", `{"entities":{},"full_feature_names":99999999999999999999}`, 422,
+			`{"detail":[{"type":"bool_type","loc":["body","full_feature_names"],"msg":"Input should be a valid boolean","input":99999999999999999999}]}`},
+		{"/get-online-features", "application/json", `{"features":["driver_stats:conv_rate"],"entities":{"driver_id":[1e400]}}`, 500,
+			`"cannot convert float infinity to integer"`},
+		// Keys are missing where an on-demand view reads, too, and other keys of the project are told as given.
+		{"/get-online-features", "application/json", `{"features":["odfv_raises:boom"],"entities":{"driver_id":[]}}`, 500,
+			`"\"` + all + `No values provided for keys: ['customer_id', 'driver_id', 'flag_id', 'location_id', 'shard_id', 'ts_key', 'user_uuid']. Provided join_key_values: ['driver_id']\""`},
+		{"/get-online-features", "application/json", `{"features":["driver_stats:conv_rate"],"entities":{"location_id":[1]}}`, 500,
+			`"\"Missing join key values for keys: ['customer_id', 'driver_id', 'flag_id', 'location_id', 'shard_id', 'ts_key', 'user_uuid']. ` +
+				`No values provided for keys: ['customer_id', 'driver_id', 'flag_id', 'location_id', 'shard_id', 'ts_key', 'user_uuid']. Provided join_key_values: ['location_id']\""`},
+		// These two are this library's, see errors over HTTP in docs/compatibility.md.
+		{"/get-online-features", "application/json", `{"features":["odfv_request_only:req_sum"],"entities":{"val_to_add":[1],"val_to_add_2":[2.5]}}`, 500,
+			`"column \"val_to_add_2\", row 0: 2.5 is not whole, and the request data is Int64"`},
+		{"/get-online-features", "application/json", `{"features":["customer_profile:age"],"entities":{"customer_id":["\ud800"]}}`, 500,
+			`"a text of the body has \\ud800 in it, one half of a surrogate pair, which is no character"`},
+	} {
+		t.Run(c.path+" "+c.body, func(t *testing.T) {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, c.path, strings.NewReader(c.body))
+			r.Header.Set("Content-Type", c.kind)
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, r)
+			if w.Code != c.status || w.Body.String() != c.answer {
+				t.Errorf("%d %s, want %d %s", w.Code, w.Body, c.status, c.answer)
+			}
+		})
+	}
+}

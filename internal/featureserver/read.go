@@ -59,6 +59,13 @@ func (s *Server) read(ctx context.Context, c *call) (*reply, error) {
 		Entities: &c.batch,
 	}
 	c.large = rows > keepRows
+	cells := int64(rows) * int64(s.width(ctx, &q)+1) * cellSize
+	if cells > smallBody {
+		if !c.reserve(cells) {
+			return nil, c.tooMuch(cells)
+		}
+		c.paid = cells
+	}
 	typed := c.fill(entities, true)
 	start := time.Now()
 	err = s.Store.GetOnlineFeaturesInto(ctx, req, &c.resp)
@@ -71,8 +78,57 @@ func (s *Server) read(ctx context.Context, c *call) (*reply, error) {
 		return nil, s.whyRead(ctx, &q, entities, true, err)
 	}
 	s.metrics.read(&c.resp, time.Since(start))
-	c.out, err = c.resp.AppendJSON(c.out[:0], feast.JSON{FeastStatuses: !s.TruthfulStatuses})
-	return &reply{status: 200, content: contentJSON, body: c.out}, err
+	// Long values take more than was counted.
+	for {
+		limit := max(c.paid, smallBody)
+		c.out, err = c.resp.AppendJSON(c.out[:0], feast.JSON{FeastStatuses: !s.TruthfulStatuses, Max: int(limit)})
+		if !errors.Is(err, feast.ErrTooLong) {
+			return &reply{status: 200, content: contentJSON, body: c.out}, err
+		}
+		if !c.reserve(limit) {
+			return nil, c.tooMuch(limit)
+		}
+		c.paid = 2 * limit
+	}
+}
+
+// cellSize is about what a cell of an answer takes, in bytes, with its status, its time and the JSON of all three.
+const cellSize = 96
+
+// width is about how many columns are read for a query: what on-demand views read is among them.
+func (s *Server) width(ctx context.Context, q *query) (n int) {
+	snap, err := s.Store.Snapshot(ctx)
+	if err != nil {
+		return len(q.features)
+	}
+	sources := func(view string) {
+		v, err := snap.View(view)
+		if od, ok := v.(*registry.OnDemandFeatureView); ok && err == nil {
+			for i := range od.Sources {
+				n += len(od.Sources[i].Features)
+			}
+		}
+	}
+	if q.service != "" {
+		svc, err := snap.FeatureService(q.service)
+		if err != nil {
+			return 0 // reading says why
+		}
+		for i := range svc.Features {
+			n += len(svc.Features[i].Features)
+			sources(svc.Features[i].Name)
+		}
+		return n
+	}
+	last := ""
+	for _, ref := range q.features {
+		view, _, _ := strings.Cut(ref, ":")
+		if view != last {
+			sources(view)
+		}
+		last = view
+	}
+	return n + len(q.features)
 }
 
 // model is the model of the body. Its fields are c.fields.
@@ -125,6 +181,7 @@ func (c *call) rows(columns []field) (most int, err error) {
 type lists struct {
 	mu     sync.RWMutex
 	byText map[string]*featureList
+	size   int // of all texts
 }
 
 type featureList struct {
@@ -132,9 +189,10 @@ type featureList struct {
 	views    int // how many are named
 }
 
-// maxLists bounds how many lists are kept, maxList how long they are.
+// maxLists bounds how long the lists that are kept are together, in bytes, and maxList how long one is. A list of short names
+// takes some ten times as much as its text.
 const (
-	maxLists = 1024
+	maxLists = 1 << 20
 	maxList  = 64 << 10
 )
 
@@ -165,10 +223,14 @@ func (c *call) features(m *model, q *query) {
 func (l *lists) add(text string, f *featureList) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.byText == nil || len(l.byText) >= maxLists {
-		l.byText = map[string]*featureList{}
+	if l.byText[text] != nil {
+		return
+	}
+	if l.byText == nil || l.size+len(text) > maxLists {
+		l.byText, l.size = map[string]*featureList{}, 0
 	}
 	l.byText[text] = f
+	l.size += len(text)
 }
 
 // countViews counts the views that references name.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/big"
 	"net/http"
 	"slices"
@@ -81,7 +82,7 @@ func notRecognized(name string) error {
 // are none to look at.
 func (s *Server) whyRead(ctx context.Context, q *query, columns []field, rows bool, err error) error {
 	if computed, ok := errors.AsType[*feasterr.TransformError](err); ok {
-		return pythonError(computed.Err.Error())
+		return s.failed(ctx, computed)
 	}
 	if !errors.Is(err, feasterr.ErrInvalid) && !errors.Is(err, feasterr.ErrNotFound) && !errors.Is(err, feasterr.ErrUnsupported) && !errors.Is(err, feasterr.ErrUnavailable) {
 		return err
@@ -104,6 +105,13 @@ func (s *Server) whyRead(ctx context.Context, q *query, columns []field, rows bo
 		return found
 	}
 	return err
+}
+
+// failed is the error of a function of an on-demand view that failed, which is the text that the function gave. The log has the
+// view, too.
+func (s *Server) failed(ctx context.Context, err *feasterr.TransformError) error {
+	s.Logger.ErrorContext(ctx, "the function of an on-demand feature view failed", "error", err)
+	return pythonError(err.Err.Error())
 }
 
 // use is a view as a query uses it.
@@ -257,7 +265,7 @@ func (w *why) collisions(wants []want) error {
 // rows checks the entity rows.
 func (w *why) rows(columns []field, err error) error {
 	if wrong, ok := errors.AsType[*feasterr.RequestError](err); ok && wrong.Row >= 0 {
-		if v := cell(columns, wrong.Column, wrong.Row); v != nil {
+		if v := cell(columns, wrong.Column, wrong.Row); v != nil && w.isKey(wrong.Column) {
 			return notAKey(v, err)
 		}
 	}
@@ -273,6 +281,23 @@ func (w *why) rows(columns []field, err error) error {
 		return err
 	}
 	return w.keys(columns)
+}
+
+// isKey reports whether a column is an entity's, also under the name that a service gives it.
+func (w *why) isKey(column string) bool {
+	for e := range w.snap.Entities() {
+		if e.Key() == column || e.Name == column {
+			return true
+		}
+	}
+	for i := range w.uses {
+		for _, to := range w.uses[i].keyMap {
+			if to == column {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // cell returns a value of a column; nil when there is none.
@@ -312,10 +337,12 @@ func notAKey(v text, err error) error {
 		case v[len(v)-1] == 'y':
 			return pythonError("cannot convert float infinity to integer")
 		case !v.isInteger():
-			if f, err := strconv.ParseFloat(string(v), 64); err == nil {
-				whole, _ := big.NewFloat(f).Int(nil)
-				return pythonError("Value out of range: " + whole.String())
+			f, _ := strconv.ParseFloat(string(v), 64)
+			if math.IsInf(f, 0) {
+				return pythonError("cannot convert float infinity to integer")
 			}
+			whole, _ := big.NewFloat(f).Int(nil)
+			return pythonError("Value out of range: " + whole.String())
 		}
 		return pythonError("Value out of range: " + string(v))
 	}
@@ -369,10 +396,21 @@ func (w *why) keys(columns []field) error {
 			add(to)
 		}
 	}
-	for i := range w.uses {
-		u := &w.uses[i]
+	var provided []string // in the request's order, as Feast takes them
+	for k := range columns {
+		name := columns[k].name
+		if key := byEntity[name]; key != "" && !slices.Contains(all, name) {
+			name = key
+		}
+		if slices.Contains(all, name) && !slices.Contains(provided, name) {
+			provided = append(provided, name)
+		}
+	}
+	uses := w.read()
+	for i := range uses {
+		u := &uses[i]
 		entities := u.view.Info().Entities
-		if od, ok := u.view.(*registry.OnDemandFeatureView); ok && !od.WriteToOnlineStore || len(entities) == 0 {
+		if len(entities) == 0 {
 			continue
 		}
 		var used, empty []string
@@ -405,15 +443,33 @@ func (w *why) keys(columns []field) error {
 		slices.Sort(missing)
 		slices.Sort(none)
 		return keyError("Missing join key values for keys: " + reprList(missing) + ". No values provided for keys: " + reprList(none) +
-			". Provided join_key_values: " + reprList(used))
+			". Provided join_key_values: " + reprList(provided))
 	}
 	return nil
+}
+
+// read returns the views that are read from the store: for on-demand views those that they read.
+func (w *why) read() (uses []use) {
+	for _, u := range w.uses {
+		od, ok := u.view.(*registry.OnDemandFeatureView)
+		if !ok || od.WriteToOnlineStore {
+			uses = append(uses, u)
+			continue
+		}
+		for i := range od.Sources {
+			p := &od.Sources[i]
+			if v, err := w.snap.View(p.Name); err == nil {
+				uses = append(uses, use{v, p.NameInUse(), p.JoinKeyMap})
+			}
+		}
+	}
+	return uses
 }
 
 // whyWrite returns the error that Feast has for a write to views that failed.
 func (s *Server) whyWrite(ctx context.Context, views []registry.View, columns []field, to feast.PushMode, err error) error {
 	if computed, ok := errors.AsType[*feasterr.TransformError](err); ok {
-		return pythonError(computed.Err.Error())
+		return s.failed(ctx, computed)
 	}
 	if !errors.Is(err, feasterr.ErrInvalid) {
 		return err

@@ -153,6 +153,14 @@ func find(path string) (found []*route, name string) {
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	found, name := find(r.URL.Path)
+	for _, rt := range found {
+		if rt.method == r.Method {
+			s.call(w, r, rt, name)
+			return
+		}
+	}
+	connection := deadlines(w, s.Timeout)
+	defer lift(connection) // which sends the answer, before which what is left of a body is read
 	if found == nil {
 		if trimmed := strings.TrimRight(r.URL.Path, "/"); trimmed != r.URL.Path {
 			if other, _ := find(trimmed); other != nil {
@@ -160,17 +168,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		}
-		send(w, nil, refuse(http.StatusNotFound, "Not Found"))
+		send(w, refuse(http.StatusNotFound, "Not Found"))
 		return
 	}
-	for _, rt := range found {
-		if rt.method == r.Method {
-			s.call(w, r, rt, name)
-			return
-		}
-	}
 	w.Header().Set("Allow", found[0].method)
-	send(w, nil, refuse(http.StatusMethodNotAllowed, "Method Not Allowed"))
+	send(w, refuse(http.StatusMethodNotAllowed, "Method Not Allowed"))
 }
 
 // redirect sends a client to the path without the slash at its end.
@@ -195,6 +197,7 @@ type call struct {
 	out     []byte // the answer
 	zipped  []byte
 	held    int64 // of the server's budget
+	paid    int64 // of that, for the answer
 	labels  labels
 
 	fields  []field
@@ -220,7 +223,7 @@ func (c *call) release() {
 	c.s.memory.free(c.held)
 	clear(c.fields)
 	clear(c.entries)
-	c.fields, c.entries, c.body, c.request, c.s, c.held, c.labels = c.fields[:0], c.entries[:0], nil, nil, nil, 0, labels{}
+	c.fields, c.entries, c.body, c.request, c.s, c.held, c.paid, c.labels = c.fields[:0], c.entries[:0], nil, nil, nil, 0, 0, labels{}
 	c.batch.Reset()
 	for i := range c.columns {
 		c.columns[i].reset()
@@ -249,10 +252,7 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, rt *route, name st
 	if rt.long {
 		limit = s.WriteTimeout
 	}
-	// What reads slowly, or sends slowly, is cut off when its time has passed; a server of a test has no connection.
-	connection := http.NewResponseController(w)
-	_ = connection.SetReadDeadline(start.Add(limit))
-	_ = connection.SetWriteDeadline(start.Add(limit + grace))
+	connection := deadlines(w, limit)
 	ctx, cancel := context.WithTimeout(r.Context(), limit)
 	defer cancel()
 
@@ -260,7 +260,7 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, rt *route, name st
 	if err != nil {
 		answer = s.fail(ctx, rt, err)
 	}
-	if n := int64(len(answer.body)); n > smallBody && !c.reserve(n) {
+	if n := int64(len(answer.body)) - c.paid; n > smallBody && !c.reserve(n) {
 		answer = busy()
 	}
 	if rt.metric != "" && answer.status != http.StatusUnprocessableEntity {
@@ -272,8 +272,22 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, rt *route, name st
 			answer.body = c.zipped
 		}
 	}
-	send(w, connection, answer)
-	_ = connection.SetWriteDeadline(time.Time{}) // another handler of this connection may have its own
+	send(w, answer)
+	lift(connection)
+}
+
+// deadlines has a connection cut off when its client sends slowly, or reads slowly. A server of a test has no connection.
+func deadlines(w http.ResponseWriter, limit time.Duration) *http.ResponseController {
+	connection, now := http.NewResponseController(w), time.Now()
+	_ = connection.SetReadDeadline(now.Add(limit))
+	_ = connection.SetWriteDeadline(now.Add(limit + grace))
+	return connection
+}
+
+// lift sends what is left and lifts the deadline of writing: another handler of this connection may have its own.
+func lift(connection *http.ResponseController) {
+	_ = connection.Flush() // a client that went away hears nothing
+	_ = connection.SetWriteDeadline(time.Time{})
 }
 
 // grace is how long sending an answer may take when the request took all its time.
@@ -298,7 +312,11 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, rt *route, c
 		if err := c.receive(ctx, w); err != nil {
 			return nil, err
 		}
-		t, bad := parseBody(c.request.Header.Get("Content-Type"), c.in)
+		var query []problem
+		if rt.long && c.request.URL.RawQuery != "" {
+			c.runFlags(&query)
+		}
+		t, bad := parseBody(c.request.Header.Get("Content-Type"), c.in, query)
 		if bad != nil {
 			return bad, nil
 		}
@@ -324,7 +342,8 @@ func (s *Server) panicked(w http.ResponseWriter, r *http.Request, rt *route, p a
 		panic(p) //nolint:forbidigo // so the server ends the connection
 	}
 	s.Logger.ErrorContext(r.Context(), "a request panicked", "route", rt.path, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-	send(w, nil, &reply{status: http.StatusInternalServerError, content: contentJSON, body: []byte(`"Internal Server Error"`)})
+	send(w, &reply{status: http.StatusInternalServerError, content: contentJSON, body: []byte(`"Internal Server Error"`)})
+	lift(http.NewResponseController(w))
 }
 
 var (
@@ -333,8 +352,8 @@ var (
 	inGzip   = []string{"Accept-Encoding"}
 )
 
-// send writes an answer. connection may be nil.
-func send(w http.ResponseWriter, connection *http.ResponseController, r *reply) {
+// send writes an answer.
+func send(w http.ResponseWriter, r *reply) {
 	h := w.Header()
 	switch r.content {
 	case contentJSON:
@@ -352,10 +371,7 @@ func send(w http.ResponseWriter, connection *http.ResponseController, r *reply) 
 	}
 	h.Set("Content-Length", strconv.Itoa(len(r.body)))
 	w.WriteHeader(r.status)
-	_, err := w.Write(r.body) // a client that went away hears nothing
-	if err == nil && connection != nil {
-		_ = connection.Flush() // within the deadline
-	}
+	_, _ = w.Write(r.body) // a client that went away hears nothing
 }
 
 // receive reads the body into c.in.
@@ -367,21 +383,22 @@ func (c *call) receive(ctx context.Context, w http.ResponseWriter) error {
 	}
 	body := http.MaxBytesReader(w, r.Body, limit)
 	c.in = c.in[:0]
-	if n := r.ContentLength; n > 0 && n < smallBody && int(n) >= cap(c.in) {
-		c.in = make([]byte, 0, n+1)
-	}
+	counted := tinyBody
 	for {
-		// It grows by what arrived, so that who announces much and sends nothing holds nothing.
-		if len(c.in) == cap(c.in) {
-			size := max(4<<10, 2*cap(c.in))
-			if size > smallBody && !c.reserve(int64(size)) {
-				return c.tooMuch(int64(size))
+		// It grows by what arrived, so that who announces much and sends nothing holds nothing. Memory of an earlier request is
+		// counted as new memory is.
+		if len(c.in) == counted {
+			counted *= 2
+			if !c.reserve(int64(counted)) {
+				return c.tooMuch(int64(counted))
 			}
-			grown := make([]byte, len(c.in), size)
+		}
+		if len(c.in) == cap(c.in) {
+			grown := make([]byte, len(c.in), max(4<<10, 2*cap(c.in)))
 			copy(grown, c.in)
 			c.in = grown
 		}
-		n, err := body.Read(c.in[len(c.in):cap(c.in)])
+		n, err := body.Read(c.in[len(c.in):min(cap(c.in), counted)])
 		c.in = c.in[:len(c.in)+n]
 		if err == nil {
 			continue
@@ -401,8 +418,12 @@ func (c *call) receive(ctx context.Context, w http.ResponseWriter) error {
 	}
 }
 
-// smallBody is the size of bodies and answers that are not counted.
-const smallBody = 64 << 10
+// smallBody is the size of answers that are not counted, and of bodies whose values are not; tinyBody, of bodies that are not,
+// which slow clients can hold in any number.
+const (
+	smallBody = 64 << 10
+	tinyBody  = 8 << 10
+)
 
 func tooLarge(limit int64) *reply {
 	return refuse(http.StatusRequestEntityTooLarge, "The body has more than the %d bytes that this server takes", limit)
@@ -435,10 +456,11 @@ func (c *call) reserve(n int64) bool {
 	return true
 }
 
-// tooMuch is the answer to a request that needs n bytes more than there are: it is too large itself, or others hold them.
+// tooMuch is the answer to a request that needs n bytes more than there are: it is too large itself, or asks for too much, or
+// others hold them.
 func (c *call) tooMuch(n int64) *reply {
 	if c.held+n > c.s.memory.limit {
-		return refuse(http.StatusRequestEntityTooLarge, "The body has too many values")
+		return refuse(http.StatusRequestEntityTooLarge, "The request has too many values")
 	}
 	return busy()
 }
@@ -451,6 +473,8 @@ func (s *Server) fail(ctx context.Context, rt *route, err error) *reply {
 	switch {
 	case errors.Is(err, feasterr.ErrUnauthenticated):
 		return refuse(http.StatusUnauthorized, "Invalid or expired access token")
+	case errors.Is(err, feasterr.ErrClosed):
+		return refuse(http.StatusServiceUnavailable, "The server is ending")
 	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil:
 		s.Logger.WarnContext(ctx, "a request took too long", "route", rt.path, "error", err)
 		return refuse(http.StatusGatewayTimeout, "The request took longer than this server allows")

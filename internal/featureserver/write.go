@@ -62,7 +62,7 @@ func (s *Server) push(ctx context.Context, c *call) (*reply, error) {
 			return nil, err
 		}
 	}
-	if len(fed) == 0 && !s.Guard.Free(ctx) {
+	if source == "" || len(fed) == 0 && !s.Guard.Free(ctx) {
 		// A source that feeds nothing in this state of the registry is not to feed anything in the next one, unchecked.
 		return nil, &feasterr.NotFoundError{Kind: "push source", Name: source, Project: snap.ProjectName()}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/flight"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/feastgo/feast/internal/flightwire"
 	"github.com/feastgo/feast/offline/offlinetest"
@@ -81,6 +82,45 @@ func TestWrite(t *testing.T) {
 	}
 	if _, err := flightwire.NewReader(new(messages), nil); !errors.Is(err, io.EOF) {
 		t.Error(err)
+	}
+}
+
+// TestNulls: columns of nothing but nulls have no type in pandas, nor do lists that are all empty.
+func TestNulls(t *testing.T) {
+	n := array.NewNull(3)
+	list := array.NewListBuilder(memory.DefaultAllocator, arrow.Null)
+	list.AppendEmptyValues(2)
+	list.AppendNull()
+	inner := array.MakeFromData(array.NewData(arrow.StructOf(arrow.Field{Name: "n", Type: arrow.Null, Nullable: true}), 3, []*memory.Buffer{nil}, []arrow.ArrayData{n.Data()}, 0, 0))
+	columns := []arrow.Array{n, list.NewArray(), inner}
+	var fields []arrow.Field
+	for i, c := range columns {
+		fields = append(fields, arrow.Field{Name: string(rune('a' + i)), Type: c.DataType(), Nullable: true})
+	}
+	schema := arrow.NewSchema(fields, nil)
+	in, err := array.NewRecordReader(schema, []arrow.RecordBatch{array.NewRecordBatch(schema, columns, 3)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m messages
+	if _, err := flightwire.Write(t.Context(), &m, nil, in); err != nil {
+		t.Fatal(err)
+	}
+	r, err := flightwire.NewReader(&m, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Release()
+	if !r.Next() {
+		t.Fatal(r.Err())
+	}
+	for i, c := range r.RecordBatch().Columns() {
+		if c.Len() != 3 || !arrow.TypeEqual(c.DataType(), columns[i].DataType()) {
+			t.Errorf("%s: %v", fields[i].Name, c)
+		}
+	}
+	if r.Next() || r.Err() != nil {
+		t.Error(r.Err())
 	}
 }
 

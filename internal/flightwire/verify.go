@@ -65,6 +65,16 @@ func verify(message []byte) (err error) {
 	return nil
 }
 
+// IsDictionary reports whether a message has values of a dictionary, which a reader keeps until the stream ends.
+func IsDictionary(message []byte) (is bool) {
+	defer func() { _ = recover() }() // a damaged message is none
+	if len(message) == 0 {
+		return false
+	}
+	kind, ok := table{message, int(binary.LittleEndian.Uint32(message))}.field(1)
+	return ok && message[kind] == headerDictionary
+}
+
 // table is a table of a flatbuffer. Its methods panic where the buffer is damaged.
 type table struct {
 	b  []byte

@@ -5,6 +5,7 @@ package guard
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -23,12 +24,18 @@ type Guard struct {
 	// RequirePermissions closes projects without permissions, which are open to every user with a name otherwise.
 	RequirePermissions bool
 	// Intra is the name of the user who may do everything; empty: nobody may.
-	Intra string
+	Intra string `json:"-"`
 	// Logger is told of refused tokens and of open projects; never nil.
 	Logger *slog.Logger
 
 	open sync.Map // names of projects without permissions that were reported
 }
+
+// Format implements [fmt.Formatter]: a guard has a secret, which is not shown.
+func (g *Guard) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "guard.Guard") }
+
+// LogValue implements [slog.LogValuer], as Format.
+func (g *Guard) LogValue() slog.Value { return slog.StringValue("guard.Guard") }
 
 // Rules are the permissions of a project: a *registry.Snapshot.
 type Rules interface {

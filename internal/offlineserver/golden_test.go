@@ -49,6 +49,7 @@ type bed struct {
 	*testing.T
 	dir    string
 	server *Server
+	conn   *grpc.ClientConn
 	client flight.FlightServiceClient
 }
 
@@ -99,12 +100,17 @@ func serve(t *testing.T, project string, g *guard.Guard, l Limits, more ...regis
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- s.Serve(listener) }()
+	go func() {
+		if err := s.Serve(listener); !errors.Is(err, grpc.ErrServerStopped) { // before it began
+			done <- err
+		}
+		close(done)
+	}()
 	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.client = flight.NewFlightServiceClient(conn)
+	b.conn, b.client = conn, flight.NewFlightServiceClient(conn)
 	t.Cleanup(func() {
 		_ = conn.Close()
 		s.Stop()

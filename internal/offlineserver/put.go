@@ -257,19 +257,26 @@ type upload struct {
 	batches []arrow.RecordBatch
 	schema  *arrow.Schema
 	held    int64
-	owner   string
 	expiry  *time.Timer
 }
 
+// flightKey is what an upload is asked for by: nobody can ask for another's, nor put one in its place.
+type flightKey struct{ owner, ticket string }
+
+func keyOf(ctx context.Context, ticket string) flightKey {
+	return flightKey{guard.User(ctx).Name, ticket}
+}
+
 // forget gives back the memory of an upload. mu is held.
-func (s *Server) forget(ticket string) {
-	if p := s.pending[ticket]; p != nil {
+func (s *Server) forget(key flightKey) {
+	if p := s.pending[key]; p != nil {
 		p.expiry.Stop()
-		delete(s.pending, ticket)
+		delete(s.pending, key)
 		for _, b := range p.batches {
 			b.Release()
 		}
 		s.held.Add(-p.held)
+		s.waiting -= p.held
 	}
 }
 
@@ -281,7 +288,7 @@ func (s *Server) keep(ctx context.Context, c command, u *up) (err error) {
 		return err
 	}
 	defer rows.Release()
-	p := &upload{command: c, schema: rows.Schema(), owner: guard.User(ctx).Name}
+	p := &upload{command: c, schema: rows.Schema()}
 	defer func() {
 		if err != nil {
 			for _, b := range p.batches {
@@ -298,30 +305,28 @@ func (s *Server) keep(ctx context.Context, c command, u *up) (err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ticket := c.ticket()
+	key := keyOf(ctx, c.ticket())
+	s.forget(key)
+	most := s.limits.Held / 4 // the rest is for those who wait for their answers
 	switch {
 	case s.closed:
 		return feasterr.ErrClosed
-	case s.pending[ticket] != nil:
-		s.forget(ticket)
 	case len(s.pending) >= s.limits.Pending:
 		return status.Errorf(codes.ResourceExhausted, "%d uploads wait to be asked for, and no more are kept", len(s.pending))
+	case s.waiting+u.held > most:
+		return status.Errorf(codes.ResourceExhausted, "uploads that wait to be asked for have %d MB, and no more than %d MB are kept: use DoExchange", (s.waiting+u.held)>>20, most>>20)
 	}
 	p.held, u.held = u.held, 0
+	s.waiting += p.held
 	p.expiry = time.AfterFunc(s.limits.Wait, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.pending[ticket] == p {
-			s.forget(ticket)
+		if s.pending[key] == p {
+			s.forget(key)
 		}
 	})
-	s.pending[ticket] = p
+	s.pending[key] = p
 	return nil
-}
-
-// own reports whether the caller sent an upload.
-func (s *Server) own(ctx context.Context, p *upload) bool {
-	return p != nil && (s.guard.Free(ctx) || p.owner == guard.User(ctx).Name)
 }
 
 // info describes an upload that waits.
@@ -340,10 +345,13 @@ func (s *Server) info(ctx context.Context, c command) *flight.FlightInfo {
 func (s *Server) GetFlightInfo(ctx context.Context, d *flight.FlightDescriptor) (info *flight.FlightInfo, err error) {
 	err = s.call(ctx, "GetFlightInfo", func(ctx context.Context) error {
 		c := command{bytes: d.GetCmd()}
-		s.mu.Lock()
-		p := s.pending[c.ticket()]
-		s.mu.Unlock()
-		if d.GetType() != flight.DescriptorCMD || !s.own(ctx, p) {
+		var p *upload
+		if len(c.bytes) <= maxCommand { // others never came, and their tickets are several times as long
+			s.mu.Lock()
+			p = s.pending[keyOf(ctx, c.ticket())]
+			s.mu.Unlock()
+		}
+		if d.GetType() != flight.DescriptorCMD || p == nil {
 			return status.Error(codes.NotFound, "'Flight not found.'")
 		}
 		info = s.info(ctx, c)
@@ -357,8 +365,8 @@ func (s *Server) ListFlights(_ *flight.Criteria, st flight.FlightService_ListFli
 	return s.call(st.Context(), "ListFlights", func(ctx context.Context) error {
 		var infos []*flight.FlightInfo
 		s.mu.Lock()
-		for _, p := range s.pending {
-			if s.own(ctx, p) {
+		for key, p := range s.pending {
+			if key.owner == guard.User(ctx).Name {
 				infos = append(infos, s.info(ctx, p.command))
 			}
 		}
@@ -375,15 +383,13 @@ func (s *Server) ListFlights(_ *flight.Criteria, st flight.FlightService_ListFli
 // DoGet implements [flight.FlightServer]: it answers an upload, and forgets it once that has succeeded, as Feast.
 func (s *Server) DoGet(t *flight.Ticket, st flight.FlightService_DoGetServer) error {
 	return s.call(st.Context(), "DoGet", func(ctx context.Context) error {
-		ticket := string(t.GetTicket())
+		key := keyOf(ctx, string(t.GetTicket()))
 		s.mu.Lock()
-		p := s.pending[ticket]
-		if s.own(ctx, p) {
+		p := s.pending[key]
+		if p != nil {
 			for _, b := range p.batches {
 				b.Retain() // until it was answered, whoever forgets it
 			}
-		} else {
-			p = nil
 		}
 		s.mu.Unlock()
 		if p == nil {
@@ -409,8 +415,8 @@ func (s *Server) DoGet(t *flight.Ticket, st flight.FlightService_DoGetServer) er
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.pending[ticket] == p {
-			s.forget(ticket)
+		if s.pending[key] == p {
+			s.forget(key)
 		}
 		return nil
 	})

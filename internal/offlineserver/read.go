@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -117,7 +118,7 @@ func (s *Server) historical(ctx context.Context, c command, rows array.RecordRea
 		return nil, nil, err
 	}
 	req := feast.HistoricalRequest{Features: refs, FullFeatureNames: full, Start: start, End: end}
-	known := map[string]bool{} // names that references may begin with
+	known := map[string]bool{} // names that references may begin with, true for those that may have a version: aliases have none
 	var read []registry.View
 	for i, name := range names {
 		v, err := view(snap, name, project)
@@ -130,7 +131,9 @@ func (s *Server) historical(ctx context.Context, c command, rows array.RecordRea
 			continue
 		}
 		if p, ok := projection(snap, name, *aliases[i]); ok {
-			known[*aliases[i]] = true
+			if !known[*aliases[i]] {
+				known[*aliases[i]] = false
+			}
 			req.Projections = append(req.Projections, p)
 		}
 	}
@@ -150,6 +153,9 @@ func (s *Server) historical(ctx context.Context, c command, rows array.RecordRea
 		query, err := get[string](c, "entity_df_sql")
 		if err != nil {
 			return nil, nil, err
+		}
+		if !s.limits.EntitySQL && !s.guard.Free(ctx) {
+			return nil, nil, fmt.Errorf("%w: this server runs no queries of its callers: send the entity rows", feasterr.ErrDenied)
 		}
 		if req.Entities = feast.SQL(query); !s.takesSQL(ctx) {
 			return nil, nil, feasterr.Invalid("Please provide an entity_df of type pd.DataFrame or dask.dataframe.DataFrame instead of type <class 'str'>")
@@ -187,12 +193,14 @@ func projection(snap *registry.Snapshot, view, alias string) (p registry.Feature
 // them. What is neither named nor on demand is refused, since it was not checked.
 func viewsOf(snap *registry.Snapshot, refs []string, known map[string]bool) (more []registry.View, err error) {
 	for _, ref := range refs {
-		name, _, _ := strings.Cut(ref, ":")
-		bare, _, _ := strings.Cut(name, "@")
-		if known[name] || known[bare] {
+		r, err := plan.ParseReference(ref)
+		if err != nil {
+			return nil, err
+		}
+		if named, ok := known[r.View]; ok && (named || r.Version < 0) {
 			continue
 		}
-		od, err := snap.OnDemandFeatureView(bare)
+		od, err := snap.OnDemandFeatureView(r.View)
 		if err != nil {
 			return nil, feasterr.Invalid("feature %q is of none of the feature views that the command names", ref)
 		}
@@ -372,7 +380,31 @@ func (d *dummied) RecordBatch() arrow.RecordBatch {
 
 func (d *dummied) Record() arrow.RecordBatch { return d.RecordBatch() }
 
-// sent is the data source that a command holds. As in Feast it is the one that is checked, registered or not.
+// checkSent decides on a data source whose definition is the caller's. Feast asks for READ_OFFLINE on it by the name and the tags that
+// the caller gives it, and so lets everybody who may read one source look at any file or table, and have a query of theirs
+// run. Here that is asked of the registered source, too; and who sends another than that has to be somebody who may register
+// it.
+func (s *Server) checkSent(ctx context.Context, snap *registry.Snapshot, d *registry.DataSource) error {
+	if err := s.check(ctx, snap, d, permissions.ReadOffline); err != nil {
+		return err
+	}
+	registered, err := snap.DataSource(d.Name)
+	switch {
+	case errors.Is(err, feasterr.ErrNotFound):
+		return s.guard.CheckApply(ctx, snap, nil, d.Resource())
+	case err != nil:
+		return err
+	}
+	if err := s.check(ctx, snap, registered, permissions.ReadOffline); err != nil {
+		return err
+	}
+	if reflect.DeepEqual(plan.OfflineSource(registered), plan.OfflineSource(d)) {
+		return nil
+	}
+	return s.guard.CheckApply(ctx, snap, new(registered.Resource()), d.Resource())
+}
+
+// sent is the data source that a command holds, registered or not.
 func (s *Server) sent(ctx context.Context, c command) (*offline.Source, error) {
 	text, err := get[string](c, "data_source_proto")
 	if err != nil {
@@ -398,7 +430,7 @@ func (s *Server) sent(ctx context.Context, c command) (*offline.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.check(ctx, snap, d, permissions.ReadOffline); err != nil {
+	if err := s.checkSent(ctx, snap, d); err != nil {
 		return nil, err
 	}
 	return plan.DescribedSource(d)

@@ -40,6 +40,7 @@ type Limits struct {
 	Timeout    time.Duration // of a call
 	Idle       time.Duration // between two messages of a call, in either direction
 	Wait       time.Duration // for which an upload waits for its DoGet
+	EntitySQL  bool          // callers whose tokens are checked may send queries for entity rows
 }
 
 // maxCommand is the size of the largest command, in bytes.
@@ -57,14 +58,15 @@ type Server struct {
 	held   atomic.Int64
 
 	mu      sync.Mutex
-	pending map[string]*upload // by ticket
+	pending map[flightKey]*upload
+	waiting int64 // bytes of those
 	closed  bool
 }
 
 // New returns a server.
 func New(fs *feast.FeatureStore, g *guard.Guard, logger *slog.Logger, l Limits) *Server {
 	return &Server{
-		fs: fs, guard: g, logger: logger, limits: l, slots: make(chan struct{}, l.Concurrent), pending: map[string]*upload{},
+		fs: fs, guard: g, logger: logger, limits: l, slots: make(chan struct{}, l.Concurrent), pending: map[flightKey]*upload{},
 	}
 }
 
@@ -73,8 +75,8 @@ func (s *Server) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	for ticket := range s.pending {
-		s.forget(ticket)
+	for key := range s.pending {
+		s.forget(key)
 	}
 	return nil
 }
@@ -128,20 +130,19 @@ func answer(err error) error {
 	return status.Error(code, strings.ToValidUTF8(err.Error(), "?"))
 }
 
-// call runs a call: it finds out who calls, waits for a slot, bounds its time, and contains its panics.
+// contain makes an error of a panic.
+func (s *Server) contain(ctx context.Context, method string, err *error) {
+	if p := recover(); p != nil {
+		s.logger.ErrorContext(ctx, "a call failed", "method", method, "panic", p, "stack", string(debug.Stack()))
+		*err = status.Error(codes.Internal, "the server failed")
+	}
+}
+
+// call runs a call: it waits for a slot, bounds its time, and contains its panics. Who calls is known, see [Server.Register].
 func (s *Server) call(ctx context.Context, method string, run func(context.Context) error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.logger.ErrorContext(ctx, "a call failed", "method", method, "panic", p, "stack", string(debug.Stack()))
-			err = status.Error(codes.Internal, "the server failed")
-		}
-	}()
+	defer s.contain(ctx, method, &err)
 	ctx, cancel := context.WithTimeout(ctx, s.limits.Timeout)
 	defer cancel()
-	ctx, err = s.enter(ctx)
-	if err != nil {
-		return answer(err)
-	}
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
@@ -199,14 +200,15 @@ func timely(ctx context.Context, idle time.Duration, step func() error) error {
 
 // up is what is uploaded.
 type up struct {
-	server *Server
-	ctx    context.Context //nolint:containedctx // of the call, which the upload is a part of
-	recv   func() (*flight.FlightData, error)
-	first  *flight.FlightData // until it was read
-	hold   bool               // what was read stays in memory
-	held   int64
-	rows   int64
-	ended  bool
+	server  *Server
+	ctx     context.Context //nolint:containedctx // of the call, which the upload is a part of
+	recv    func() (*flight.FlightData, error)
+	first   *flight.FlightData // until it was read
+	hold    bool               // what was read stays in memory, and not dictionaries alone
+	drained bool               // nothing stays
+	held    int64
+	rows    int64
+	ended   bool
 }
 
 // Recv implements [flightwire.Stream].
@@ -228,7 +230,7 @@ func (u *up) Recv() (*flight.FlightData, error) {
 }
 
 func (u *up) charge(d *flight.FlightData) error {
-	if !u.hold {
+	if !u.hold && (u.drained || !flightwire.IsDictionary(d.DataHeader)) {
 		return nil
 	}
 	n := int64(len(d.DataBody) + len(d.DataHeader))
@@ -254,9 +256,12 @@ func (u *up) take(b arrow.RecordBatch) error {
 }
 
 // drain reads what is left of an upload: a client of Feast that is still sending when the call ends loses the answer, or why there is
-// none.
+// none. All of it has no more time than one message otherwise, so that nobody keeps a slot by a trickle.
 func (u *up) drain() {
-	u.hold = false
+	u.hold, u.drained = false, true
+	ctx, cancel := context.WithTimeout(u.ctx, u.server.limits.Idle)
+	defer cancel()
+	u.ctx = ctx
 	for left := u.server.limits.Held; left > 0 && !u.ended; {
 		d, err := u.Recv()
 		if err != nil {
@@ -351,7 +356,53 @@ func location(ctx context.Context) string {
 	return scheme + host
 }
 
-// Register adds the service to a gRPC server.
+// Register adds the service to a gRPC server. A message may have a gigabyte, so nothing is read before it is known who
+// calls: the method of one message, too, is a stream here, which is the same on the wire, since gRPC reads the message of any
+// other before it asks for anything. What [flight.BaseFlightServer] alone answers is not registered: it is UNIMPLEMENTED,
+// unread.
 func (s *Server) Register(r grpc.ServiceRegistrar) {
-	r.RegisterService(&gen.FlightService_ServiceDesc, s)
+	d := gen.FlightService_ServiceDesc
+	d.Methods = nil
+	d.Streams = []grpc.StreamDesc{{StreamName: "GetFlightInfo", Handler: func(_ any, st grpc.ServerStream) error {
+		m := new(flight.FlightDescriptor)
+		if err := st.RecvMsg(m); err != nil {
+			return err
+		}
+		info, err := s.GetFlightInfo(st.Context(), m)
+		if err != nil {
+			return err
+		}
+		return st.SendMsg(info)
+	}}}
+	for _, one := range gen.FlightService_ServiceDesc.Streams {
+		switch one.StreamName {
+		case "DoExchange", "DoPut", "DoGet", "ListFlights", "ListActions":
+			d.Streams = append(d.Streams, one)
+		}
+	}
+	for i := range d.Streams {
+		d.Streams[i].Handler = s.entering(d.Streams[i].StreamName, d.Streams[i].Handler)
+	}
+	r.RegisterService(&d, s)
 }
+
+// entering finds out who calls before a message is read.
+func (s *Server) entering(method string, next grpc.StreamHandler) grpc.StreamHandler {
+	return func(server any, st grpc.ServerStream) (err error) {
+		defer s.contain(st.Context(), method, &err)
+		ctx, err := s.enter(st.Context())
+		if err != nil {
+			return answer(err)
+		}
+		return next(server, &entered{st, ctx})
+	}
+}
+
+// entered is a stream of somebody who is known.
+type entered struct {
+	grpc.ServerStream
+	ctx context.Context //nolint:containedctx // that of the stream
+}
+
+// Context implements [grpc.ServerStream].
+func (e *entered) Context() context.Context { return e.ctx }

@@ -9,6 +9,7 @@ import (
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/protos/feast/core"
 	pb "github.com/feastgo/feast/internal/protos/feast/registry"
+	"github.com/feastgo/feast/permissions"
 	"github.com/feastgo/feast/registry"
 	"github.com/feastgo/feast/types"
 )
@@ -74,10 +75,19 @@ func enumName(kind string) string {
 	return "FeastObjectType." + strings.ToUpper(b.String())
 }
 
+// seen are the objects of a project that somebody may see.
+type seen struct {
+	*project
+	only map[*item]bool // nil: all
+}
+
 // messages returns the messages of a kind, in the order of the registry.
-func messages[P any](p *project, kind registry.Kind) []P {
+func messages[P any](p seen, kind registry.Kind) []P {
 	var list []P
 	for i := range p.all(kind) {
+		if p.only != nil && !p.only[i] {
+			continue
+		}
 		if m, err := i.proto(); err == nil {
 			list = append(list, m.(P))
 		}
@@ -85,8 +95,26 @@ func messages[P any](p *project, kind registry.Kind) []P {
 	return list
 }
 
-// lineage returns what the objects of a project are made of: directly, and through views.
-func lineage(p *project) (direct, indirect []relation) {
+// lineage returns what the objects of a project are made of, as far as the caller may see the objects: directly, and through
+// views. What an object is made of stands in its message, so nothing is told that reading the object would not tell. Feast tells
+// everything to who may see the project.
+func (s *Server) lineage(ctx context.Context, st *state, project string) (direct, indirect []relation, err error) {
+	p := seen{project: st.project(project)}
+	if g := s.guard(); !g.Free(ctx) && g.Rules&permissions.FeastCompatible() == 0 {
+		visible, err := s.visible(ctx, st, project, func(*item) bool { return true }, objectKinds...)
+		if err != nil {
+			return nil, nil, err
+		}
+		p.only = make(map[*item]bool, len(visible))
+		for _, i := range visible {
+			p.only[i] = true
+		}
+	}
+	direct, indirect = lineage(p)
+	return direct, indirect, nil
+}
+
+func lineage(p seen) (direct, indirect []relation) {
 	relate := func(source, target end) { direct = append(direct, relation{source, target}) }
 	labels := p.items(registry.KindLabelView).byName
 	services := messages[*core.FeatureService](p, registry.KindFeatureService)
@@ -148,7 +176,7 @@ func lineage(p *project) (direct, indirect []relation) {
 }
 
 // datasets relates saved datasets to what they were retrieved by, and to the data sources that read where they are.
-func datasets(p *project, relate func(source, target end)) {
+func datasets(p seen, relate func(source, target end)) {
 	places := map[string]string{}
 	for _, d := range messages[*core.DataSource](p, registry.KindDataSource) {
 		for _, place := range placesOf(d) {
@@ -264,7 +292,10 @@ func (s *Server) GetRegistryLineage(ctx context.Context, r *pb.GetRegistryLineag
 	if err != nil {
 		return nil, failed(err)
 	}
-	direct, indirect := lineage(st.project(r.GetProject()))
+	direct, indirect, err := s.lineage(ctx, st, r.GetProject())
+	if err != nil {
+		return nil, failed(err)
+	}
 	if kind, name := r.GetFilterObjectType(), r.GetFilterObjectName(); kind != "" && name != "" {
 		other := func(r relation) bool { return !r.touches(kind, name) }
 		direct, indirect = slices.DeleteFunc(direct, other), slices.DeleteFunc(indirect, other)
@@ -284,7 +315,10 @@ func (s *Server) GetObjectRelationships(ctx context.Context, r *pb.GetObjectRela
 	if !slices.Contains(relatedTypes, r.GetObjectType()) {
 		return nil, failed(feasterr.Invalid("'%s' is not a valid FeastObjectType", r.GetObjectType()))
 	}
-	found, indirect := lineage(st.project(r.GetProject()))
+	found, indirect, err := s.lineage(ctx, st, r.GetProject())
+	if err != nil {
+		return nil, failed(err)
+	}
 	if r.GetIncludeIndirect() {
 		found = append(found, indirect...)
 	}

@@ -23,8 +23,11 @@ const Prefix = "/api/v1"
 // version is Feast's, which this server behaves like.
 const version = "0.67.0"
 
-// REST returns the REST form of the service. Bodies may have maxBody bytes.
-func (s *Server) REST(maxBody int64) http.Handler { return &rest{s, maxBody} }
+// maxJSON is the size of the largest body, in bytes: of definitions, which take some twenty times as much when they are decoded.
+const maxJSON = 4 << 20
+
+// REST returns the REST form of the service. Bodies may have maxBody bytes, and no more than 4 MB.
+func (s *Server) REST(maxBody int64) http.Handler { return &rest{s, min(maxBody, maxJSON)} }
 
 type rest struct {
 	*Server
@@ -66,6 +69,12 @@ func (h *rest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		fail(w, err)
 		return
+	}
+	if r.Method != http.MethodPost && r.Method != http.MethodDelete { // an answer is of one state, however many lists it is made of
+		if ctx, err = h.pinned(ctx); err != nil {
+			fail(w, err)
+			return
+		}
 	}
 	c := &call{rest: h, ctx: ctx, path: parameters, query: r.URL.Query(), status: http.StatusOK}
 	if r.Method == http.MethodPost {

@@ -44,12 +44,52 @@ func (c *call) validation() string {
 	return pyrepr.Value(list)
 }
 
+// An answer about a wrong request shows inputs of this size, in bytes or so, and this many problems: each problem repeats what is
+// around it, and a body may be nothing but problems.
+const (
+	maxInput    = 64 << 10
+	maxProblems = 100
+)
+
 func (c *call) problem(kind string, loc pyrepr.Tuple, msg string, input any, ctx ...any) {
+	if c.enough() {
+		return
+	}
+	if left := maxInput; !fits(input, &left) {
+		input = nil
+	}
 	d := pyrepr.Dict{"type", kind, "loc", loc, "msg", msg, "input", input}
 	if len(ctx) > 0 {
 		d = append(d, "ctx", pyrepr.Dict(ctx))
 	}
 	c.problems = append(c.problems, d)
+}
+
+// enough reports whether no more problems are listed.
+func (c *call) enough() bool { return len(c.problems) >= maxProblems }
+
+// fits takes the size of a decoded value from left, and reports whether it was that long.
+func fits(v any, left *int) bool {
+	switch v := v.(type) {
+	case string:
+		*left -= len(v)
+	case json.Number:
+		*left -= len(v)
+	case []any:
+		for _, e := range v {
+			if *left -= 2; !fits(e, left) {
+				return false
+			}
+		}
+	case object:
+		for k, e := range v {
+			if *left -= len(k) + 4; !fits(e, left) {
+				return false
+			}
+		}
+	}
+	*left -= 2
+	return *left >= 0
 }
 
 // valid reports whether nothing is wrong so far.
@@ -246,12 +286,18 @@ func (c *call) member(loc pyrepr.Tuple, v any, f field) any {
 		if f.kind == objects {
 			list := make([]object, len(given))
 			for i, e := range given {
+				if c.enough() {
+					return nil
+				}
 				list[i] = c.members(append(slices.Clone(loc), i), e, f.fields)
 			}
 			return list
 		}
 		list := make([]string, len(given))
 		for i, e := range given {
+			if c.enough() {
+				return nil
+			}
 			if list[i], ok = e.(string); !ok {
 				c.problem("string_type", append(slices.Clone(loc), i), "Input should be a valid string", e)
 			}

@@ -346,8 +346,9 @@ func (k *resourceKind) relationships(c *call, project string, list []any) object
 func (c *call) related(project string) func(kind, name string) []any {
 	var all []relation
 	if st, _, err := c.describes(c.ctx, project); err == nil {
-		direct, indirect := lineage(st.project(project))
-		all = append(direct, indirect...)
+		if direct, indirect, err := c.lineage(c.ctx, st, project); err == nil {
+			all = append(direct, indirect...)
+		}
 	}
 	return func(kind, name string) []any {
 		list := []any{}

@@ -59,11 +59,26 @@ func (s *Server) guard() *guard.Guard {
 const StateHeader = "feast-registry-state"
 
 func (s *Server) state(ctx context.Context) (*state, error) {
+	pinned, _ := ctx.Value(pinKey{}).(*state)
+	if pinned != nil {
+		return pinned, nil
+	}
 	st, err := s.cache.get(ctx, s.Backend)
 	if err == nil && st.token != "" {
 		_ = grpc.SetHeader(ctx, metadata.Pairs(StateHeader, st.digest)) // the REST form has none
 	}
 	return st, err
+}
+
+type pinKey struct{}
+
+// pinned returns a context whose calls all see the registry as it is now: for answers that several calls are made for.
+func (s *Server) pinned(ctx context.Context) (context.Context, error) {
+	st, err := s.state(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return context.WithValue(ctx, pinKey{}, st), nil
 }
 
 // rules are the permissions that decide on objects of a project.
@@ -103,11 +118,16 @@ func (s *Server) find(ctx context.Context, project, name string, action permissi
 	if err != nil {
 		return nil, nil, err
 	}
+	i, err := s.findIn(ctx, st, project, name, action, kinds...)
+	return i, st, err
+}
+
+func (s *Server) findIn(ctx context.Context, st *state, project, name string, action permissions.Action, kinds ...registry.Kind) (*item, error) {
 	i, err := st.project(project).find(name, kinds...)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return i, st, s.guard().Check(ctx, s.of(st, kinds[0], project), i.resource, action)
+	return i, s.guard().Check(ctx, s.of(st, kinds[0], project), i.resource, action)
 }
 
 // get answers one object.
@@ -126,7 +146,11 @@ func get[P proto.Message](ctx context.Context, s *Server, kind registry.Kind, pr
 
 // list answers objects of a kind.
 func list[P proto.Message](ctx context.Context, s *Server, kind registry.Kind, project string, q query) ([]P, *pb.PaginationMetadata, error) {
-	found, page, err := s.list(ctx, project, q, kind)
+	st, err := s.state(ctx)
+	if err != nil {
+		return nil, nil, failed(err)
+	}
+	found, page, err := s.list(ctx, st, project, q, kind)
 	if err != nil {
 		return nil, nil, failed(err)
 	}
@@ -142,11 +166,7 @@ func list[P proto.Message](ctx context.Context, s *Server, kind registry.Kind, p
 }
 
 // list returns the objects that a caller may see, sorted, and those of a page.
-func (s *Server) list(ctx context.Context, project string, q query, kinds ...registry.Kind) ([]*item, *pb.PaginationMetadata, error) {
-	st, err := s.state(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
+func (s *Server) list(ctx context.Context, st *state, project string, q query, kinds ...registry.Kind) ([]*item, *pb.PaginationMetadata, error) {
 	found, err := s.visible(ctx, st, project, q.wants, kinds...)
 	if err != nil {
 		return nil, nil, err
@@ -184,14 +204,22 @@ func (s *Server) visibleProjects(ctx context.Context, st *state, action permissi
 	return visible, nil
 }
 
-// describes checks that the caller may see a project, if it is there.
+// describes checks that the caller may see a project, if it is there. There may be objects of a project without a record of
+// it.
 func (s *Server) describes(ctx context.Context, project string) (st *state, there bool, err error) {
-	i, st, err := s.find(ctx, project, project, permissions.Describe, registry.KindProject)
-	if errors.Is(err, feasterr.ErrNotFound) {
-		st, err = s.state(ctx)
-		return st, false, err
+	if st, err = s.state(ctx); err != nil {
+		return nil, false, err
 	}
-	return st, i != nil, err
+	about := projectNamed(project)
+	switch i, err := st.project(project).find(project, registry.KindProject); {
+	case err == nil:
+		about = i.resource
+	case !errors.Is(err, feasterr.ErrNotFound):
+		return nil, false, err
+	case !st.has(project):
+		return st, false, nil
+	}
+	return st, true, s.guard().Check(ctx, s.ruling(st, project), about, permissions.Describe)
 }
 
 func (s *Server) writer(project string) *registry.Writer {
@@ -244,7 +272,7 @@ func (s *Server) applyObject(ctx context.Context, kind registry.Kind, project st
 	}
 	w := s.writer(project)
 	if !s.guard().Free(ctx) && s.checked(st, project) {
-		w.BeforeCommit = func(ctx context.Context, c *registry.Commit) error { return s.checkOthers(ctx, rules, c.Diff, r.ID) }
+		w.BeforeCommit = func(ctx context.Context, c *registry.Commit) error { return s.checkChanges(ctx, rules, c.Diff) }
 	}
 	_, err = w.Apply(ctx, registry.ApplyRequest{Objects: []registry.Object{o}})
 	return err
@@ -266,10 +294,11 @@ func (s *Server) checked(st *state, project string) bool {
 	return st.has(project) || s.guard().RequirePermissions
 }
 
-// checkOthers checks what comes along with an object that is applied, such as the data sources of a view.
-func (s *Server) checkOthers(ctx context.Context, rules *registry.Snapshot, d *registry.Diff, applied registry.ID) error {
+// checkChanges checks what is about to be written: what comes along with an object that is applied, such as the data sources
+// of a view, and the object again, which somebody may have made or changed since it was looked at.
+func (s *Server) checkChanges(ctx context.Context, rules *registry.Snapshot, d *registry.Diff) error {
 	for _, c := range d.Changes {
-		if c.New == nil || c.ID == applied || c.ID.Kind == registry.KindProject || c.ID.Name == registry.DummyEntity {
+		if c.New == nil || c.ID.Kind == registry.KindProject || c.ID.Name == registry.DummyEntity {
 			continue
 		}
 		var existing *permissions.Resource
@@ -363,6 +392,10 @@ func (i *item) any() (*pb.AnyFeatureView, error) {
 
 // ListAllFeatureViews implements registrygrpc.RegistryServerServer. As in Feast, label views are not among them.
 func (s *Server) ListAllFeatureViews(ctx context.Context, r *pb.ListAllFeatureViewsRequest) (*pb.ListAllFeatureViewsResponse, error) {
+	st, err := s.state(ctx)
+	if err != nil {
+		return nil, failed(err)
+	}
 	q := query{r.GetTags(), r.GetPagination(), r.GetSorting(), nil}
 	var since time.Time
 	if r.GetUpdatedSince() != nil {
@@ -371,11 +404,15 @@ func (s *Server) ListAllFeatureViews(ctx context.Context, r *pb.ListAllFeatureVi
 	var inService map[string]bool
 	if r.GetFeatureService() != "" {
 		inService = map[string]bool{}
-		i, _, err := s.find(ctx, r.GetProject(), r.GetFeatureService(), permissions.Describe, registry.KindFeatureService)
-		if err == nil { // else there are no views of it, as in Feast
+		i, err := s.findIn(ctx, st, r.GetProject(), r.GetFeatureService(), permissions.Describe, registry.KindFeatureService)
+		switch {
+		case err == nil:
 			for _, p := range i.object.(*registry.FeatureService).Features {
 				inService[p.Name] = true
 			}
+		case errors.Is(err, feasterr.ErrNotFound), errors.Is(err, feasterr.ErrDenied): // no views are of it, as in Feast
+		default:
+			return nil, failed(err)
 		}
 	}
 	q.keep = func(i *item) bool {
@@ -390,7 +427,7 @@ func (s *Server) ListAllFeatureViews(ctx context.Context, r *pb.ListAllFeatureVi
 		}
 		return true
 	}
-	found, page, err := s.list(ctx, r.GetProject(), q, servedKinds...)
+	found, page, err := s.list(ctx, st, r.GetProject(), q, servedKinds...)
 	if err != nil {
 		return nil, failed(err)
 	}

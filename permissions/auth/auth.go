@@ -4,6 +4,7 @@ package auth
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"slices"
@@ -125,6 +126,12 @@ func (t *TokenSource) Token(ctx context.Context) (string, error) {
 	}
 	return t.source.Token(ctx)
 }
+
+// Format implements [fmt.Formatter]: a source has secrets, which are not shown.
+func (t *TokenSource) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "auth.TokenSource") }
+
+// LogValue implements [slog.LogValuer], as Format.
+func (t *TokenSource) LogValue() slog.Value { return slog.StringValue("auth.TokenSource") }
 
 // Invalidate tells the source, if it wants to know, that a server refused a token, so that it does not give it again. Who
 // calls servers looks for this method in a [config.TokenSource].

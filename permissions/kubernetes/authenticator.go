@@ -3,6 +3,8 @@ package kubernetes
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -62,6 +64,14 @@ func newAuthenticator(c client, o Options) (*Authenticator, error) {
 		users: newCache[[sha256.Size]byte, permissions.User](maxTokens), rbac: newRBAC(c, o.Logger),
 	}, nil
 }
+
+// Format implements [fmt.Formatter]: an authenticator has a secret, which is not shown.
+func (a *Authenticator) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "kubernetes.Authenticator")
+}
+
+// LogValue implements [slog.LogValuer], as Format.
+func (a *Authenticator) LogValue() slog.Value { return slog.StringValue("kubernetes.Authenticator") }
 
 func (a *Authenticator) setClock(now func() time.Time) {
 	a.users.now, a.rbac.now, a.rbac.lists.now, a.rbac.grants.now = now, now, now, now

@@ -13,7 +13,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
@@ -210,12 +212,105 @@ func TestFlood(t *testing.T) {
 	if _, ok := c.known(1); ok || len(c.entries) != 9 {
 		t.Errorf("%d entries; what is for nobody else was kept: %t", len(c.entries), ok)
 	}
+	c.max = 4096
+	for key := range c.max {
+		put(3000+key, answer[string]{err: refused, until: now.Add(time.Minute)})
+	}
+	if put(-1, answer[string]{err: refused, until: now.Add(time.Minute)}); len(c.entries) != c.max/8*7+1 { // an eighth at once
+		t.Errorf("%d entries", len(c.entries))
+	}
+	c.max = 10
 	for key := range 20 {
 		put(2000+key, answer[string]{value: "known", until: now.Add(time.Minute)})
 	}
 	if len(c.entries) != 10 {
 		t.Errorf("%d entries", len(c.entries))
 	}
+}
+
+// While the API is slow, questions that nobody waits for any more do not pile up. Who comes then waits for a turn, as long as
+// for an answer.
+func TestSlowAPI(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache[int, string](4096)
+		var running, most atomic.Int64
+		answering := make(chan struct{})
+		ask := func(ctx context.Context) answer[string] {
+			n := running.Add(1)
+			defer running.Add(-1)
+			most.Store(max(most.Load(), n))
+			select {
+			case <-answering:
+				return answer[string]{value: "known", until: c.now().Add(time.Hour)}
+			case <-ctx.Done():
+				return answer[string]{err: ctx.Err()}
+			}
+		}
+		var calls sync.WaitGroup
+		get := func(key int, patience time.Duration, check func(answer[string])) {
+			calls.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				check(c.get(ctx, key, ask))
+			})
+		}
+		for key := range 10 * maxAsking { // who give up soon
+			get(key, time.Second, func(got answer[string]) {
+				if !errors.Is(got.err, context.DeadlineExceeded) {
+					t.Errorf("%d: %+v", key, got)
+				}
+			})
+		}
+		calls.Wait()
+		if n := most.Load(); n != maxAsking || running.Load() != maxAsking || len(c.entries) != maxAsking {
+			t.Errorf("%d questions at a time, %d entries", n, len(c.entries))
+		}
+		for range 3 { // of the same token: one turn serves all
+			get(-1, time.Minute, func(got answer[string]) {
+				if got.value != "known" {
+					t.Errorf("%+v", got)
+				}
+			})
+		}
+		time.Sleep(patience / 2) // of the test's own clock
+		close(answering)
+		calls.Wait()
+		synctest.Wait()
+		if n := len(c.slots); n != 0 {
+			t.Errorf("%d slots are not given back", n)
+		}
+
+		stuck := make(chan struct{})
+		ask = func(context.Context) answer[string] {
+			<-stuck
+			return answer[string]{value: "late"}
+		}
+		for key := range maxAsking {
+			get(1_000_000+key, time.Hour, func(got answer[string]) {
+				if got.value != "late" {
+					t.Errorf("%+v", got)
+				}
+			})
+		}
+		synctest.Wait()
+		began := time.Now()
+		get(-2, time.Hour, func(got answer[string]) {
+			if took := time.Since(began); !feasterr.Retryable(got.err) || took != patience {
+				t.Errorf("%+v after %s", got, took)
+			}
+		})
+		time.Sleep(patience + time.Second)
+		get(-3, time.Hour, func(got answer[string]) {
+			if !errors.Is(got.err, feasterr.ErrClosed) {
+				t.Errorf("%+v", got)
+			}
+		})
+		synctest.Wait()
+		calls.Go(c.close)
+		synctest.Wait()
+		close(stuck)
+		calls.Wait()
+	})
 }
 
 // Whatever the API does, an answer that is none is nobody's fault who calls, is not remembered, and names no token.
@@ -454,11 +549,11 @@ func TestIntra(t *testing.T) {
 // Tokens that nobody gives out reach neither memory nor cluster.
 func TestTokenSizes(t *testing.T) {
 	a := newAPI(t)
-	auth := a.authenticator(Options{})
+	authenticator := a.authenticator(Options{})
 	r := newReviewer(a.connect().client)
 	defer r.Close()
-	for _, token := range []string{"", strings.Repeat("a", maxToken+1)} {
-		if _, err := auth.Authenticate(t.Context(), token); !errors.Is(err, feasterr.ErrUnauthenticated) || len(err.Error()) > 200 {
+	for _, token := range []string{"", strings.Repeat("a", auth.MaxToken+1)} {
+		if _, err := authenticator.Authenticate(t.Context(), token); !errors.Is(err, feasterr.ErrUnauthenticated) || len(err.Error()) > 200 {
 			t.Error(err)
 		}
 		if _, _, err := r.Review(t.Context(), token); !errors.Is(err, feasterr.ErrUnauthenticated) {
@@ -468,7 +563,7 @@ func TestTokenSizes(t *testing.T) {
 	if asked := a.questions(); len(asked) != 0 {
 		t.Errorf("asked %q", asked)
 	}
-	if _, err := auth.Authenticate(t.Context(), strings.Repeat("a", maxToken)); !errors.Is(err, feasterr.ErrUnauthenticated) {
+	if _, err := authenticator.Authenticate(t.Context(), strings.Repeat("a", auth.MaxToken)); !errors.Is(err, feasterr.ErrUnauthenticated) {
 		t.Error(err)
 	}
 	if asked := a.questions(); len(asked) != 1 {

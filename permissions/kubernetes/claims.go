@@ -49,13 +49,3 @@ func (c claims) isIntra(intra string) bool {
 	parts := strings.Split(c.subject, ":")
 	return len(parts) == 4 && intra != "" && subtle.ConstantTimeCompare([]byte(parts[3]), []byte(intra)) == 1
 }
-
-// intraToken is the unsigned token by which servers call each other: that of a service account without a namespace.
-func intraToken(intra string) (string, error) {
-	payload, err := json.Marshal(map[string]string{"sub": ":::" + intra})
-	if err != nil {
-		return "", err
-	}
-	encode := base64.RawURLEncoding.EncodeToString
-	return encode([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + encode(payload) + ".", nil
-}

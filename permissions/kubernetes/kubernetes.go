@@ -10,6 +10,7 @@ package kubernetes
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -33,16 +34,12 @@ import (
 	"github.com/feastgo/feast/permissions/auth"
 )
 
-// serviceAccount is the folder in which a pod finds the token and the namespace of its service account.
-const serviceAccount = "/var/run/secrets/kubernetes.io/serviceaccount/"
-
 const (
 	kept        = 30 * time.Second // how long an answer of the API is used
 	refusedFor  = 5 * time.Second  // the same of a refusal, which may be for a fault of what the API asks in its turn
 	patience    = 10 * time.Second // how long the API may take for a token, or a list
 	maxTokens   = 4096             // how many tokens are remembered
 	maxLists    = 256              // of how many namespaces the role bindings are
-	maxToken    = 64 << 10         // bytes of a token
 	maxAnswer   = 32 << 20         // bytes of an answer of the API, uncompressed
 	pageSize    = 500              // role bindings of an answer
 	maxBindings = 1 << 20          // role bindings of a list
@@ -52,7 +49,7 @@ func init() {
 	auth.Register(auth.Driver{
 		Name: "kubernetes",
 		TokenSource: func(cfg config.Section, env auth.Env) (config.TokenSource, error) {
-			return newTokenSource(cfg, env, serviceAccount+"token")
+			return newTokenSource(cfg, env, auth.ServiceAccount+"token")
 		},
 		Authenticator: func(cfg config.Section, env auth.Env) (auth.Authenticator, error) {
 			if _, err := decode(cfg); err != nil {
@@ -62,7 +59,7 @@ func init() {
 			if err != nil {
 				return nil, err
 			}
-			namespace, err := readNamespace(serviceAccount + "namespace")
+			namespace, err := readNamespace(auth.ServiceAccount + "namespace")
 			if err != nil {
 				return nil, errors.Join(err, c.close())
 			}
@@ -118,11 +115,17 @@ type Options struct {
 	// Namespace is where the role bindings are that give service accounts their roles: that of the server, in Feast.
 	Namespace string
 	// Intra is the name that servers call each other by without a token that could be verified, the value of
-	// [auth.IntraVariable]; empty: there is none.
-	Intra string
+	// [auth.IntraVariable]; empty: there is none. It is a secret.
+	Intra string `json:"-"`
 	// Logger is told what the server may not ask the cluster; nil: nobody is.
 	Logger *slog.Logger
 }
+
+// Format implements [fmt.Formatter]: options have a secret, which is not shown.
+func (o Options) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "kubernetes.Options") }
+
+// LogValue implements [slog.LogValuer], as Format.
+func (o Options) LogValue() slog.Value { return slog.StringValue("kubernetes.Options") }
 
 // client asks the API of a cluster.
 type client struct {

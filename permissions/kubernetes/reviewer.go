@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/permissions/auth"
 )
 
 // Reviewer is an [auth.Reviewer]: it asks the cluster whose a token is, by TokenReview, and knows it for half a minute. It is
@@ -70,7 +71,7 @@ func fits(token string) error {
 	switch {
 	case token == "":
 		return fmt.Errorf("%w: the token is empty", feasterr.ErrUnauthenticated)
-	case len(token) > maxToken:
+	case len(token) > auth.MaxToken:
 		return fmt.Errorf("%w: a token of %d bytes is longer than any of a cluster", feasterr.ErrUnauthenticated, len(token))
 	}
 	return nil

@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"os"
-	"strings"
-	"sync"
+	"log/slog"
 
 	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/feasterr"
@@ -22,11 +21,8 @@ const localToken = "LOCAL_K8S_TOKEN"
 type tokenSource struct {
 	user   string
 	getenv func(string) string
-	file   string // with the token of the pod
-
-	mu    sync.Mutex
-	info  fs.FileInfo // of the file when it was read; nil: it was not
-	token string      // what was in it
+	path   string // of the file with the token of the pod
+	file   *auth.TokenFile
 }
 
 func newTokenSource(cfg config.Section, env auth.Env, file string) (*tokenSource, error) {
@@ -34,21 +30,21 @@ func newTokenSource(cfg config.Section, env auth.Env, file string) (*tokenSource
 	if err != nil {
 		return nil, err
 	}
-	return &tokenSource{user: s.UserToken, getenv: env.Getenv, file: file}, nil
+	return &tokenSource{user: s.UserToken, getenv: env.Getenv, path: file, file: auth.NewTokenFile(file)}, nil
 }
 
 // Token implements [config.TokenSource].
 func (s *tokenSource) Token(context.Context) (string, error) {
 	if intra := s.getenv(auth.IntraVariable); intra != "" {
-		return intraToken(intra)
+		return auth.IntraToken("sub", ":::"+intra), nil // a service account without a namespace
 	}
 	if s.user != "" {
 		return s.user, nil
 	}
-	token, err := s.fromFile()
+	token, err := s.file.Read()
 	if err == nil {
 		if token == "" {
-			return "", fmt.Errorf("%w: auth: %s, which holds the token of the pod, is empty", feasterr.ErrUnauthenticated, s.file)
+			return "", fmt.Errorf("%w: auth: %s, which holds the token of the pod, is empty", feasterr.ErrUnauthenticated, s.path)
 		}
 		return token, nil
 	}
@@ -57,30 +53,16 @@ func (s *tokenSource) Token(context.Context) (string, error) {
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("%w: auth: there is no token: the program runs in no pod that has one (%s is not there), user_token is not set, nor is %s",
-			feasterr.ErrUnauthenticated, s.file, localToken)
+			feasterr.ErrUnauthenticated, s.path, localToken)
 	}
 	return "", fmt.Errorf("%w: auth: the token of the pod cannot be read, and %s is not set: %w", feasterr.ErrUnauthenticated, localToken, err)
 }
 
-// fromFile returns what is in the file. The cluster replaces it before its token expires, so it is looked at for each call,
-// and read when it is another one than before.
-func (s *tokenSource) fromFile() (string, error) {
-	info, err := os.Stat(s.file)
-	if err != nil {
-		return "", err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.info != nil && os.SameFile(s.info, info) && s.info.ModTime().Equal(info.ModTime()) && s.info.Size() == info.Size() {
-		return s.token, nil
-	}
-	if info.Size() > maxToken {
-		return "", fmt.Errorf("%s has %d bytes, more than any token", s.file, info.Size())
-	}
-	data, err := os.ReadFile(s.file)
-	if err != nil {
-		return "", err
-	}
-	s.info, s.token = info, strings.TrimSpace(string(data))
-	return s.token, nil
-}
+// Format implements [fmt.Formatter]: a source has a secret, which is not shown.
+func (s *tokenSource) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "kubernetes.tokenSource") }
+
+// LogValue implements [slog.LogValuer], as Format.
+func (s *tokenSource) LogValue() slog.Value { return slog.StringValue("kubernetes.tokenSource") }
+
+// Invalidate has the file read again, though it may look as before.
+func (s *tokenSource) Invalidate(string) { s.file.Forget() }

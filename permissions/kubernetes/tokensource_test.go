@@ -2,7 +2,10 @@ package kubernetes
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +13,7 @@ import (
 
 	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/guard"
 	"github.com/feastgo/feast/permissions/auth"
 )
 
@@ -57,11 +61,44 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// Nothing that is printed, logged or put in JSON has a secret in it.
+func TestNothingShowsSecrets(t *testing.T) {
+	a := newAPI(t)
+	o := Options{Namespace: "feast", Intra: "topsecret"}
+	env := auth.Env{Getenv: func(string) string { return "" }}
+	section := config.NewSection("kubernetes", map[string]any{"user_token": "topsecret"})
+	own, err := newTokenSource(section, env, "absent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := auth.Tokens(section, env)
+	if token, err := source.Token(t.Context()); err != nil || token != "topsecret" {
+		t.Fatalf("token %q, error %v", token, err)
+	}
+	for _, x := range []any{
+		o, &o, struct{ O any }{o}, a.authenticator(o), own, source, section,
+		&guard.Guard{Intra: "topsecret", Logger: slog.New(slog.DiscardHandler)},
+	} {
+		var log strings.Builder
+		slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "v", x)
+		slog.New(slog.NewTextHandler(&log, nil)).Info("x", "v", x)
+		data, err := json.Marshal(x)
+		if err != nil {
+			t.Errorf("%T: %v", x, err)
+		}
+		for _, text := range []string{fmt.Sprint(x), fmt.Sprintf("%+v", x), fmt.Sprintf("%#v", x), fmt.Sprintf("%s", x), log.String(), string(data)} {
+			if strings.Contains(text, "topsecret") {
+				t.Errorf("%T shows %q", x, text)
+			}
+		}
+	}
+}
+
 func TestNoToken(t *testing.T) {
 	dir := t.TempDir()
 	empty, large := filepath.Join(dir, "empty"), filepath.Join(dir, "large")
 	write(t, empty, " \n")
-	write(t, large, strings.Repeat("a", maxToken+1))
+	write(t, large, strings.Repeat("a", auth.MaxToken+1))
 	for file, says := range map[string]string{
 		empty:                         "is empty",
 		large:                         "more than any token",

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/feastgo/feast/permissions"
 )
@@ -19,9 +20,13 @@ const leeway = 10 * time.Second
 // claims are those of a token, each as it was written. Names are compared exactly, unlike those of struct fields.
 type claims map[string]json.RawMessage
 
+// segments are how the parts of a token are written: without padding and with no bits left over, so that there is one text
+// of a token. Line ends it passes over.
+var segments = base64.RawURLEncoding.Strict()
+
 // decodeClaims reads the second part of a token.
 func decodeClaims(part string) (claims, error) {
-	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(part, "="))
+	b, err := segments.DecodeString(part)
 	if err != nil {
 		return nil, errors.New("the payload is not base64")
 	}
@@ -30,6 +35,9 @@ func decodeClaims(part string) (claims, error) {
 
 func parseClaims(b []byte) (claims, error) {
 	var c claims
+	if !utf8.Valid(b) { // where encoding/json makes other names of names
+		return nil, errors.New("the payload is not UTF-8")
+	}
 	if err := json.Unmarshal(b, &c); err != nil || c == nil {
 		return nil, errors.New("the payload is no JSON object")
 	}
@@ -120,7 +128,7 @@ func (c claims) checkTimes(now time.Time) (expires time.Time, err error) {
 
 // checkAudience wants the audience among those of the token.
 func (c claims) checkAudience(want string) error {
-	if s, ok := c.text("aud"); ok && s == want {
+	if s, ok := c.text("aud"); ok && s == want && s != "" { // an empty one is none, as in Feast
 		return nil
 	}
 	found := false

@@ -28,12 +28,12 @@ const (
 // newClient returns a client that talks to an identity provider. A secret that was posted is not sent on to where a
 // redirect points, and what began with TLS does not go on without.
 func newClient(config *tls.Config) *http.Client {
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // unless a program replaced it
-	transport.TLSClientConfig = config
-	transport.MaxIdleConnsPerHost = 2
-	transport.MaxResponseHeaderBytes = maxAnswer
 	return &http.Client{
-		Transport: transport,
+		Transport: &http.Transport{ // and not that of net/http, which a program may have replaced by anything
+			Proxy: http.ProxyFromEnvironment, TLSClientConfig: config, ForceAttemptHTTP2: true,
+			TLSHandshakeTimeout: defaultTimeout, MaxIdleConnsPerHost: 2, IdleConnTimeout: 90 * time.Second,
+			MaxResponseHeaderBytes: maxAnswer,
+		},
 		CheckRedirect: func(req *http.Request, via []*http.Request) error {
 			switch {
 			case via[0].Method != http.MethodGet:
@@ -183,6 +183,22 @@ func checkURL(text string) error {
 		return errors.New("is no URL")
 	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
 		return errors.New("is no URL of http or https")
+	}
+	return nil
+}
+
+// checkEndpoint says what is wrong with a URL of the discovery document that a URL answered: as for redirects, what began with
+// TLS does not go on without.
+func checkEndpoint(discovery, text string) error {
+	if err := checkURL(text); err != nil {
+		return err
+	}
+	isSecure := func(text string) bool {
+		u, err := url.Parse(text)
+		return err == nil && u.Scheme == "https"
+	}
+	if isSecure(discovery) && !isSecure(text) {
+		return errors.New("is no URL of https, as that of the discovery document is")
 	}
 	return nil
 }

@@ -483,9 +483,10 @@ func runClient(t *testing.T, r *recorded, c clientCase) {
 		t.Fatal(err)
 	}
 	defer source.Close()
-	source.file.path = filepath.Join(t.TempDir(), "token")
+	path := filepath.Join(t.TempDir(), "token")
+	source.file = auth.NewTokenFile(path)
 	if c.File != nil {
-		if err := os.WriteFile(source.file.path, []byte(*c.File), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(*c.File), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -55,30 +56,32 @@ func (p *provider) known(ctx context.Context) (*published, error) {
 	return wait[*published](ctx, p.ask(ctx))
 }
 
-// key returns the key with a kid, nil if there is none. Keys are fetched again before their lifespan ends, without
-// anybody waiting for that, and serve while the provider is down. An unknown kid has them fetched once, since it may be that
-// of a new key.
-func (p *provider) key(ctx context.Context, kid string) (any, error) {
+// keysFor returns the keys among which the one with a kid is, if there is one. Keys are fetched again before their lifespan
+// ends, without anybody waiting for that, and serve while the provider is down. An unknown kid has them fetched once, since
+// it may be that of a new key.
+func (p *provider) keysFor(ctx context.Context, kid string) (*published, error) {
 	s := p.state.Load()
-	k, ok := s.keys[kid]
+	_, ok := s.keys[kid]
 	age := p.now().Sub(s.at)
 	down := p.failure.Load()
 	switch {
 	case ok && age < p.lifespan/5*4:
-		return k, nil
+		return s, nil
 	case ok && (age < p.lifespan || down != nil && age < maxKeysAge):
 		p.ask(ctx)
-		return k, nil
+		return s, nil
 	case down != nil && p.now().Sub(down.at) < p.timeout:
 		p.ask(ctx) // who needs what is not known waits no more for a provider that just failed
 		return nil, down.err
 	}
 	fresh, err := wait[*published](ctx, p.ask(ctx))
 	switch {
+	case err == nil && down != nil && p.now().Sub(fresh.at) >= max(maxKeysAge, p.lifespan): // asked too often already
+		return nil, down.err
 	case err == nil:
-		return fresh.keys[kid], nil
+		return fresh, nil
 	case ok && ctx.Err() == nil && age < maxKeysAge:
-		return k, nil
+		return s, nil
 	}
 	return nil, err
 }
@@ -124,7 +127,7 @@ func (p *provider) fetch(ctx context.Context) (*published, error) {
 				return nil, feasterr.Unavailable("identity provider: %s: there is no %s", redacted(p.url), f.name)
 			}
 		}
-		if err := checkURL(s.Keys); err != nil {
+		if err := checkEndpoint(p.url, s.Keys); err != nil {
 			return nil, feasterr.Unavailable("identity provider: %s: jwks_uri %w", redacted(p.url), err)
 		}
 	}
@@ -152,6 +155,17 @@ func (p *provider) fetch(ctx context.Context) (*published, error) {
 // verificationKey reads a key that signs tokens. Others are an error: without a kid, for encryption, symmetric or private
 // ones, and of unknown kinds.
 func verificationKey(raw json.RawMessage) (kid string, key any, err error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return "", nil, err
+	}
+	// Certificates that come with a key are no part of it: that they are old, or odd, says nothing about the key.
+	for _, name := range []string{"x5c", "x5t", "x5t#S256", "x5u"} {
+		delete(members, name)
+	}
+	if raw, err = json.Marshal(members); err != nil {
+		return "", nil, err
+	}
 	var k jose.JSONWebKey
 	if err := k.UnmarshalJSON(raw); err != nil {
 		return "", nil, err
@@ -161,6 +175,8 @@ func verificationKey(raw json.RawMessage) (kid string, key any, err error) {
 		return "", nil, fmt.Errorf("it has no kid")
 	case k.Use != "" && k.Use != "sig":
 		return "", nil, fmt.Errorf("its use is %q", k.Use)
+	case k.Algorithm != "" && !slices.Contains(algorithms, jose.SignatureAlgorithm(k.Algorithm)):
+		return "", nil, fmt.Errorf("its algorithm is %q", k.Algorithm)
 	}
 	switch public := k.Key.(type) {
 	case *rsa.PublicKey:

@@ -3,14 +3,13 @@ package oidc
 import (
 	"context"
 	"crypto/tls"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"os"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -29,10 +28,8 @@ const (
 	grantTimeout = 2 * defaultTimeout
 	// oldTokenTime is how long a token is used that could not be refreshed in time, before that is tried again.
 	oldTokenTime = 5 * time.Second
-	// tokenVariable and serviceAccountFile are where tokens are looked for when there is no credential.
-	tokenVariable      = "FEAST_OIDC_TOKEN"
-	serviceAccountFile = "/var/run/secrets/kubernetes.io/serviceaccount/token"
-	maxTokenFile       = 1 << 20
+	// tokenVariable is where a token is looked for when there is no credential.
+	tokenVariable = "FEAST_OIDC_TOKEN"
 )
 
 // TokenOptions say where the tokens of calls come from: from one of Token, TokenEnv, and the identity provider with
@@ -116,7 +113,7 @@ type TokenSource struct {
 	o      TokenOptions
 	server bool // the section has the form of servers, which call as each other only
 	grant  *grant
-	file   tokenFile
+	file   *auth.TokenFile
 }
 
 // NewTokenSource makes a source of tokens. It asks nobody before the first call of Token.
@@ -134,7 +131,7 @@ func NewTokenSource(o TokenOptions) (*TokenSource, error) {
 		o.RefreshMargin = defaultMargin
 	}
 	if o.TokenFile == "" {
-		o.TokenFile = serviceAccountFile
+		o.TokenFile = auth.ServiceAccount + "token"
 	}
 	if o.Getenv == nil {
 		o.Getenv = func(string) string { return "" }
@@ -145,7 +142,7 @@ func NewTokenSource(o TokenOptions) (*TokenSource, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	t := &TokenSource{o: o, file: tokenFile{path: o.TokenFile}}
+	t := &TokenSource{o: o, file: auth.NewTokenFile(o.TokenFile)}
 	if o.ClientSecret != "" {
 		t.grant = newGrant(o)
 	}
@@ -157,7 +154,7 @@ func NewTokenSource(o TokenOptions) (*TokenSource, error) {
 // wait for a token, and goes on without the one that gave up.
 func (t *TokenSource) Token(ctx context.Context) (string, error) {
 	if name := t.o.Getenv(auth.IntraVariable); name != "" {
-		return intraToken(name)
+		return auth.IntraToken("preferred_username", name), nil
 	}
 	switch {
 	case t.server:
@@ -176,8 +173,12 @@ func (t *TokenSource) Token(ctx context.Context) (string, error) {
 	if token := t.o.Getenv(tokenVariable); token != "" {
 		return token, nil
 	}
-	if token, err := t.file.read(); token != "" || err != nil {
-		return token, err
+	token, err := t.file.Read()
+	switch {
+	case token != "":
+		return token, nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("%w: the token of the service account cannot be read: %v", feasterr.ErrUnauthenticated, err) //nolint:errorlint // one class
 	}
 	return "", fmt.Errorf("%w: there is no token: set token, token_env_var, or client_secret with auth_discovery_url and client_id, "+
 		"or the environment variable %s; in Kubernetes a service account's token is mounted as %s", feasterr.ErrUnauthenticated, tokenVariable, t.o.TokenFile)
@@ -191,7 +192,7 @@ func (t *TokenSource) Invalidate(token string) {
 		t.grant.invalidate(token)
 		return
 	}
-	t.file.forget()
+	t.file.Forget()
 }
 
 // Close ends a request to the identity provider that nobody waits for any more. Token then fails with feasterr.ErrClosed
@@ -208,16 +209,6 @@ func (t *TokenSource) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("oidc.
 
 // LogValue implements [slog.LogValuer], as Format.
 func (t *TokenSource) LogValue() slog.Value { return slog.StringValue("oidc.TokenSource") }
-
-// intraToken is the unsigned token by which Feast's servers know each other.
-func intraToken(name string) (string, error) {
-	payload, err := json.Marshal(map[string]string{"preferred_username": name})
-	if err != nil {
-		return "", err
-	}
-	encode := base64.RawURLEncoding.EncodeToString
-	return encode([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + encode(payload) + ".", nil
-}
 
 // grant gets tokens from an identity provider and keeps the last one.
 type grant struct {
@@ -328,8 +319,11 @@ func (g *grant) ask(ctx context.Context) (*oauth2.Token, error) {
 		if err != nil {
 			return nil, err
 		}
-		if checkURL(d.Token) != nil {
+		if d.Token == "" {
 			return nil, feasterr.Unavailable("identity provider: %s: there is no token_endpoint", redacted(g.o.DiscoveryURL))
+		}
+		if err := checkEndpoint(g.o.DiscoveryURL, d.Token); err != nil {
+			return nil, feasterr.Unavailable("identity provider: %s: token_endpoint %w", redacted(g.o.DiscoveryURL), err)
 		}
 		endpoint = d.Token
 	}
@@ -378,54 +372,12 @@ func (g *grant) failure(endpoint string, err error) error {
 // hide shortens what somebody else said and takes the secrets out of it.
 func (g *grant) hide(text string) string {
 	for _, secret := range []string{g.o.ClientSecret, g.o.Password} {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "***")
+		if secret != "" { // as it is, and as it was posted
+			text = strings.NewReplacer(secret, "***", url.QueryEscape(secret), "***", url.PathEscape(secret), "***").Replace(text)
 		}
 	}
 	if len(text) > 300 {
 		text = text[:300] + "..."
 	}
 	return strings.ToValidUTF8(text, "?")
-}
-
-// tokenFile is a file that holds a token. It is read again when it has changed, as one does that Kubernetes mounts.
-type tokenFile struct {
-	path string
-
-	mu    sync.Mutex
-	seen  fs.FileInfo // of the file when it was read, nil before
-	token string
-}
-
-func (f *tokenFile) forget() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.seen = nil
-}
-
-// read returns the token, without the space around it; "" when there is none.
-func (f *tokenFile) read() (string, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	info, err := os.Stat(f.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		f.seen = nil
-		return "", nil
-	}
-	if err == nil && f.seen != nil && os.SameFile(info, f.seen) && info.ModTime().Equal(f.seen.ModTime()) && info.Size() == f.seen.Size() {
-		return f.token, nil
-	}
-	if err == nil && info.Size() > maxTokenFile {
-		err = errors.New("is larger than 1 MB")
-	}
-	var b []byte
-	if err == nil {
-		b, err = os.ReadFile(f.path)
-	}
-	if err != nil {
-		f.seen = nil
-		return "", fmt.Errorf("%w: the token of the service account cannot be read: %v", feasterr.ErrUnauthenticated, err) //nolint:errorlint // one class
-	}
-	f.seen, f.token = info, strings.TrimSpace(string(b))
-	return f.token, nil
 }

@@ -268,6 +268,51 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// A program may have put anything in the place of the transport of net/http.
+func TestReplacedTransport(t *testing.T) {
+	p := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"issuer":"i"}`) }))
+	defer p.Close()
+	defer func(old http.RoundTripper) { http.DefaultTransport = old }(http.DefaultTransport)
+	http.DefaultTransport = transport(func(*http.Request) (int, string, error) { return 0, "", errors.New("not for this") })
+	client := newClient(nil)
+	defer client.CloseIdleConnections()
+	if d, err := discover(t.Context(), client, p.URL); err != nil || d.Issuer != "i" {
+		t.Errorf("%+v, error %v", d, err)
+	}
+}
+
+// A discovery document that came by TLS does not lead to keys, or have secrets sent, without.
+func TestEndpointsWithoutTLS(t *testing.T) {
+	var asked atomic.Int64
+	client := transport(func(r *http.Request) (int, string, error) {
+		if r.URL.Scheme != "https" {
+			asked.Add(1)
+		}
+		return http.StatusOK, `{"issuer":"https://idp","authorization_endpoint":"https://idp/a","token_endpoint":"http://idp/token","jwks_uri":"HTTP://idp/certs"}`, nil
+	}).client()
+	s, err := NewTokenSource(TokenOptions{DiscoveryURL: "https://idp/d", ClientID: "c", ClientSecret: "topsecret", HTTPClient: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const said = "identity provider: https://idp/d: %s is no URL of https, as that of the discovery document is"
+	if _, err := s.Token(t.Context()); !errors.Is(err, feasterr.ErrUnavailable) || err.Error() != fmt.Sprintf(said, "token_endpoint") {
+		t.Errorf("error %v", err)
+	}
+	v, err := NewVerifier(VerifierOptions{DiscoveryURL: "HTTPS://idp/d", HTTPClient: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	_, err = v.Authenticate(t.Context(), unsigned(t, "k", idp.Claims{"iss": "https://idp"}))
+	if !errors.Is(err, feasterr.ErrUnavailable) || err.Error() != fmt.Sprintf(said, "jwks_uri") {
+		t.Errorf("error %v", err)
+	}
+	if n := asked.Load(); n != 0 {
+		t.Errorf("asked %d times without TLS", n)
+	}
+}
+
 func TestPostIsNotRedirected(t *testing.T) {
 	var posted atomic.Int64
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { posted.Add(1) }))
@@ -312,7 +357,7 @@ func TestServiceAccountFile(t *testing.T) {
 	wantToken(t, s, "other")
 	s.Invalidate("other")
 	wantToken(t, s, "other")
-	write(strings.Repeat("x", maxTokenFile+1))
+	write(strings.Repeat("x", auth.MaxToken+1))
 	if _, err := s.Token(t.Context()); !errors.Is(err, feasterr.ErrUnauthenticated) {
 		t.Errorf("error %v", err)
 	}
@@ -360,6 +405,29 @@ func TestNothingShowsSecrets(t *testing.T) {
 	defer v.Close()
 	for _, x := range []any{o, &o, s, vo, &vo, v, TokenOptions{Token: "topsecret"}} {
 		showsNoSecret(t, x, "topsecret", "passphrase")
+	}
+}
+
+// A provider may repeat the form that it was sent.
+func TestEscapedSecrets(t *testing.T) {
+	s, err := NewTokenSource(TokenOptions{
+		DiscoveryURL: "https://idp/d", ClientID: "c", ClientSecret: "top/secret +", Username: "u", Password: "päss phrase",
+		HTTPClient: transport(func(r *http.Request) (int, string, error) {
+			if r.Method == http.MethodGet {
+				return http.StatusOK, testDiscovery, nil
+			}
+			form, err := io.ReadAll(r.Body)
+			return http.StatusBadRequest, `{"error":"invalid_request","error_description":"` + string(form) + ` top%2Fsecret%20+"}`, err
+		}).client(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	_, err = s.Token(t.Context())
+	const want = `status 400: invalid_request client_id=c&client_secret=***&grant_type=password&password=***&username=u ***`
+	if err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("error %v, want %s", err, want)
 	}
 }
 

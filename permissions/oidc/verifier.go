@@ -24,8 +24,6 @@ import (
 
 const (
 	defaultLifespan = 5 * time.Minute
-	// maxToken is the size of the largest token that is looked at. HTTP servers commonly take headers of 8 to 64 KB.
-	maxToken = 64 << 10
 	// keepTime is how long a verified token need not be verified again, if neither it nor the keys end before.
 	keepTime = 5 * time.Minute
 )
@@ -133,7 +131,7 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 // be modified. A token that was verified is remembered for up to five minutes, and no longer than it and the keys are
 // valid.
 func (v *Verifier) Authenticate(ctx context.Context, token string) (permissions.User, error) {
-	if len(token) > maxToken {
+	if len(token) > auth.MaxToken {
 		return permissions.User{}, refused(errors.New("the token is longer than 64 KB"))
 	}
 	h := hash(token)
@@ -157,8 +155,12 @@ func refused(why error) error {
 
 // verify returns whose a token is, and until when that need not be asked again.
 func (v *Verifier) verify(ctx context.Context, token string) (u permissions.User, until time.Time, err error) {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 || strings.ContainsAny(token, "\r\n") { // which decoders of base64 pass over
+	parts := strings.SplitN(token, ".", 4)
+	isSegment := func(part string) bool {
+		_, err := segments.DecodeString(part)
+		return err == nil
+	}
+	if len(parts) != 3 || strings.ContainsAny(token, "\r\n") || !isSegment(parts[0]) || !isSegment(parts[2]) {
 		return u, until, refused(errors.New("it is not three parts of base64"))
 	}
 	c, err := decodeClaims(parts[1])
@@ -180,7 +182,8 @@ func (v *Verifier) verify(ctx context.Context, token string) (u permissions.User
 	if err != nil {
 		return u, until, refused(err)
 	}
-	if err := v.checkSignature(ctx, token); err != nil {
+	signer, err := v.checkSignature(ctx, token)
+	if err != nil {
 		return u, until, err
 	}
 	if u, err = c.user(v.clientID); err != nil {
@@ -188,7 +191,7 @@ func (v *Verifier) verify(ctx context.Context, token string) (u permissions.User
 	}
 	now := v.now()
 	until = now.Add(keepTime)
-	if end := v.provider.state.Load().at.Add(v.provider.lifespan); end.Before(until) {
+	if end := signer.at.Add(v.provider.lifespan); end.Before(until) {
 		until = end // of the keys: one may be withdrawn
 	}
 	if !expires.IsZero() && expires.Before(until) {
@@ -220,38 +223,47 @@ func (v *Verifier) check(c claims, issuer string) (expires time.Time, err error)
 			return expires, err
 		}
 	}
-	if _, ok := c.text("sub"); !ok && c["sub"] != nil {
-		return expires, errors.New("sub is no text")
+	for _, name := range []string{"sub", "jti"} {
+		if _, ok := c.text(name); !ok && c[name] != nil {
+			return expires, errors.New(name + " is no text")
+		}
 	}
 	return c.checkTimes(v.now())
 }
 
-// checkSignature verifies the signature by the key that the header names.
-func (v *Verifier) checkSignature(ctx context.Context, token string) error {
+// checkSignature verifies the signature by the key that the header names, and returns the keys that it is one of.
+func (v *Verifier) checkSignature(ctx context.Context, token string) (*published, error) {
 	signed, err := jose.ParseSignedCompact(token, algorithms)
 	if err != nil {
 		if _, ok := errors.AsType[*jose.ErrUnexpectedSignatureAlgorithm](err); ok {
-			return refused(errors.New("its algorithm is none of RS256 to ES512"))
+			return nil, refused(errors.New("its algorithm is none of RS256 to ES512"))
 		}
-		return refused(errors.New("it is malformed"))
+		return nil, refused(errors.New("it is malformed"))
 	}
 	header := signed.Signatures[0].Protected
+	for _, name := range []jose.HeaderKey{"crit", "b64"} {
+		if header.ExtraHeaders[name] != nil {
+			return nil, refused(fmt.Errorf("its header has %s, and no extension is known", name))
+		}
+	}
 	if header.KeyID == "" {
-		return refused(errors.New("its header names no key"))
+		return nil, refused(errors.New("its header names no key"))
 	}
-	key, err := v.provider.key(ctx, header.KeyID)
-	switch {
-	case err != nil:
-		return err
+	keys, err := v.provider.keysFor(ctx, header.KeyID)
+	if err != nil {
+		return nil, err
+	}
+	switch key := keys.keys[header.KeyID]; {
 	case key == nil:
-		return refused(errors.New("its key is not one of the identity provider"))
+		return nil, refused(errors.New("its key is not one of the identity provider"))
 	case !fits(key, jose.SignatureAlgorithm(header.Algorithm)):
-		return refused(errors.New("its algorithm is not one of its key"))
+		return nil, refused(errors.New("its algorithm is not one of its key"))
+	default:
+		if _, err := signed.Verify(key); err != nil {
+			return nil, refused(errors.New("the signature is wrong"))
+		}
+		return keys, nil
 	}
-	if _, err := signed.Verify(key); err != nil {
-		return refused(errors.New("the signature is wrong"))
-	}
-	return nil
 }
 
 // curves are those of the algorithms ES*, which are for one each.

@@ -277,6 +277,41 @@ func TestProviderDown(t *testing.T) {
 	accepts(t, v, alice(), "alice")
 }
 
+// Keys come with the time at which they were published, whatever is published meanwhile: a token of one that is withdrawn is
+// not remembered for the lifespan of those that came after.
+func TestKeysKnowTheirTime(t *testing.T) {
+	p := idp.Start(t)
+	var c clock
+	v := verifier(t, p, &c, nil)
+	accepts(t, v, p.Token(idp.Claims{"sub": "alice"}), "alice")
+	began := v.provider.state.Load()
+	c.pass(defaultLifespan * 9 / 10)
+	p.Rotate(t)
+	p.Retire()
+	keys, err := v.provider.keysFor(t.Context(), "rsa-1") // has them fetched
+	if err != nil || keys != began {
+		t.Fatalf("the keys of %v, error %v, want those of %v", keys.at, err, began.at)
+	}
+	if keys, err = v.provider.keysFor(t.Context(), "rsa-2"); err != nil || keys == began || keys.keys["rsa-1"] != nil {
+		t.Errorf("keys %v, error %v", keys, err)
+	}
+}
+
+// Keys serve no longer than a day while the provider is down, also when it may be asked more often than it is.
+func TestKeysAreOld(t *testing.T) {
+	p := idp.Start(t)
+	var c clock
+	v := verifier(t, p, &c, func(o *VerifierOptions) { o.KeysTimeout = 50 * time.Millisecond })
+	token := p.Token(idp.Claims{"sub": "alice", "exp": nil})
+	accepts(t, v, token, "alice")
+	p.Down(true)
+	c.pass(maxKeysAge)
+	for range 20 {
+		refuses(t, v, token, feasterr.ErrUnavailable)
+		c.pass(60 * time.Millisecond)
+	}
+}
+
 // One request serves all who wait, also when the one who made it gives up; Close ends it.
 func TestProviderHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -372,6 +407,9 @@ func TestKeySets(t *testing.T) {
 	}{
 		"good":             {set, nil},
 		"beside others":    {`{"keys":[{"kty":"new"},7,null,{"kty":"RSA","kid":"k"},` + secret + `,` + inner + `]}`, nil},
+		"odd certificates": {strings.Replace(set, `"kid"`, `"x5c":["bm90IGEgY2VydGlmaWNhdGU="],"x5t":"AA","x5t#S256":7,"x5u":":","kid"`, 1), nil},
+		"for an algorithm": {strings.Replace(set, `"kid"`, `"alg":"ES256","kid"`, 1), nil},
+		"to agree on keys": {strings.Replace(set, `"kid"`, `"alg":"ECDH-ES","kid"`, 1), feasterr.ErrUnauthenticated},
 		"many":             {`{"keys":[` + strings.Join(many, ",") + "," + inner + `]}`, nil},
 		"empty":            {`{"keys":[]}`, feasterr.ErrUnauthenticated},
 		"none":             {`{}`, feasterr.ErrUnauthenticated},
@@ -456,6 +494,12 @@ func TestAbuse(t *testing.T) {
 		"issuer and a slash":  with(idp.Claims{"iss": p.Issuer + "/"}),
 		"no issuer":           with(idp.Claims{"iss": nil}),
 		"issuer is a list":    with(idp.Claims{"iss": []string{p.Issuer}}),
+		"jti is a number":     with(idp.Claims{"jti": 7}),
+		"jti is null":         with(idp.Claims{"jti": json.RawMessage("null")}),
+		"padded header":       parts[0] + "=." + parts[1] + "." + parts[2],
+		"padded payload":      parts[0] + "." + parts[1] + "=." + parts[2],
+		"padded signature":    good + "==",
+		"bits left over":      good[:len(good)-1] + string(good[len(good)-1]+1),
 		"wrong audience":      with(idp.Claims{"aud": "other"}),
 		"no audience":         with(idp.Claims{"aud": nil}),
 		"audiences":           with(idp.Claims{"aud": []any{"feast", 1}}),
@@ -465,7 +509,7 @@ func TestAbuse(t *testing.T) {
 		"claims are nothing":  payload(``),
 		"deep claims":         payload(strings.Repeat(`{"a":`, 9000)),
 		"deeper claims":       payload(`{"a":` + strings.Repeat("[", 10500) + strings.Repeat("]", 10500) + `}`),
-		"huge":                with(idp.Claims{"x": strings.Repeat("x", maxToken)}),
+		"huge":                with(idp.Claims{"x": strings.Repeat("x", auth.MaxToken)}),
 		"spaces":              " " + good,
 		"newline":             good + "\n",
 		"not UTF-8":           "\xff\xfe." + parts[1] + "." + parts[2],
@@ -477,6 +521,44 @@ func TestAbuse(t *testing.T) {
 	}
 	// Names of claims are compared exactly.
 	accepts(t, v, with(idp.Claims{"PREFERRED_USERNAME": "root", "EXP": 1, "Iss": "x"}), "mallory")
+}
+
+// Tokens that the provider did sign are refused when they are not to be understood without doubt, as by Feast.
+func TestOddTokens(t *testing.T) {
+	key, set := newKey(t)
+	v := answering(t, set)
+	const claims = `{"iss":"https://idp","sub":"alice"`
+	odd := func(payload string, header map[jose.HeaderKey]any) string {
+		t.Helper()
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: "k"}}, &jose.SignerOptions{ExtraHeaders: header})
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed, err := signer.Sign([]byte(payload))
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, err := signed.CompactSerialize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	accepts(t, v, odd(claims+`}`, map[jose.HeaderKey]any{"jku": "https://evil", "x5u": "https://evil", "cty": "JWT", "zip": "DEF"}), "alice")
+	accepts(t, v, odd(claims+`,"preferred_username":"\u00e9"}`, nil), "é")
+	for name, token := range map[string]string{
+		"not UTF-8":             odd(claims+`,"preferred_username":"root`+"\xff"+`"}`, nil),
+		"name that is no UTF-8": odd(claims+`,"`+"\xff"+`":1}`, nil),
+		"no extensions":         odd(claims+`}`, map[jose.HeaderKey]any{"crit": []string{}}),
+		"an extension":          odd(claims+`}`, map[jose.HeaderKey]any{"crit": []string{"b64"}, "b64": true}),
+		"not critical":          odd(claims+`}`, map[jose.HeaderKey]any{"b64": true}),
+	} {
+		t.Run(name, func(t *testing.T) { refuses(t, v, token, feasterr.ErrUnauthenticated) })
+	}
+	empty := ""
+	v.audience = &empty // as a section may have it
+	accepts(t, v, odd(claims+`,"aud":["",""]}`, nil), "alice")
+	refuses(t, v, odd(claims+`,"aud":""}`, nil), feasterr.ErrUnauthenticated)
 }
 
 // Nested claims of a valid token, up to the size of one, do no harm.
@@ -571,9 +653,9 @@ func TestRememberedIsBounded(t *testing.T) {
 	}
 	v = verified{}
 	for i := range 1000 {
-		v.put(hash(fmt.Sprint(i)), maxToken, permissions.User{}, until)
+		v.put(hash(fmt.Sprint(i)), auth.MaxToken, permissions.User{}, until)
 	}
-	if n := len(v.young) + len(v.old); n > 2*maxVerifiedBytes/maxToken {
+	if n := len(v.young) + len(v.old); n > 2*maxVerifiedBytes/auth.MaxToken {
 		t.Errorf("%d large tokens are remembered", n)
 	}
 }

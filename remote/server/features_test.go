@@ -2,10 +2,13 @@ package server_test
 
 import (
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -80,5 +83,32 @@ func TestFeaturesRefuses(t *testing.T) {
 	defer secure.Close()
 	if _, err := server.Features(secure, server.Options{}); !errors.Is(err, feasterr.ErrUnsupported) {
 		t.Errorf("an auth type that is not linked in: %v", err)
+	}
+}
+
+// TestSlowBodies: a client that announces a body and does not send it is cut off, also where nobody reads the body.
+func TestSlowBodies(t *testing.T) {
+	fs := store(t)
+	r, err := server.Registry(fs.FeatureStore, server.Options{Timeout: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	s := httptest.NewServer(r.Handler())
+	defer s.Close()
+	for _, request := range []string{"POST /nowhere", "GET /api/v1/entities?project=" + feasttest.Project, "POST /api/v1/entities"} {
+		c, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if _, err := io.WriteString(c, request+" HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(c)
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 ") {
+			t.Errorf("%s: %q, %v", request, answer, err)
+		}
+		_ = c.Close()
 	}
 }

@@ -26,7 +26,7 @@ type OfflineServer struct {
 //
 // Rows of an upload are held in memory while the store joins them; all that is held has no more than 2 GB, more is refused
 // with RESOURCE_EXHAUSTED. Uploads of older clients, which ask for the answer by another call, are kept for ten minutes, 64 at
-// most, and only their sender can ask. A stream on which nothing moves for a minute is ended. Feast's client sends the rows of
+// most with 512 MB in all, and only their sender can ask. A stream on which nothing moves for a minute is ended. Feast's client sends the rows of
 // a data frame as one message: one may have a gigabyte, or MaxBody when that is set.
 func Offline(fs *feast.FeatureStore, o Options) (*OfflineServer, error) {
 	g, closing, err := o.guard(fs)
@@ -39,7 +39,7 @@ func Offline(fs *feast.FeatureStore, o Options) (*OfflineServer, error) {
 	}
 	s.service = offlineserver.New(fs, g, g.Logger, offlineserver.Limits{
 		Rows: int64(cmp.Or(o.MaxRows, 100_000_000)), Held: 2 << 30, Pending: 64, Concurrent: cmp.Or(o.MaxConcurrent, 256),
-		Timeout: cmp.Or(o.Timeout, time.Hour), Idle: time.Minute, Wait: 10 * time.Minute,
+		Timeout: cmp.Or(o.Timeout, time.Hour), Idle: time.Minute, Wait: 10 * time.Minute, EntitySQL: o.EntitySQL,
 	})
 	return s, nil
 }

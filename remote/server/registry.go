@@ -105,6 +105,15 @@ func (s *RegistryServer) NewServer(options ...grpc.ServerOption) *grpc.Server {
 func (s *RegistryServer) Handler() http.Handler {
 	rest := s.service.REST(s.maxBody)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := http.NewResponseController(w)
+		_ = c.SetReadDeadline(time.Now().Add(s.timeout)) // not every ResponseWriter has deadlines
+		_ = c.SetWriteDeadline(time.Now().Add(s.timeout + 10*time.Second)) // also for saying that the body did not come
+		defer func() {
+			// An answer is sent when what is left of the body was read, which takes a deadline. That of writing is lifted then, since
+			// another handler of this connection may have its own.
+			_ = c.Flush()
+			_ = c.SetWriteDeadline(time.Time{})
+		}()
 		ctx, cancel := context.WithTimeout(r.Context(), s.timeout)
 		defer cancel()
 		end, err := s.begin(ctx)
@@ -113,13 +122,6 @@ func (s *RegistryServer) Handler() http.Handler {
 			return
 		}
 		defer end()
-		c := http.NewResponseController(w)
-		_ = c.SetReadDeadline(time.Now().Add(s.timeout)) // not every ResponseWriter has deadlines
-		_ = c.SetWriteDeadline(time.Now().Add(s.timeout))
-		defer func() {
-			_ = c.SetReadDeadline(time.Time{})
-			_ = c.SetWriteDeadline(time.Time{})
-		}()
 		rest.ServeHTTP(w, r.WithContext(ctx))
 	})
 }

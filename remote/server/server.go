@@ -32,6 +32,10 @@ type Options struct {
 	// PRESENT, and its clients drop the values of all that is not (docs/compatibility.md, line 1).
 	TruthfulStatuses bool
 
+	// EntitySQL lets callers of the offline server give entity rows as a query, where their tokens are checked: permissions do
+	// not hold for a query, which reads whatever the store lets the server read. Where every call is allowed, this is too.
+	EntitySQL bool
+
 	// MaxBody is the size of the largest request, in bytes; 0: 64 MB. A stream of a Flight upload may be longer, and is
 	// bounded by MaxRows.
 	MaxBody int64
