@@ -69,6 +69,11 @@ test: ## Run the tests with the race detector
 interop: $(FEAST)/requirements.txt ## Test against Feast itself, in Python
 	FEAST_PYTHON=$(CURDIR)/$(FEAST)/bin/python go test -race -count=1 -timeout $(TIMEOUT) ./internal/interop
 
+.PHONY: interop-all
+interop-all: export FEAST_TEST_FULL = 1
+interop-all: export FEAST_TEST_KUBE_APISERVER = $(CURDIR)/$(KUBE_APISERVER)
+interop-all: $(KUBE_APISERVER) interop ## Test against Feast at full size, with service accounts of Kubernetes too
+
 .PHONY: interop-bench
 interop-bench: $(FEAST)/requirements.txt ## Measure Feast itself: applying, pushing, and beside this library joins, materializing and serving
 	$(FEAST)/bin/python internal/interop/testdata/peer.py bench

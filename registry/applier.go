@@ -25,6 +25,9 @@ type ChangeSet struct {
 	Project string
 	Put     []Record // objects and the list of infrastructure, in the order in which they refer to each other
 	Delete  []ID     // objects; a project stands for all that is in it
+	// Along are those of Put that nobody gave: the project, where it seems not to be there, and [DummyEntity]. An identity
+	// that may not see them may find them missing; a server that refuses them (feasterr.ErrDenied) decides on the rest.
+	Along []ID
 	// Window, when set, is what the view that is put was materialized for. It is put for nothing else.
 	Window *Interval
 }
@@ -102,6 +105,9 @@ func (d *draft) send(ctx context.Context, a Applier) error {
 		done[id] = true
 		if e := d.records[id]; e != nil {
 			c.Put = append(c.Put, e.Record)
+			if id.Kind == KindProject && d.given[id] == nil || id.Kind == KindEntity && id.Name == DummyEntity {
+				c.Along = append(c.Along, id)
+			}
 		} else if d.stored[id] != nil && id.Kind != KindInfra {
 			c.Delete = append(c.Delete, id)
 		}

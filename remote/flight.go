@@ -32,19 +32,15 @@ func DialFlight(o Options) (*grpc.ClientConn, error) {
 // stream is a grpc.StreamClientInterceptor.
 func (c client) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer,
 	opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	called := ctx
-	if c.token != nil {
-		token, err := c.token.Token(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("token for the server at %s: %w", c.address, err)
-		}
-		called = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
+	token, err := bearer(ctx, c.token, c.address)
+	if err != nil {
+		return nil, err
 	}
-	s, err := open(called, desc, cc, method, opts...)
+	s, err := open(withToken(ctx, token), desc, cc, method, opts...)
 	if err != nil {
 		return nil, c.flightError(ctx, method, nil, err)
 	}
-	return &clientStream{s, c, ctx, method}, nil
+	return &clientStream{s, c, ctx, method, token}, nil
 }
 
 type clientStream struct {
@@ -52,6 +48,7 @@ type clientStream struct {
 	client client
 	ctx    context.Context //nolint:containedctx // that of the call
 	method string
+	token  string // empty when there is none
 }
 
 func (s *clientStream) SendMsg(m any) error {
@@ -63,19 +60,26 @@ func (s *clientStream) RecvMsg(m any) error {
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
-	return s.client.flightError(s.ctx, s.method, s.Trailer(), err)
+	err = s.client.flightError(s.ctx, s.method, s.Trailer(), err)
+	if s.token != "" && errors.Is(err, feasterr.ErrUnauthenticated) {
+		invalidate(s.client.token, s.token) // for the next call: what this one sent is gone
+	}
+	return err
 }
 
 // Answers of Feast's offline server.
 const (
-	flightException = "Flight error: "                // before the JSON of an exception of Feast
-	flightTrace     = ". Detail: Python exception: "  // after the text of any other, before the trace
-	flightText      = "x-arrow-status-message-bin"    // a trailer with the text alone
-	noHeader        = "Missing authorization header"  // of a call without a token
-	noBearer        = "Expected Bearer schema, found" // of another scheme
-	badToken        = "Invalid token"
-	garbledToken    = "Failed to decode token"
+	flightException = "Flight error: "               // before the JSON of an exception of Feast
+	flightTrace     = ". Detail: Python exception: " // after the text of any other, before the trace
+	flightText      = "x-arrow-status-message-bin"   // a trailer with the text alone
 )
+
+// refusals are how the texts begin that Feast's offline server answers to a call without a token, or with one that it does not
+// accept.
+var refusals = [...]string{
+	"Missing authorization header", "Expected Bearer schema, found", "Invalid token", "Failed to decode token", "Missing username claim",
+	"Kubernetes token validation failed", "Could not extract username from token",
+}
 
 // flightError makes an [*Error] of what a call of Flight ended with.
 func (c client) flightError(ctx context.Context, method string, trailer metadata.MD, err error) error {
@@ -100,7 +104,7 @@ func (c client) flightError(ctx context.Context, method string, trailer metadata
 		return e
 	}
 	if s.Code() == codes.Unknown {
-		for _, refusal := range []string{noHeader, noBearer, badToken, garbledToken} {
+		for _, refusal := range refusals {
 			if strings.HasPrefix(text, refusal) {
 				failed.class = feasterr.ErrUnauthenticated
 			}

@@ -132,7 +132,7 @@ func (c *HTTP) Do(ctx context.Context, r HTTPRequest, dst []byte) ([]byte, error
 		bounded, cancel = context.WithTimeout(ctx, callTime)
 		defer cancel()
 	}
-	token, err := c.bearer(bounded)
+	token, err := bearer(bounded, c.token, c.shown)
 	if err != nil {
 		return dst, err
 	}
@@ -140,7 +140,7 @@ func (c *HTTP) Do(ctx context.Context, r HTTPRequest, dst []byte) ([]byte, error
 	defer a.end()
 	status, leads, err := a.send(bounded, r, token)
 	if err == nil && status == http.StatusUnauthorized && token != "" {
-		if fresh := c.renewed(bounded, token); fresh != "" {
+		if fresh := renewed(bounded, c.token, token); fresh != "" {
 			token = fresh
 			status, leads, err = a.send(bounded, r, token)
 		}
@@ -155,32 +155,6 @@ func (c *HTTP) Do(ctx context.Context, r HTTPRequest, dst []byte) ([]byte, error
 		return a.body[:a.from], c.unanswered(what, token, err)
 	}
 	return a.body[:a.from], c.refused(what, token, status, leads, a.body[a.from:])
-}
-
-// bearer returns the token of a request, empty when there is none.
-func (c *HTTP) bearer(ctx context.Context) (string, error) {
-	if c.token == nil {
-		return "", nil
-	}
-	token, err := c.token.Token(ctx)
-	if err != nil {
-		return "", fmt.Errorf("token for the server at %s: %w", c.shown, err)
-	}
-	return token, nil
-}
-
-// renewed returns another token in place of one that the server refused, empty when there is none.
-func (c *HTTP) renewed(ctx context.Context, refused string) string {
-	source, ok := c.token.(interface{ Invalidate(token string) })
-	if !ok {
-		return ""
-	}
-	source.Invalidate(refused)
-	token, err := c.token.Token(ctx)
-	if err != nil || token == refused {
-		return ""
-	}
-	return token
 }
 
 // attempt is what the attempts of a request share. It is their http.RoundTripper: it reads answers as a whole, so that

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -34,7 +35,8 @@ type Options struct {
 	TLS *TLS
 	// Authority replaces the name in Address where the server is asked for and, with TLS, where its certificate is checked.
 	Authority string
-	// Token gives the bearer token of each call; nil: none.
+	// Token gives the bearer token of each call; nil: none. When the server refuses a token and the source has a method
+	// Invalidate(token string), that is called, and a call that is no stream is made once more if the source then has another.
 	Token config.TokenSource
 	// Idempotent are the full names of the methods that may be called again when the server could not be reached.
 	Idempotent []string
@@ -181,14 +183,16 @@ func (c client) call(ctx context.Context, method string, req, reply any, cc *grp
 		bounded, cancel = context.WithTimeout(ctx, callTime)
 		defer cancel()
 	}
-	if c.token != nil {
-		token, err := c.token.Token(bounded)
-		if err != nil {
-			return fmt.Errorf("token for the server at %s: %w", c.address, err)
-		}
-		bounded = metadata.AppendToOutgoingContext(bounded, "authorization", "Bearer "+token)
+	token, err := bearer(bounded, c.token, c.address)
+	if err != nil {
+		return err
 	}
-	err := invoke(bounded, method, req, reply, cc, opts...)
+	err = invoke(withToken(bounded, token), method, req, reply, cc, opts...)
+	if err != nil && token != "" && errors.Is(c.failed(method, err), feasterr.ErrUnauthenticated) {
+		if fresh := renewed(bounded, c.token, token); fresh != "" {
+			err = invoke(withToken(bounded, fresh), method, req, reply, cc, opts...)
+		}
+	}
 	if err == nil {
 		return nil
 	}
@@ -200,4 +204,45 @@ func (c client) call(ctx context.Context, method string, req, reply any, cc *grp
 		return fmt.Errorf("%s of the server at %s: %w", method[strings.LastIndexByte(method, '/')+1:], c.address, ended)
 	}
 	return c.failed(method, err)
+}
+
+// withToken returns the context of a call with a token; empty: without.
+func withToken(ctx context.Context, token string) context.Context {
+	if token == "" {
+		return ctx
+	}
+	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
+}
+
+// bearer returns the token of a call to a server, empty when source is nil.
+func bearer(ctx context.Context, source config.TokenSource, address string) (string, error) {
+	if source == nil {
+		return "", nil
+	}
+	token, err := source.Token(ctx)
+	if err != nil {
+		return "", fmt.Errorf("token for the server at %s: %w", address, err)
+	}
+	return token, nil
+}
+
+// invalidate tells a source that a server refused its token, and reports whether the source wants to know.
+func invalidate(source config.TokenSource, refused string) bool {
+	s, ok := source.(interface{ Invalidate(token string) })
+	if ok {
+		s.Invalidate(refused)
+	}
+	return ok
+}
+
+// renewed returns another token in place of one that a server refused, empty when there is none.
+func renewed(ctx context.Context, source config.TokenSource, refused string) string {
+	if !invalidate(source, refused) {
+		return ""
+	}
+	token, err := source.Token(ctx)
+	if err != nil || token == refused {
+		return ""
+	}
+	return token
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -276,6 +277,62 @@ func TestToken(t *testing.T) {
 	if _, err := ask(t.Context(), t, remote.Options{Address: address, Token: token{err: failed}}); !errors.Is(err, failed) {
 		t.Error(err)
 	}
+}
+
+// A token that is refused is replaced: once within a call, and for the next one where the call is a stream.
+func TestRenewedToken(t *testing.T) {
+	for name, refusal := range map[string]error{
+		"Feast's registry": status.Error(codes.Unknown, "Error in service handler!"), "here": status.Error(codes.Unauthenticated, "expired"),
+		"Feast's offline server": status.Error(codes.Unknown, "Invalid token."), "offline here": status.Error(codes.Unauthenticated, "expired"),
+	} {
+		for _, test := range []struct {
+			accepted string
+			stuck    bool
+			calls    int64
+			ok       bool
+		}{{"token0", false, 1, true}, {"token1", false, 2, true}, {"token2", false, 2, false}, {"token1", true, 1, false}} {
+			var calls atomic.Int64
+			address := serve(t, func(ctx context.Context) (string, error) {
+				calls.Add(1)
+				md, _ := metadata.FromIncomingContext(ctx)
+				if got := md.Get("authorization"); !slices.Equal(got, []string{"Bearer " + test.accepted}) {
+					return "", refusal
+				}
+				return "yes", nil
+			})
+			source := &renewing{stuck: test.stuck}
+			o := remote.Options{Address: address, Token: source}
+			var err error
+			if strings.Contains(name, "offline") {
+				for range test.calls {
+					err = exchange(t, o)
+				}
+			} else {
+				_, err = ask(t.Context(), t, o)
+			}
+			if (err == nil) != test.ok || err != nil && !errors.Is(err, feasterr.ErrUnauthenticated) || calls.Load() != test.calls {
+				t.Errorf("%s, %+v: %v after %d calls, refused %v", name, test, err, calls.Load(), source.refused)
+			}
+		}
+	}
+}
+
+// exchange makes a stream and takes one answer.
+func exchange(t *testing.T, o remote.Options) error {
+	t.Helper()
+	conn, err := remote.DialFlight(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	s, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(s.SendMsg(wrapperspb.String("?")), s.CloseSend()); err != nil {
+		return err
+	}
+	return s.RecvMsg(new(wrapperspb.StringValue))
 }
 
 func TestTLS(t *testing.T) {

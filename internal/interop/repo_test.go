@@ -34,6 +34,8 @@ type repo struct {
 	dir     string
 	store   string
 	project string
+
+	variables, command []string // of the environment of Feast's servers, and what they are run by
 }
 
 // projects counts those on servers.

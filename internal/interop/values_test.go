@@ -131,13 +131,13 @@ func stringValue(v string) *pb.Value { return &pb.Value{Val: &pb.Value_StringVal
 
 // frame is a table of rows to write or of entities to ask for.
 type frame struct {
-	t     *testing.T
+	t     testing.TB
 	cols  map[string][]*pb.Value
 	types map[string]types.Type
 	times map[string][]time.Time
 }
 
-func newFrame(t *testing.T) *frame {
+func newFrame(t testing.TB) *frame {
 	return &frame{t, map[string][]*pb.Value{}, map[string]types.Type{}, map[string][]time.Time{}}
 }
 
@@ -178,7 +178,7 @@ func (f *frame) python() map[string]any {
 	return out
 }
 
-func encodeAll(t *testing.T, values []*pb.Value) []string {
+func encodeAll(t testing.TB, values []*pb.Value) []string {
 	out := make([]string, len(values))
 	for i, v := range values {
 		out[i] = base64.StdEncoding.EncodeToString(marshal(t, v))

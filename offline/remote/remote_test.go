@@ -294,6 +294,9 @@ func TestHostileServers(t *testing.T) {
 		"no token": {func(*flight.Writer, flight.FlightService_DoExchangeServer) error {
 			return status.Error(codes.Unknown, "Missing authorization header. Detail: Python exception: Traceback")
 		}, feasterr.ErrUnauthenticated, "Unknown: Missing authorization header"},
+		"a token of nobody, in Kubernetes": {func(*flight.Writer, flight.FlightService_DoExchangeServer) error {
+			return status.Error(codes.Unknown, "Could not extract username from token. Detail: Python exception: Traceback")
+		}, feasterr.ErrUnauthenticated, "Unknown: Could not extract username"},
 	} {
 		_, err := history(t.Context(), t, answering(test.answer).serve(t))
 		if !errors.Is(err, test.class) || !strings.Contains(fmt.Sprint(err), test.text) || strings.Contains(fmt.Sprint(err), "Python exception") {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -57,22 +58,23 @@ func (b *Backend) ApplyObjects(ctx context.Context, c *registry.ChangeSet) error
 		}
 	}
 
+	var done []registry.ID
 	for i, ch := range changes {
 		err := ch.do(ctx)
 		if err == nil {
+			done = append(done, ch.id)
+			continue
+		}
+		if errors.Is(err, feasterr.ErrDenied) && slices.Contains(c.Along, ch.id) {
 			continue
 		}
 		if feasterr.Retryable(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("%w (it may have been done all the same)", err)
 		}
-		if i == 0 {
+		if len(done) == 0 {
 			return fmt.Errorf("%s: %w", ch.id, err)
 		}
-		e := &registry.UnfinishedError{Failed: ch.id, Left: len(changes) - i - 1, Err: err}
-		for _, done := range changes[:i] {
-			e.Done = append(e.Done, done.id)
-		}
-		return e
+		return &registry.UnfinishedError{Done: done, Failed: ch.id, Left: len(changes) - i - 1, Err: err}
 	}
 	return nil
 }

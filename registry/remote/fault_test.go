@@ -325,6 +325,34 @@ func TestUnfinished(t *testing.T) {
 	}
 }
 
+// An identity that may not see the project, nor the placeholder of views without entities, is not refused because of what comes
+// along with its objects, and is when it asks for the project itself.
+func TestRefusedAlong(t *testing.T) {
+	var g gate
+	var entities atomic.Int64
+	b := memory.New()
+	remote := connect(t, serve(t, &registryserver.Server{Backend: b}, g.option()), "demo")
+	defer remote.Close()
+	w := registry.Writer{Backend: remote, Project: "demo"}
+	g.set(func(method string) error {
+		if method == "ApplyProject" || method == "ApplyEntity" && entities.Add(1) == 1 {
+			return status.Error(codes.PermissionDenied, `{"module": "feast.errors", "class": "FeastPermissionError", "message": "no"}`)
+		}
+		return nil
+	})
+	if _, err := w.Apply(t.Context(), registry.ApplyRequest{Objects: objects()[1:]}); err != nil || entities.Load() != 2 {
+		t.Error(err, entities.Load())
+	}
+	owned := &registry.Project{Name: "demo", Owner: "me"}
+	if _, err := w.Apply(t.Context(), registry.ApplyRequest{Objects: []registry.Object{owned}}); !errors.Is(err, feasterr.ErrDenied) {
+		t.Error("the project itself:", err)
+	}
+	direct := registry.Writer{Backend: b, Project: "demo"}
+	if d, err := direct.Apply(t.Context(), registry.ApplyRequest{Objects: objects()}); err != nil || !d.Empty() {
+		t.Error(d, err)
+	}
+}
+
 func TestOpen(t *testing.T) {
 	for name, test := range map[string]struct {
 		path  string

@@ -27,7 +27,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
-from feast import Entity, FeatureStore, ValueType
+from feast import Entity, FeatureStore, Project, ValueType
 from feast.data_source import PushMode
 from feast.diff.property_diff import TransitionType
 from feast.infra.registry.base_registry import BaseRegistry
@@ -173,6 +173,31 @@ def apply_entities(repo, prefix, count):
     """Applies entities one after the other, each in a transaction of the registry."""
     for i in range(count):
         store_of(repo).registry.apply_entity(Entity(name=f"{prefix}_{i}", value_type=ValueType.INT64), store_of(repo).project)
+
+
+def get(repo, kind, name):
+    """An object as the registry has it: its tags."""
+    store = store_of(repo)
+    return getattr(store.registry, f"get_{kind}")(name, *([] if kind == "project" else [store.project])).tags
+
+
+def names(repo, kinds):
+    """The names of what the registry lists."""
+    store = store_of(repo)
+    return sorted(o.name for o in getattr(store.registry, f"list_{kinds}")(*([] if kinds == "projects" else [store.project])))
+
+
+def remove(repo, kind, name):
+    """Deletes an object of the registry, and nothing else."""
+    getattr(store_of(repo).registry, f"delete_{kind}")(name, store_of(repo).project)
+
+
+def apply_entity(repo, name, tags):
+    store_of(repo).registry.apply_entity(Entity(name=name, value_type=ValueType.INT64, tags=tags), store_of(repo).project)
+
+
+def apply_project(repo, name, tags):
+    store_of(repo).registry.apply_project(Project(name=name, tags=tags))
 
 
 def close(repo):
@@ -323,8 +348,8 @@ def timed(repo, call, args):
 CALLS = {
     f.__name__: f
     for f in [
-        environment, open_repo, close, apply, apply_entities, apply_objects, apply_datasets, plan, objects, versions, delete, online, push, write,
-        put, parquet, write_offline, precompute, history, materialize, materialize_incremental, dump, teardown,
+        environment, open_repo, close, apply, apply_entities, apply_objects, apply_datasets, plan, objects, versions, delete, get, names,
+        remove, apply_project, apply_entity, online, push, write, put, parquet, write_offline, precompute, history, materialize, materialize_incremental, dump, teardown,
         token, user, timed,
     ]
 }

@@ -139,7 +139,7 @@ func (s *Server) Requests(name string) int {
 }
 
 // Token returns a token signed with RS256. Claims that it lacks are added: iss, sub, iat, and exp in an hour; one that is
-// nil is left out.
+// nil is left out. An exp that is a time.Duration is one from now on.
 func (s *Server) Token(claims Claims) string { return s.TokenBy(jose.RS256, claims) }
 
 // TokenBy is [Server.Token] with another algorithm: RS256 to RS512, PS256 to PS512, or ES256.
@@ -153,6 +153,9 @@ func (s *Server) TokenBy(alg jose.SignatureAlgorithm, claims Claims) string {
 	all := Claims{"iss": s.Issuer, "sub": "5f0c", "iat": time.Now().Unix(), "exp": time.Now().Add(Lifespan).Unix()}
 	maps.Copy(all, claims)
 	maps.DeleteFunc(all, func(_ string, v any) bool { return v == nil })
+	if after, ok := all["exp"].(time.Duration); ok {
+		all["exp"] = time.Now().Add(after).Unix()
+	}
 	text, err := Sign(alg, key.Key, key.KeyID, all)
 	if err != nil {
 		panic(err) // a fault of the test
