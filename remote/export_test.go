@@ -9,3 +9,6 @@ func SetMaxMessage(bytes int) (undo func()) {
 
 // EndOf is endOf.
 var EndOf = endOf
+
+// Untouched is untouched.
+var Untouched = untouched

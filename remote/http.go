@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -119,7 +120,8 @@ type HTTPRequest struct {
 	Body   []byte // not kept after Do returns
 	// Repeatable: the server may get the request more than once. It is then sent again, within Retries, when the server
 	// could not be reached, broke off, or said that it is busy (429, 502, 503, 504); not when it failed (500), with which
-	// Feast's servers answer for what is wrong with a request.
+	// Feast's servers answer for what is wrong with a request. What is not repeatable is sent again only when it cannot have
+	// been worked on: when there was no connection, or too many requests (429).
 	Repeatable bool
 }
 
@@ -270,7 +272,7 @@ func (a *attempt) RoundTrip(req *http.Request) (*http.Response, error) {
 // again is a [retryablehttp.CheckRetry].
 func (a *attempt) again(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	a.tries++
-	if ctx.Err() != nil || !a.repeatable || a.tries > a.client.retries || !a.passing(resp, err) {
+	if ctx.Err() != nil || a.tries > a.client.retries || !a.repeatable && !untouched(resp, err) || !a.passing(resp, err) {
 		return false, nil //nolint:nilerr // which is the outcome
 	}
 	a.wait = rand.N(min(maxWait, minWait<<min(a.tries-1, 10)))
@@ -279,6 +281,15 @@ func (a *attempt) again(ctx context.Context, resp *http.Response, err error) (bo
 	}
 	end, limited := ctx.Deadline()
 	return !limited || time.Until(end) > a.wait, nil
+}
+
+// untouched reports whether no server can have worked on a request.
+func untouched(resp *http.Response, err error) bool {
+	if err != nil {
+		op, ok := errors.AsType[*net.OpError](err)
+		return ok && op.Op == "dial"
+	}
+	return resp.StatusCode == http.StatusTooManyRequests
 }
 
 // passing reports whether what went wrong may be over when it is tried again.

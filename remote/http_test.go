@@ -152,6 +152,7 @@ func TestHTTPRetries(t *testing.T) {
 		"fewer tries":  {busy(503), 1, false, 2, false},
 		"no tries":     {busy(503), 0, false, 1, false},
 		"not to be":    {busy(503), 3, true, 1, false},
+		"not begun":    {busy(429), 3, true, 3, true},
 		"a failure":    {busy(500), 3, false, 1, false},
 		"a denial":     {busy(403), 3, false, 1, false},
 		"reset": {func(w http.ResponseWriter, n int64) bool {
@@ -493,13 +494,32 @@ func TestHTTPS(t *testing.T) {
 }
 
 func TestHTTPUnreachable(t *testing.T) {
-	c, err := remote.NewHTTP(remote.HTTPOptions{URL: "http://" + unreachable(t), Token: token{text: "secret"}})
+	c, err := remote.NewHTTP(remote.HTTPOptions{URL: "http://" + unreachable(t), Token: token{text: "secret"}, Retries: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_, err = c.Do(t.Context(), post, nil)
+	r := post
+	r.Repeatable = false // nothing was sent: it may be tried again all the same
+	_, err = c.Do(t.Context(), r, nil)
 	if !errors.Is(err, feasterr.ErrUnavailable) || !feasterr.Retryable(err) || !strings.Contains(err.Error(), "connection refused") || strings.Contains(err.Error(), "secret") {
 		t.Error(err)
+	}
+}
+
+// What no server can have worked on is sent again, whatever it is.
+func TestHTTPUntouched(t *testing.T) {
+	_, dial := net.Dial("tcp", unreachable(t))
+	for name, c := range map[string]struct {
+		status int
+		err    error
+		want   bool
+	}{
+		"no connection": {0, fmt.Errorf("post: %w", dial), true}, "broken off": {0, &net.OpError{Op: "read", Err: io.EOF}, false},
+		"end": {0, io.ErrUnexpectedEOF, false}, "too many": {429, nil, true}, "busy": {503, nil, false},
+	} {
+		if got := remote.Untouched(&http.Response{StatusCode: c.status}, c.err); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
 	}
 }

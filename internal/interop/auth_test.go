@@ -46,7 +46,7 @@ func ourFeatures(t testing.TB, fs *feast.FeatureStore, o server.Options) string 
 	h := httptest.NewServer(features)
 	t.Cleanup(func() {
 		h.Close()
-		if err := features.Close(context.WithoutCancel(t.Context())); err != nil {
+		if err := errors.Join(features.Drain(context.WithoutCancel(t.Context())), features.Close()); err != nil {
 			t.Error(err)
 		}
 	})

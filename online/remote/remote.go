@@ -162,15 +162,16 @@ func (b *buffers) release() {
 	}
 }
 
-// ask posts b.request and reads the answer into b.answer.
-func (s *Store) ask(ctx context.Context, b *buffers, path string) (err error) {
-	b.answer, err = s.http.Do(ctx, remote.HTTPRequest{Method: "POST", Path: path, Body: b.request, Repeatable: true}, b.answer[:0])
+// ask posts b.request and reads the answer into b.answer. Reads are repeated; a write that arrives late once more could
+// replace a newer row in Feast's server, which does not compare times.
+func (s *Store) ask(ctx context.Context, b *buffers, path string, read bool) (err error) {
+	b.answer, err = s.http.Do(ctx, remote.HTTPRequest{Method: "POST", Path: path, Body: b.request, Repeatable: read}, b.answer[:0])
 	return err
 }
 
 // read has /get-online-features answer b.request.
 func (s *Store) read(ctx context.Context, b *buffers) error {
-	if err := s.ask(ctx, b, "/get-online-features"); err != nil {
+	if err := s.ask(ctx, b, "/get-online-features", true); err != nil {
 		return err
 	}
 	b.cells = cells{}

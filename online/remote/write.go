@@ -42,7 +42,7 @@ func (s *Store) Write(ctx context.Context, b *online.WriteBatch) (online.WriteRe
 			if !send {
 				continue
 			}
-			if err := s.ask(ctx, buf, "/write-to-online-store"); err != nil {
+			if err := s.ask(ctx, buf, "/write-to-online-store", false); err != nil {
 				return res, err
 			}
 			res.Written += to - from
@@ -52,7 +52,7 @@ func (s *Store) Write(ctx context.Context, b *online.WriteBatch) (online.WriteRe
 }
 
 // Push implements [online.Pusher]: the rows are one request, which the server takes or refuses as a whole. One that was not
-// answered is sent again, unless rows go to the offline store: there they would be twice.
+// answered is not sent again: in the offline store its rows would be twice.
 func (s *Store) Push(ctx context.Context, p *online.Push) error {
 	if err := s.begin(ctx); err != nil {
 		return err
@@ -80,10 +80,7 @@ func (s *Store) Push(ctx context.Context, p *online.Push) error {
 		dst = append(append(types.AppendJSONString(dst, []byte(c.Name)), ':'), c.Values...)
 	}
 	b.request = append(dst, "}}"...)
-	var err error
-	r := remote.HTTPRequest{Method: "POST", Path: path, Body: b.request, Repeatable: p.Source == "" || p.To == "online"}
-	b.answer, err = s.http.Do(ctx, r, b.answer[:0])
-	return err
+	return s.ask(ctx, b, path, false)
 }
 
 // materializeTime bounds a materialization for which the caller has no deadline: as long as a server of this library lets
