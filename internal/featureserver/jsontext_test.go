@@ -116,16 +116,6 @@ func TestTypedColumns(t *testing.T) {
 	}
 }
 
-func TestRepr(t *testing.T) {
-	for in, want := range map[string]string{
-		"a": "'a'", "it's": `"it's"`, `it's "x"`: `'it\'s "x"'`, "a\\b\n\t\x01": `'a\\b\n\t\x01'`, "ü": "'ü'",
-	} {
-		if got := repr(in); got != want {
-			t.Errorf("%q is %s, want %s", in, got, want)
-		}
-	}
-}
-
 func TestAcceptsGzip(t *testing.T) {
 	for in, want := range map[string]bool{
 		"": false, "gzip": true, "deflate, gzip;q=0.5": true, "gzip;q=0": false, "*": true, "*;q=0, gzip": true, "identity": false, "br": false,

@@ -15,6 +15,7 @@ import (
 	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/exceptions"
 	"github.com/feastgo/feast/internal/plan"
+	"github.com/feastgo/feast/internal/pyrepr"
 	"github.com/feastgo/feast/registry"
 	"github.com/feastgo/feast/types"
 )
@@ -29,7 +30,7 @@ type pythonError string
 func (e pythonError) Error() string { return string(e) }
 
 // keyError is the text of a KeyError, which is its message as Python would write it.
-func keyError(msg string) error { return pythonError(repr(msg)) }
+func keyError(msg string) error { return pythonError(pyrepr.Text(msg)) }
 
 // feastError is an exception of Feast.
 type feastError exceptions.Exception
@@ -329,7 +330,7 @@ func notAKey(v text, err error) error {
 		if n, ok := new(big.Int).SetString(strings.TrimSpace(v.str()), 10); ok && len(v) < maxDigits {
 			return pythonError("Value out of range: " + n.String())
 		}
-		return pythonError("invalid literal for int() with base 10: " + repr(v.str()))
+		return pythonError("invalid literal for int() with base 10: " + pyrepr.Text(v.str()))
 	case number:
 		switch {
 		case v.isNaN():
@@ -606,33 +607,7 @@ func (s *Server) whyAppend(ctx context.Context, snap *registry.Snapshot, v regis
 func reprList(list []string) string {
 	parts := make([]string, len(list))
 	for i, s := range list {
-		parts[i] = repr(s)
+		parts[i] = pyrepr.Text(s)
 	}
 	return "[" + strings.Join(parts, ", ") + "]"
-}
-
-// repr is a text as Python writes it: in single quotes, or double ones when it has only single ones in it.
-func repr(s string) string {
-	quote := byte('\'')
-	if strings.Contains(s, "'") && !strings.Contains(s, `"`) {
-		quote = '"'
-	}
-	b := append(make([]byte, 0, len(s)+2), quote)
-	for _, r := range s {
-		switch {
-		case r == rune(quote) || r == '\\':
-			b = append(b, '\\', byte(r))
-		case r == '\n':
-			b = append(b, `\n`...)
-		case r == '\r':
-			b = append(b, `\r`...)
-		case r == '\t':
-			b = append(b, `\t`...)
-		case r < ' ' || r == 0x7f:
-			b = fmt.Appendf(b, `\x%02x`, r)
-		default:
-			b = append(b, string(r)...)
-		}
-	}
-	return string(append(b, quote))
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -113,3 +114,21 @@ func (g *Gate) Enter(ctx context.Context) (context.Context, error) {
 	}
 	return nil, status.FromContextError(err).Err()
 }
+
+// EnterStream is Enter for a stream, whose context knows who calls.
+func (g *Gate) EnterStream(st grpc.ServerStream) (grpc.ServerStream, error) {
+	ctx, err := g.Enter(st.Context())
+	if err != nil {
+		return nil, err
+	}
+	return &entered{st, ctx}, nil
+}
+
+// entered is a stream of somebody who is known.
+type entered struct {
+	grpc.ServerStream
+	ctx context.Context //nolint:containedctx // that of the stream
+}
+
+// Context implements [grpc.ServerStream].
+func (e *entered) Context() context.Context { return e.ctx }

@@ -114,7 +114,7 @@ var rules = map[string]rule{
 	},
 	"internal/grpccall": {own: []string{"feasterr", "internal/guard"}, modules: []string{"google.golang.org/grpc"}},
 	"internal/featureserver": {
-		own: []string{".", "registry", "permissions", "types", "feasterr", "internal/plan", "internal/guard", "internal/exceptions"},
+		own: []string{".", "registry", "permissions", "types", "feasterr", "internal/plan", "internal/guard", "internal/exceptions", "internal/pyrepr"},
 	},
 	"remote/server": {
 		own: []string{

@@ -360,19 +360,10 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 func (s *Server) entering(method string, next grpc.StreamHandler) grpc.StreamHandler {
 	return func(server any, st grpc.ServerStream) (err error) {
 		defer s.gate.Contain(st.Context(), method, &err)
-		ctx, err := s.gate.Enter(st.Context())
+		known, err := s.gate.EnterStream(st)
 		if err != nil {
 			return err
 		}
-		return next(server, &entered{st, ctx})
+		return next(server, known)
 	}
 }
-
-// entered is a stream of somebody who is known.
-type entered struct {
-	grpc.ServerStream
-	ctx context.Context //nolint:containedctx // that of the stream
-}
-
-// Context implements [grpc.ServerStream].
-func (e *entered) Context() context.Context { return e.ctx }

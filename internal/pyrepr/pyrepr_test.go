@@ -21,3 +21,13 @@ func TestValue(t *testing.T) {
 		}
 	}
 }
+
+func TestText(t *testing.T) {
+	for in, want := range map[string]string{
+		"a": "'a'", "it's": `"it's"`, `it's "x"`: `'it\'s "x"'`, "a\\b\n\t\x01": `'a\\b\n\t\x01'`, "ü": "'ü'",
+	} {
+		if got := Text(in); got != want {
+			t.Errorf("%q is %s, want %s", in, got, want)
+		}
+	}
+}

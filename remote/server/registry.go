@@ -117,18 +117,9 @@ func (s *RegistryServer) unary(ctx context.Context, request any, info *grpc.Unar
 
 // stream is for reflection and for watching the health: a stream waits without working, so it takes no turn and no time.
 func (s *RegistryServer) stream(server any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	ctx, err := s.gate.Enter(stream.Context())
+	known, err := s.gate.EnterStream(stream)
 	if err != nil {
 		return err
 	}
-	return next(server, &entered{stream, ctx})
+	return next(server, known)
 }
-
-// entered is a stream of somebody who is known.
-type entered struct {
-	grpc.ServerStream
-	ctx context.Context //nolint:containedctx // that of the stream
-}
-
-// Context implements grpc.ServerStream.
-func (e *entered) Context() context.Context { return e.ctx }
