@@ -98,7 +98,7 @@ memory: ## Test the memory of joins, of 100M rows too: minutes, 4 GB of disk
 test-all: export FEAST_TEST_FULL = 1
 test-all: export PATH := $(CURDIR)/.build/bin:$(PATH)
 test-all: export FEAST_TEST_KUBE_APISERVER = $(CURDIR)/$(KUBE_APISERVER)
-test-all: $(MINIO) $(KUBE_APISERVER) test memory fuzz ## Run the tests at full size, those of memory, MinIO and Kubernetes too, then the fuzz targets
+test-all: $(MINIO) $(KUBE_APISERVER) test memory fuzz ## Run the tests at full size, those of memory, MinIO, MySQL and Kubernetes too, then the fuzz targets
 
 # Minutes, once, both.
 $(KUBE_APISERVER): internal/tools/apiserver/go.mod

@@ -17,7 +17,8 @@ var mysql = server{env: "FEAST_TEST_MYSQL", start: startMySQL}
 // MySQL returns the URL, with user and password, of a database on a MySQL server, on which the user may do anything. All tests
 // of the binary share it, and those of other binaries when FEAST_TEST_MYSQL names it: make databases of your own.
 //
-// It is MySQL 5.5, the newest that is published as a Maven artifact, and fetched once, into the user's cache.
+// It is MySQL 5.5, the newest that is published as a Maven artifact, and fetched once, into the user's cache: tests ask for it
+// only with FEAST_TEST_FULL.
 func MySQL(t testing.TB) (url string) {
 	t.Helper()
 	return mysql.address(t)
@@ -27,6 +28,9 @@ func MySQL(t testing.TB) (url string) {
 func fetchMySQL() (string, error) {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		return "", errors.New("the MySQL server for tests is a program for Linux on amd64")
+	}
+	if err := errors.Join(install("mvn", "maven"), install("unzip", "unzip")); err != nil {
+		return "", err
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
