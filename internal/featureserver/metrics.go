@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/feastgo/feast"
-	"github.com/feastgo/feast/registry"
+	"github.com/feastgo/feast/internal/plan"
 )
 
 // metrics are those of Feast's server that this one can tell, by the names it has for them, in the text form of
@@ -256,7 +256,7 @@ func (s *Server) freshness(ctx context.Context, b *bytes.Buffer) {
 	first := true
 	for v := range snap.Views() {
 		var end time.Time
-		for _, i := range intervals(v) {
+		for _, i := range plan.Intervals(v) {
 			if i.End.After(end) {
 				end = i.End
 			}
@@ -270,16 +270,6 @@ func (s *Server) freshness(ctx context.Context, b *bytes.Buffer) {
 		}
 		sample(b, name, []string{"feature_view", "project"}, []string{v.Info().Name, snap.ProjectName()}, time.Since(end).Seconds())
 	}
-}
-
-func intervals(v registry.View) []registry.Interval {
-	switch v := v.(type) {
-	case *registry.FeatureView:
-		return v.MaterializationIntervals
-	case *registry.StreamFeatureView:
-		return v.MaterializationIntervals
-	}
-	return nil
 }
 
 // cpuMeter measures the processor time between two looks.
