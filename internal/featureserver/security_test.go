@@ -2,7 +2,6 @@ package featureserver_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -15,30 +14,15 @@ import (
 	"time"
 
 	"github.com/feastgo/feast"
-	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/feasttest"
 	"github.com/feastgo/feast/internal/featureserver"
 	"github.com/feastgo/feast/internal/guard"
+	"github.com/feastgo/feast/internal/guard/guardtest"
 	"github.com/feastgo/feast/permissions"
 	"github.com/feastgo/feast/registry"
 )
 
-// users knows tokens by what they say of their owner.
-type users map[string]permissions.User
-
-func (u users) Authenticate(_ context.Context, token string) (permissions.User, error) {
-	if token == "down" {
-		return permissions.User{}, feasterr.Unavailable("no keys can be had")
-	}
-	if user, ok := u[token]; ok {
-		return user, nil
-	}
-	return permissions.User{}, fmt.Errorf("%w: its signature is wrong", feasterr.ErrUnauthenticated)
-}
-
-func (users) Close() error { return nil }
-
-var tokens = users{
+var tokens = guardtest.Users{
 	"admin": {Name: "admin", Roles: []string{"admin"}}, "reader": {Name: "reader", Roles: []string{"reader"}},
 	"writer": {Name: "writer", Roles: []string{"writer"}}, "norole": {Name: "norole"}, "group_g1": {Name: "group_g1", Groups: []string{"g1"}},
 }

@@ -4,30 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/guard/guardtest"
 	"github.com/feastgo/feast/permissions"
 )
-
-// users knows the tokens of a test.
-type users map[string]permissions.User
-
-func (u users) Authenticate(_ context.Context, token string) (permissions.User, error) {
-	if token == "down" {
-		return permissions.User{}, feasterr.Unavailable("no keys")
-	}
-	if user, ok := u[token]; ok {
-		return user, nil
-	}
-	return permissions.User{}, fmt.Errorf("%w: signature", feasterr.ErrUnauthenticated)
-}
-
-func (users) Close() error { return nil }
 
 // project has permissions.
 type project []*permissions.Permission
@@ -52,7 +37,7 @@ func TestBearer(t *testing.T) {
 func TestGuard(t *testing.T) {
 	var log bytes.Buffer
 	g := &Guard{
-		Authenticator: users{"a": {Name: "ann", Roles: []string{"reader"}}, "b": {Name: "bob"}, "i": {Name: "intra"}},
+		Authenticator: guardtest.Users{"a": {Name: "ann", Roles: []string{"reader"}}, "b": {Name: "bob"}, "i": {Name: "intra"}},
 		Intra:         "intra", Logger: slog.New(slog.NewTextHandler(&log, nil)),
 	}
 	for _, c := range []struct {
@@ -126,7 +111,7 @@ func TestGuard(t *testing.T) {
 // A project without permissions is open, which is said once, unless it is closed.
 func TestNoPermissions(t *testing.T) {
 	var log bytes.Buffer
-	g := &Guard{Authenticator: users{"b": {Name: "bob"}}, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	g := &Guard{Authenticator: guardtest.Users{"b": {Name: "bob"}}, Logger: slog.New(slog.NewTextHandler(&log, nil))}
 	ctx, err := g.Enter(t.Context(), "Bearer b", true)
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package interop_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -17,6 +16,7 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"github.com/feastgo/feast"
+	"github.com/feastgo/feast/internal/guard/guardtest"
 	"github.com/feastgo/feast/internal/testserver"
 	"github.com/feastgo/feast/permissions"
 	"github.com/feastgo/feast/registry"
@@ -190,19 +190,6 @@ func testOurRegistryServer(t *testing.T, section string, secure bool) {
 	}
 }
 
-// users verifies tokens by a table.
-type users map[string]permissions.User
-
-func (u users) Authenticate(_ context.Context, token string) (permissions.User, error) {
-	user, ok := u[token]
-	if !ok {
-		return user, feast.ErrUnauthenticated
-	}
-	return user, nil
-}
-
-func (users) Close() error { return nil }
-
 // TestOurRegistryServerTokens has Feast call our server with tokens: what the permissions of the project allow works, and the
 // rest raises Feast's own exception.
 func TestOurRegistryServerTokens(t *testing.T) {
@@ -212,7 +199,7 @@ func TestOurRegistryServerTokens(t *testing.T) {
 	r.define(d.python())
 	all := append(d.objects(), &permissions.Permission{Name: "all", Actions: permissions.AllActions(), Policy: permissions.RoleBased{Roles: []string{"admin"}}})
 	r.apply(behind, all...)
-	s, err := server.Registry(behind, server.Options{Authenticator: users{
+	s, err := server.Registry(behind, server.Options{Authenticator: guardtest.Users{
 		"admin-token": {Name: "admin", Roles: []string{"admin"}}, "nobody-token": {Name: "nobody"},
 	}})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/feastgo/feast"
+	"github.com/feastgo/feast/internal/guard/guardtest"
 	"github.com/feastgo/feast/internal/testserver/idp"
 	"github.com/feastgo/feast/offline/file"
 	"github.com/feastgo/feast/permissions"
@@ -22,7 +23,7 @@ import (
 
 // people knows service accounts by a table, and everybody else by an identity provider.
 type people struct {
-	accounts users
+	accounts guardtest.Users
 	auth.Authenticator
 }
 
@@ -111,7 +112,7 @@ func TestTenants(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	known := people{users{
+	known := people{guardtest.Users{
 		"serving-token": {Name: "fraud-serving:app", Namespaces: []string{"fraud-serving"}},
 		"views-token":   {Name: "views-only", Roles: []string{"views-only"}},
 		"modeler-token": {Name: "mona", Roles: []string{"fraud-modeler"}},

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/feastgo/feast/internal/guard"
+	"github.com/feastgo/feast/internal/guard/guardtest"
 	"github.com/feastgo/feast/offline/offlinetest"
 	"github.com/feastgo/feast/permissions"
 )
@@ -201,7 +202,7 @@ func (recorder) CloseSend() error { return nil }
 
 // TestPending: uploads of older clients are bounded in number, belong to their sender, and are forgotten.
 func TestPending(t *testing.T) {
-	g := &guard.Guard{Authenticator: users{"a": {Name: "a"}, "b": {Name: "b"}}}
+	g := &guard.Guard{Authenticator: guardtest.Users{"a": {Name: "a"}, "b": {Name: "b"}}}
 	l := generous
 	l.Wait = 100 * time.Millisecond
 	b := serve(t, "golden", g, l)
@@ -233,7 +234,7 @@ func TestPending(t *testing.T) {
 }
 
 // exploding panics.
-type exploding struct{ users }
+type exploding struct{ guardtest.Users }
 
 func (exploding) Authenticate(context.Context, string) (permissions.User, error) { panic("boom") }
 

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/feastgo/feast/internal/guard"
+	"github.com/feastgo/feast/internal/guard/guardtest"
 	"github.com/feastgo/feast/offline/offlinetest"
 	"github.com/feastgo/feast/permissions"
 	"github.com/feastgo/feast/registry"
@@ -27,7 +28,7 @@ func closed(t *testing.T, l Limits) *bed {
 		}
 		return p
 	}
-	g := &guard.Guard{Intra: "server", Authenticator: users{
+	g := &guard.Guard{Intra: "server", Authenticator: guardtest.Users{
 		"reader": {Name: "reader", Roles: []string{"reader"}}, "tagged": {Name: "tagged", Roles: []string{"tagged"}},
 		"author": {Name: "author", Roles: []string{"author", "reader"}}, "server": {Name: "server"},
 	}}

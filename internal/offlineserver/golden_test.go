@@ -27,9 +27,9 @@ import (
 
 	"github.com/feastgo/feast"
 	"github.com/feastgo/feast/config"
-	"github.com/feastgo/feast/feasterr"
 	"github.com/feastgo/feast/internal/flightwire"
 	"github.com/feastgo/feast/internal/guard"
+	"github.com/feastgo/feast/internal/guard/guardtest"
 	"github.com/feastgo/feast/offline"
 	"github.com/feastgo/feast/offline/file"
 	"github.com/feastgo/feast/offline/offlinetest"
@@ -420,18 +420,6 @@ func TestWrites(t *testing.T) {
 	}
 }
 
-// users knows tokens by name.
-type users map[string]permissions.User
-
-func (u users) Authenticate(_ context.Context, token string) (permissions.User, error) {
-	if user, ok := u[token]; ok {
-		return user, nil
-	}
-	return permissions.User{}, fmt.Errorf("%w: unknown", feasterr.ErrUnauthenticated)
-}
-
-func (users) Close() error { return nil }
-
 // TestPermissions answers callers with and without roles as Feast does, but for the words about tokens that are refused.
 func TestPermissions(t *testing.T) {
 	text, err := os.ReadFile("testdata/permissions.json")
@@ -455,7 +443,7 @@ func TestPermissions(t *testing.T) {
 	}
 	views := []permissions.Kind{permissions.FeatureView}
 	all := []permissions.Kind{permissions.FeatureView, permissions.DataSource, permissions.FeatureService}
-	g := &guard.Guard{Authenticator: users{
+	g := &guard.Guard{Authenticator: guardtest.Users{
 		"norole": {Name: "norole"}, "reader": {Name: "reader", Roles: []string{"reader"}}, "writer": {Name: "writer", Roles: []string{"writer"}},
 		"admin": {Name: "admin", Roles: []string{"admin"}},
 	}}

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/feastgo/feast/internal/guard"
+	"github.com/feastgo/feast/internal/guard/guardtest"
 )
 
 // TestDictionariesThatGrow: an upload that is written as it comes is not held, but its dictionaries are.
@@ -102,7 +103,7 @@ func TestTrickle(t *testing.T) {
 
 // TestPendingOfOthers: the same ticket of two users stands for two uploads, and all that wait have a share of the memory.
 func TestPendingOfOthers(t *testing.T) {
-	g := &guard.Guard{Authenticator: users{"a": {Name: "a"}, "b": {Name: "b"}}}
+	g := &guard.Guard{Authenticator: guardtest.Users{"a": {Name: "a"}, "b": {Name: "b"}}}
 	l := generous
 	l.Rows = 1 << 30
 	b := serve(t, "golden", g, l)

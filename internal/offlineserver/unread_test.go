@@ -13,12 +13,13 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/feastgo/feast/internal/guard"
+	"github.com/feastgo/feast/internal/guard/guardtest"
 )
 
 // TestUnknownCallersAreNotRead: the server refuses a call before it reads the message, so that nobody without a token has it
 // hold gigabytes. The client sends none, and a server that waited for it would not answer.
 func TestUnknownCallersAreNotRead(t *testing.T) {
-	b := serve(t, "golden", &guard.Guard{Authenticator: users{"a": {Name: "a"}}}, generous)
+	b := serve(t, "golden", &guard.Guard{Authenticator: guardtest.Users{"a": {Name: "a"}}}, generous)
 	for method, want := range map[string]codes.Code{
 		"DoExchange": codes.Unauthenticated, "DoPut": codes.Unauthenticated, "DoGet": codes.Unauthenticated, "GetFlightInfo": codes.Unauthenticated,
 		"ListFlights": codes.Unauthenticated, "ListActions": codes.Unauthenticated,

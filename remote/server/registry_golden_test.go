@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"maps"
 	"net"
@@ -27,7 +26,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/feastgo/feast"
-	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/guard/guardtest"
 	"github.com/feastgo/feast/permissions"
 	"github.com/feastgo/feast/permissions/auth"
 	"github.com/feastgo/feast/registry"
@@ -37,19 +36,6 @@ import (
 
 // recordedAt is the time of the recordings.
 var recordedAt = time.Date(2024, 3, 1, 0, 0, 0, 123456000, time.UTC)
-
-// tokens verifies tokens by a table.
-type tokens map[string]permissions.User
-
-func (t tokens) Authenticate(_ context.Context, token string) (permissions.User, error) {
-	u, ok := t[token]
-	if !ok {
-		return u, feasterr.ErrUnauthenticated
-	}
-	return u, nil
-}
-
-func (tokens) Close() error { return nil }
 
 // openStore opens a feature store on a file registry with this content.
 func openStore(t testing.TB, project string, content []byte) *feast.FeatureStore {
@@ -335,7 +321,7 @@ func TestRegistryGoldenREST(t *testing.T) {
 }
 
 // Users of the recording with authentication. Its token is not kept; what users are is told by notes and names of calls.
-var goldenUsers = tokens{
+var goldenUsers = guardtest.Users{
 	"reader": {Name: "reader", Roles: []string{"reader"}}, "group": {Name: "group", Groups: []string{"g1"}}, "nobody": {Name: "nobody"},
 }
 
@@ -398,7 +384,7 @@ type capture struct {
 }
 
 // captureUsers are those of the captures; the other tokens are refused.
-var captureUsers = tokens{
+var captureUsers = guardtest.Users{
 	"admin": {Name: "admin", Roles: []string{"admin"}}, "reader": {Name: "reader", Roles: []string{"reader"}},
 	"writer": {Name: "writer", Roles: []string{"writer"}}, "norole": {Name: "norole"}, "group_g1": {Name: "g", Groups: []string{"g1"}},
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/feastgo/feast"
 	"github.com/feastgo/feast/config"
+	"github.com/feastgo/feast/internal/guard/guardtest"
 	pb "github.com/feastgo/feast/internal/protos/feast/registry"
 	"github.com/feastgo/feast/internal/protos/feast/registry/registrygrpc"
 	"github.com/feastgo/feast/permissions"
@@ -98,7 +99,7 @@ func tellsNothing(t *testing.T, r *rand.Rand, seed uint64) {
 		t.Fatal(err)
 	}
 	defer fs.Close()
-	users := tokens{"0": {Name: "u0", Roles: []string{"0"}}, "1": {Name: "u1", Roles: []string{"1"}}, "2": {Name: "u2", Roles: []string{"0", "2"}}, "none": {Name: "n"}}
+	users := guardtest.Users{"0": {Name: "u0", Roles: []string{"0"}}, "1": {Name: "u1", Roles: []string{"1"}}, "2": {Name: "u2", Roles: []string{"0", "2"}}, "none": {Name: "n"}}
 	s := newRegistry(t, fs, Options{Authenticator: users})
 	g := s.NewServer()
 	c := registrygrpc.NewRegistryServerClient(dial(t, g))

@@ -29,6 +29,7 @@ import (
 	"github.com/feastgo/feast"
 	"github.com/feastgo/feast/config"
 	"github.com/feastgo/feast/feasterr"
+	"github.com/feastgo/feast/internal/guard/guardtest"
 	"github.com/feastgo/feast/internal/protos/feast/core"
 	pb "github.com/feastgo/feast/internal/protos/feast/registry"
 	"github.com/feastgo/feast/internal/protos/feast/registry/registrygrpc"
@@ -117,7 +118,7 @@ func tenants(t *testing.T) *feast.FeatureStore {
 	return fs
 }
 
-var tenantUsers = tokens{
+var tenantUsers = guardtest.Users{
 	"a": {Name: "a", Roles: []string{"a"}}, "b": {Name: "b", Roles: []string{"b"}}, "platform": {Name: "p", Roles: []string{"platform"}},
 	"nobody": {Name: "nobody"},
 }
